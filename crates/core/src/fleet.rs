@@ -1,0 +1,188 @@
+//! The replicated state: services, runs, agents, keys; and the commands that change it.
+//!
+//! `apply` is a pure function of state and command. It either changes the state by a rule of design.md 4 or refuses
+//! and changes nothing but the time. Every replica that applies the same commands holds the same state.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::AuditNote;
+use crate::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, ServiceId, StepId};
+use crate::manifest::Manifest;
+use crate::plan::Plan;
+use crate::run::{Approval, Direction, Outcome, Run};
+use crate::time::Timestamp;
+
+pub mod apply;
+#[cfg(test)]
+mod tests;
+
+/// Everything that the coordinators agree on, Raft's own membership apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Name of the mesh, set once at bootstrap.
+    pub mesh: String,
+    /// Time of the last command.
+    pub now: Timestamp,
+    pub services: BTreeMap<ServiceId, Service>,
+    pub runs: BTreeMap<RunId, Run>,
+    pub agents: BTreeMap<AgentId, AgentRecord>,
+    pub keys: BTreeMap<KeyId, EnrolledKey>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    pub manifest: Manifest,
+    /// Counts `apply`s of the manifest, from 1.
+    pub version: u64,
+    /// The YAML as it was given.
+    pub source: String,
+    pub applied_by: String,
+    pub applied_at: Timestamp,
+    /// Highest generation given out.
+    pub generation: Generation,
+    /// Highest intent given out.
+    pub intent: IntentSeq,
+    /// The region that serves.
+    pub active: RegionId,
+    /// Write authority of each region of a `single` service that ever had it.
+    pub authority: BTreeMap<RegionId, Authority>,
+    /// The run that has not ended, if any (invariant BlastCap).
+    pub current_run: Option<RunId>,
+    /// Calls of ended runs that may still arrive at a provider which cannot refuse them.
+    pub open_calls: Vec<OpenCall>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    pub generation: Generation,
+    pub state: AuthorityState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum AuthorityState {
+    /// It may write.
+    Granted,
+    /// Proven by the fence steps of `run`.
+    Closed { run: RunId },
+    /// Two people accepted that it is not proven.
+    ClosedByConsent { run: RunId, keys: Vec<KeyId> },
+}
+
+/// A mutating call whose fate is unknown: nothing newer goes to `resource` before `until`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenCall {
+    pub resource: String,
+    pub generation: Generation,
+    pub until: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    pub region: RegionId,
+    pub registered_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolledKey {
+    /// The person, as in their certificate.
+    pub owner: String,
+    /// Ed25519, 32 bytes.
+    pub public_key: Vec<u8>,
+    pub enrolled_by: String,
+    pub enrolled_at: Timestamp,
+}
+
+/// A state change to be committed. `by` is the SPIFFE id of who asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "command")]
+pub enum Command {
+    /// Names the mesh. Refused once it has a name.
+    NameMesh { mesh: String },
+    /// `expected_version` is that which the difference was shown against; 0 for a new service.
+    ApplyManifest { manifest: Box<Manifest>, source: String, by: String, expected_version: u64 },
+    RegisterAgent { agent: AgentId, region: RegionId },
+    StartRun { plan: Box<Plan>, plan_hash: Hash32, by: String },
+    /// Leader: give one direction of one step to an agent.
+    OpenIntent { run: RunId, step: StepId, direction: Direction, agent: AgentId },
+    /// The outcome as the agent reported it, or unknown from a leader that lost the agent.
+    CloseIntent { run: RunId, step: StepId, direction: Direction, seq: IntentSeq, outcome: Outcome },
+    /// Leader: a step that no attempt can finish in time.
+    FailStep { run: RunId, step: StepId, direction: Direction, reason: String },
+    /// Leader: give write authority to the run's target.
+    Grant { run: RunId, step: StepId },
+    Pause { run: RunId, by: String },
+    Resume { run: RunId, by: String },
+    Abort { run: RunId, by: String, reason: String },
+    /// Gives every failed step of a held run a new chance.
+    Retry { run: RunId, by: String },
+    /// The leader has verified the signature against the enrolled key.
+    Approve { run: RunId, approval: Approval, by: String },
+    EnrollKey { key: KeyId, owner: String, public_key: Vec<u8>, approvals: Vec<Approval>, by: String },
+    RevokeKey { key: KeyId, approvals: Vec<Approval>, by: String },
+    /// A change of the coordinators' membership, for the audit; Raft itself makes it.
+    NoteMembership { text: String, approvals: Vec<Approval>, by: String },
+}
+
+/// The entities that one command changed, so that a store can write exactly those.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entity {
+    Mesh,
+    Service(ServiceId),
+    Run(RunId),
+    Agent(AgentId),
+    Key(KeyId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    pub reply: Reply,
+    /// Sorted, without doubles. [`Entity::Mesh`] (the time) is always among them.
+    pub touched: Vec<Entity>,
+    pub note: AuditNote,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "reply")]
+pub enum Reply {
+    Ok,
+    ManifestApplied {
+        version: u64,
+    },
+    /// `existing`: the same command was given before and its run is still going.
+    RunStarted {
+        run: RunId,
+        existing: bool,
+    },
+    IntentOpened {
+        seq: IntentSeq,
+    },
+    Refused(Refusal),
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub code: RefusalCode,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalCode {
+    /// The request itself is wrong.
+    Invalid,
+    /// It names something that does not exist.
+    NotFound,
+    /// The state changed since the request was made, or a run is in the way.
+    Conflict,
+    /// A rule forbids it now.
+    Precondition,
+    /// It needs approvals that are not there.
+    NeedsApproval,
+}

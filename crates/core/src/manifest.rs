@@ -1,0 +1,273 @@
+//! The manifest of one service: what it is made of in each region, and how it may be moved.
+//!
+//! This is the model. Parsing it from YAML with positions is `mesh-manifest`; [`check`] holds the rules that need no
+//! position and that a coordinator checks again before it commits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{RegionId, ServiceId};
+
+pub mod check;
+
+/// One service. `service` is its identity; a later `apply` with the same name is its next version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub service: ServiceId,
+    pub description: String,
+    pub writer: WriterMode,
+    pub regions: BTreeMap<RegionId, RegionRole>,
+    /// Services that must have moved before this one when several move together.
+    pub depends_on: BTreeSet<ServiceId>,
+    pub objectives: Objectives,
+    pub checks: Vec<Check>,
+    pub resources: Vec<Resource>,
+    pub traffic: Vec<TrafficRecord>,
+    pub verify: Vec<Verification>,
+    pub notices: Vec<Notice>,
+    pub policy: Policy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriterMode {
+    /// At most one region may write: a promoted database.
+    Single,
+    /// All regions write: stateless, or a DynamoDB global table.
+    Multi,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegionRole {
+    /// Active when the service is adopted. Exactly one.
+    Primary,
+    /// May become active.
+    Standby,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objectives {
+    /// Longest acceptable outage.
+    pub rto: Duration,
+    /// Longest acceptable loss of accepted writes, as replication lag.
+    pub rpo: Duration,
+}
+
+/// A declared health question, asked by agents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    pub probe: Probe,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Failures in a row before the check counts as failing.
+    pub fail_after: u32,
+    /// Passes in a row before it counts as passing again.
+    pub pass_after: u32,
+    pub critical: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    Http {
+        /// The URL to ask about each region.
+        urls: BTreeMap<RegionId, String>,
+        expect_status: u16,
+        body_contains: Option<String>,
+    },
+    Tcp {
+        /// `host:port` of each region.
+        addresses: BTreeMap<RegionId, String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    pub name: String,
+    pub kind: ResourceKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResourceKind {
+    /// A primary DB instance and its cross-region read replicas.
+    Rds {
+        instances: BTreeMap<RegionId, RdsInstance>,
+        /// Automated backups of a promoted instance, in days (1 to 35). Failback needs them on.
+        backup_retention_days: u32,
+    },
+    DynamodbGlobalTable {
+        table: String,
+        regions: BTreeSet<RegionId>,
+    },
+    Eks {
+        clusters: BTreeMap<RegionId, EksCluster>,
+    },
+    Msk {
+        /// Cluster name in each region.
+        clusters: BTreeMap<RegionId, String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RdsInstance {
+    /// DB instance identifier.
+    pub instance: String,
+    /// The security groups of an instance that may be written: what un-fence restores.
+    pub security_groups: BTreeSet<String>,
+    /// A security group without ingress rules: what fence puts in their place.
+    pub closed_security_group: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EksCluster {
+    pub cluster: String,
+    pub node_group: String,
+    pub nodes_min: u32,
+    pub nodes_max: u32,
+    pub nodes_desired: u32,
+    pub namespace: String,
+    pub replicas: u32,
+}
+
+/// One DNS name and what it answers while each region is active.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficRecord {
+    pub name: String,
+    /// Route 53 hosted zone id, without `/hostedzone/`.
+    pub zone_id: String,
+    /// Fully qualified name, without the final dot, lower case.
+    pub record: String,
+    /// All record sets of the name, for each region that can be active.
+    pub active: BTreeMap<RegionId, Vec<RecordSet>>,
+}
+
+/// One Route 53 resource record set of a [`TrafficRecord`]. Its name is the record's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordSet {
+    pub kind: RecordKind,
+    pub set_identifier: Option<String>,
+    pub routing: Routing,
+    pub health_check_id: Option<String>,
+    pub data: RecordData,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RecordKind {
+    #[serde(rename = "A")]
+    A,
+    #[serde(rename = "AAAA")]
+    Aaaa,
+    #[serde(rename = "CNAME")]
+    Cname,
+}
+
+impl RecordKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Cname => "CNAME",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Routing {
+    Simple,
+    /// 0 to 255; the share is weight / sum of weights.
+    Weighted(u8),
+    FailoverPrimary,
+    FailoverSecondary,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordData {
+    Values {
+        ttl_seconds: u32,
+        values: Vec<String>,
+    },
+    /// An alias has no TTL of its own.
+    Alias {
+        zone_id: String,
+        dns_name: String,
+        evaluate_target_health: bool,
+    },
+}
+
+/// A question asked after traffic has moved. `{region}` in `url` and `body_contains` stands for the target region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    pub name: String,
+    pub url: String,
+    pub expect_status: u16,
+    pub body_contains: Option<String>,
+    /// Passes in a row that are wanted.
+    pub consecutive: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub name: String,
+    /// SNS topic ARN in each region: the target region's is used, so that a notice never needs the lost one.
+    pub topics: BTreeMap<RegionId, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    pub automatic: AutomaticMode,
+    /// How long a fence may take before its run is held for consent.
+    pub fence_timeout: Duration,
+    /// How long the fenced primary's replica may take to catch up before the run is held for consent to the loss.
+    pub catch_up_timeout: Duration,
+    pub promote_timeout: Duration,
+    pub traffic_timeout: Duration,
+    pub verify_timeout: Duration,
+    pub notice_timeout: Duration,
+}
+
+/// Fail over without being told to? Only `off` is carried out by this version; the others are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AutomaticMode {
+    Off,
+}
+
+impl Default for Policy {
+    /// RDS promotion takes 5 to 10 minutes (AWS, "Promoting a read replica"), so its bound is 30; the others are what
+    /// a person at the console would wait.
+    fn default() -> Self {
+        Self {
+            automatic: AutomaticMode::Off,
+            fence_timeout: Duration::from_secs(300),
+            catch_up_timeout: Duration::from_secs(120),
+            promote_timeout: Duration::from_secs(1800),
+            traffic_timeout: Duration::from_secs(300),
+            verify_timeout: Duration::from_secs(300),
+            notice_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Manifest {
+    /// The region that is active when the service is adopted.
+    pub fn primary(&self) -> Option<&RegionId> {
+        self.regions.iter().find(|(_, role)| **role == RegionRole::Primary).map(|(region, _)| region)
+    }
+
+    /// Databases of a `single` service that have to be fenced and promoted.
+    pub fn databases(&self) -> impl Iterator<Item = (&str, &BTreeMap<RegionId, RdsInstance>, u32)> {
+        self.resources.iter().filter_map(|resource| match &resource.kind {
+            ResourceKind::Rds { instances, backup_retention_days } => {
+                Some((resource.name.as_str(), instances, *backup_retention_days))
+            }
+            ResourceKind::DynamodbGlobalTable { .. } | ResourceKind::Eks { .. } | ResourceKind::Msk { .. } => None,
+        })
+    }
+}

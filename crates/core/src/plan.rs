@@ -1,0 +1,254 @@
+//! A plan: an immutable DAG of steps that leaves no choice to its executor.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Generation, RegionId, ServiceId, StepId};
+use crate::manifest::RecordSet;
+
+/// Most steps a plan may have: a bound on the log entry that carries it.
+pub const STEPS_MAX: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub service: ServiceId,
+    pub kind: PlanKind,
+    pub from: RegionId,
+    pub to: RegionId,
+    /// Version of the manifest that it was made from; it can start only while that is the current one.
+    pub manifest_version: u64,
+    /// Generation of the run that will carry it out; it can start only while this is the next one.
+    pub generation: Generation,
+    /// In an order in which each stands after all that it waits for.
+    pub steps: Vec<Step>,
+    /// What this plan does not do, or needs that may be missing. For people.
+    pub warnings: Vec<String>,
+    pub loss: PredictedLoss,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanKind {
+    Failover,
+    /// Creates the fencing token of each traffic record, adopting the records as they are.
+    TrafficSetup,
+}
+
+impl fmt::Display for PlanKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Failover => "failover",
+            Self::TrafficSetup => "traffic-setup",
+        })
+    }
+}
+
+/// What is expected to be lost if the plan runs, from the last lag measured (invariant RpoGate).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PredictedLoss {
+    /// No database is promoted.
+    Nothing,
+    /// Accepted writes of the last `lag` may be missing; measured by `observer`, `age` before the plan was made.
+    Lag { lag: Duration, age: Duration, observer: String },
+    /// Lag was never measured while both ends lived.
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub id: StepId,
+    pub title: String,
+    /// Region whose agents carry it out.
+    pub region: RegionId,
+    pub action: Action,
+    /// Steps that must be done first.
+    pub after: BTreeSet<StepId>,
+    /// Bound on the whole step, all attempts included.
+    pub timeout: Duration,
+    pub retry: Retry,
+    pub reversibility: Reversibility,
+    /// What undoes it, when it is reversible.
+    pub undo: Option<Action>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    pub attempts_max: u32,
+    pub backoff_min: Duration,
+    pub backoff_max: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reversibility {
+    /// It changes nothing outside.
+    ReadOnly,
+    /// `undo` restores what was.
+    Reversible,
+    /// No undo: after it the run goes forward or is held.
+    OneWay,
+}
+
+impl fmt::Display for Reversibility {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ReadOnly => "read-only",
+            Self::Reversible => "reversible",
+            Self::OneWay => "one-way",
+        })
+    }
+}
+
+/// What one step does to one resource. All parameters are fixed when the plan is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Action {
+    /// ModifyDBInstance: exactly these security groups, applied at once. Fence and un-fence are both this.
+    RdsSetSecurityGroups { instance: String, security_groups: BTreeSet<String>, purpose: SecurityGroupPurpose },
+    /// RebootDBInstance: ends the sessions that outlived a fence.
+    RdsReboot { instance: String },
+    /// Waits until the replica reports no lag, measured after the fence.
+    RdsAwaitCaughtUp { instance: String },
+    /// Committed by the coordinators: `to` gets write authority once every older region is closed.
+    Grant,
+    /// PromoteReadReplica, until the instance is available and has no source.
+    RdsPromote { instance: String, backup_retention_days: u32 },
+    /// ModifyDBInstance: automated backups on, as failback needs.
+    RdsSetBackupRetention { instance: String, days: u32 },
+    /// Replaces all record sets of a name in one batch that also moves the fencing token.
+    Route53Replace { zone_id: String, record: String, sets: Vec<RecordSet> },
+    /// Creates the fencing token of a name if it has none; leaves its records alone.
+    Route53CreateToken { zone_id: String, record: String },
+    /// GET `url` through the public name until it passes `consecutive` times in a row.
+    HttpVerify { url: String, expect_status: u16, body_contains: Option<String>, consecutive: u32 },
+    /// Publish to an SNS topic; on a FIFO topic the intent's key is the deduplication id.
+    SnsNotify { topic_arn: String, subject: String, message: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecurityGroupPurpose {
+    Fence,
+    Unfence,
+}
+
+impl Action {
+    /// Stable name of the action's type, as used in logs, JSON and the audit.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Fence, .. } => "rds-fence",
+            Self::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Unfence, .. } => "rds-unfence",
+            Self::RdsReboot { .. } => "rds-reboot",
+            Self::RdsAwaitCaughtUp { .. } => "rds-await-caught-up",
+            Self::Grant => "grant",
+            Self::RdsPromote { .. } => "rds-promote",
+            Self::RdsSetBackupRetention { .. } => "rds-backup-retention",
+            Self::Route53Replace { .. } => "route53-replace",
+            Self::Route53CreateToken { .. } => "route53-create-token",
+            Self::HttpVerify { .. } => "http-verify",
+            Self::SnsNotify { .. } => "sns-notify",
+        }
+    }
+
+    /// Does it change anything outside?
+    pub const fn mutates(&self) -> bool {
+        match self {
+            Self::RdsAwaitCaughtUp { .. } | Self::Grant | Self::HttpVerify { .. } => false,
+            Self::RdsSetSecurityGroups { .. }
+            | Self::RdsReboot { .. }
+            | Self::RdsPromote { .. }
+            | Self::RdsSetBackupRetention { .. }
+            | Self::Route53Replace { .. }
+            | Self::Route53CreateToken { .. }
+            | Self::SnsNotify { .. } => true,
+        }
+    }
+
+    /// Does the provider itself refuse it when it is older than what is there? Otherwise an outstanding call must be
+    /// waited out before the next one on the same resource.
+    pub const fn provider_checked(&self) -> bool {
+        matches!(self, Self::Route53Replace { .. } | Self::Route53CreateToken { .. })
+    }
+
+    /// The thing it acts on, for outstanding calls: `rds/us-east-1/maip-prod-postgres`.
+    pub fn resource(&self, region: &RegionId) -> String {
+        match self {
+            Self::RdsSetSecurityGroups { instance, .. }
+            | Self::RdsReboot { instance }
+            | Self::RdsAwaitCaughtUp { instance }
+            | Self::RdsPromote { instance, .. }
+            | Self::RdsSetBackupRetention { instance, .. } => format!("rds/{region}/{instance}"),
+            Self::Grant => "grant".to_owned(),
+            Self::Route53Replace { zone_id, record, .. } | Self::Route53CreateToken { zone_id, record } => {
+                format!("route53/{zone_id}/{record}")
+            }
+            Self::HttpVerify { url, .. } => url.clone(),
+            Self::SnsNotify { topic_arn, .. } => topic_arn.clone(),
+        }
+    }
+
+    /// What must be true before the call, in words.
+    pub const fn precondition(&self) -> &'static str {
+        match self {
+            Self::RdsSetSecurityGroups { .. } => "the instance exists and is available",
+            Self::RdsReboot { .. } => "the instance is available and its security groups are the closed one",
+            Self::RdsAwaitCaughtUp { .. } => "the instance is a replica that replicates",
+            Self::Grant => "every region with older write authority is closed, by proof or by two-person consent",
+            Self::RdsPromote { .. } => "the instance is an available replica, or already promoted",
+            Self::RdsSetBackupRetention { .. } => "the instance is available and is no replica",
+            Self::Route53Replace { .. } => "the token of the name is there and not newer than this run's",
+            Self::Route53CreateToken { .. } => "the zone exists and the name has records",
+            Self::HttpVerify { .. } => "none",
+            Self::SnsNotify { .. } => "the topic exists",
+        }
+    }
+
+    /// What is read from the provider before the step counts as done, in words.
+    pub const fn read_back(&self) -> &'static str {
+        match self {
+            Self::RdsSetSecurityGroups { .. } => "the instance is available and its active groups are exactly these",
+            Self::RdsReboot { .. } => "a restart event later than the fence, and the instance is available",
+            Self::RdsAwaitCaughtUp { .. } => "a lag of zero, measured after the fence",
+            Self::Grant => "the commit itself",
+            Self::RdsPromote { .. } => "the instance is available and names no source",
+            Self::RdsSetBackupRetention { .. } => "the retention in force is this one",
+            Self::Route53Replace { .. } => "the change is INSYNC, the token and every record set are ours",
+            Self::Route53CreateToken { .. } => "the change is INSYNC and the token is there",
+            Self::HttpVerify { .. } => "the answers themselves",
+            Self::SnsNotify { .. } => "the message id (SNS has no read-back)",
+        }
+    }
+}
+
+impl Plan {
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == *id)
+    }
+
+    /// Why this plan may not be committed, if anything: a bound, an unknown or later predecessor, a doubled id.
+    pub fn check(&self) -> Result<(), String> {
+        if self.steps.is_empty() {
+            return Err("a plan needs at least one step".to_owned());
+        }
+        if self.steps.len() > STEPS_MAX {
+            return Err(format!("a plan has at most {STEPS_MAX} steps, this one has {}", self.steps.len()));
+        }
+        let mut seen: BTreeMap<&StepId, &Step> = BTreeMap::new();
+        for step in &self.steps {
+            if let Some(missing) = step.after.iter().find(|id| !seen.contains_key(id)) {
+                return Err(format!("step {} waits for {missing}, which does not stand before it", step.id));
+            }
+            if seen.insert(&step.id, step).is_some() {
+                return Err(format!("step {} stands in the plan twice", step.id));
+            }
+            if (step.reversibility == Reversibility::Reversible) != step.undo.is_some() {
+                return Err(format!("step {}: a reversible step, and no other, names what undoes it", step.id));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! One execution of a plan, as it is replicated. How it moves is in [`crate::fleet`]; what to do next is in
+//! [`crate::engine`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, StepId};
+use crate::plan::{Plan, Step};
+use crate::time::Timestamp;
+
+/// Most intents one direction of one step may use, whatever its retry says: a bound on the log.
+pub const INTENTS_MAX: usize = 64;
+/// Most lines a run's timeline keeps.
+pub const TIMELINE_MAX: usize = 1024;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub id: RunId,
+    pub plan: Plan,
+    pub plan_hash: Hash32,
+    pub requested_by: String,
+    pub started_at: Timestamp,
+    pub state: RunState,
+    pub paused: Option<Pause>,
+    pub unwind: Option<Unwind>,
+    pub approvals: Vec<Approval>,
+    pub steps: BTreeMap<StepId, StepRun>,
+    pub timeline: Vec<TimelineEntry>,
+    pub ended_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum RunState {
+    Running,
+    /// Undoing what is reversible, in reverse order, at a generation of its own.
+    Unwinding,
+    /// Stopped until a person decides. Not an end of the service's claim: `retry`, `approve` or `abort` go on from here.
+    Held { reason: String, need: Need },
+    Done,
+    Compensated,
+    Refused { reason: String },
+}
+
+/// The decision that a held run waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Need {
+    /// Two enrolled keys accept that `region` is not proven closed and that its last writes may be lost.
+    Consent { region: RegionId },
+    /// A person looks at `step`, then retries or aborts.
+    Decision { step: StepId },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub by: String,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwind {
+    pub generation: Generation,
+    pub by: String,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+/// One enrolled key's signature over a subject (see [`crate::access::approval_message`]), with an expiry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub key: KeyId,
+    pub subject: String,
+    pub expires_at: Timestamp,
+    /// Ed25519, 64 bytes.
+    pub signature: Vec<u8>,
+    /// Stamped by the leader; zero before.
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRun {
+    pub forward: Work,
+    /// There once the run unwinds and the step has something to undo.
+    pub undo: Option<Work>,
+}
+
+/// The carrying out of a step in one direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    pub state: WorkState,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// Oldest first; at most one, the last, has no outcome.
+    pub intents: Vec<Intent>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum WorkState {
+    #[default]
+    Waiting,
+    /// An intent is out.
+    Open,
+    /// The last intent ended without success; the next may be opened from `until`.
+    Backoff { until: Timestamp, reason: String },
+    Done,
+    /// Never needed, or taken over by a decision of two people.
+    Skipped { reason: String },
+    Failed { reason: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    Forward,
+    Undo,
+}
+
+/// The committed permission for one agent to carry out one direction of one step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    pub seq: IntentSeq,
+    /// Same for every attempt at the same logical effect: `<run>/<step>` or `<run>/<step>/undo`.
+    pub key: String,
+    pub generation: Generation,
+    pub agent: AgentId,
+    pub opened_at: Timestamp,
+    pub closed_at: Option<Timestamp>,
+    pub outcome: Option<Outcome>,
+}
+
+/// How an intent ended. A timeout is `Unknown`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub result: OutcomeResult,
+    /// For people.
+    pub detail: String,
+    /// JSON of what the provider showed when it was done; later steps may read it.
+    pub read_back: String,
+    /// JSON of what the provider showed before the first call.
+    pub before: String,
+    /// Mutating calls that were sent.
+    pub calls: u32,
+    /// Time spent waiting for the provider to reach its terminal state.
+    pub provider_wait: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutcomeResult {
+    Done,
+    /// Nothing was changed by this intent. `retry`: another attempt can succeed.
+    Refused {
+        retry: bool,
+    },
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    pub at: Timestamp,
+    pub step: Option<StepId>,
+    pub text: String,
+}
+
+impl RunState {
+    /// Has the run given up its claim on the service?
+    pub const fn is_terminal(&self) -> bool {
+        match self {
+            Self::Done | Self::Compensated | Self::Refused { .. } => true,
+            Self::Running | Self::Unwinding | Self::Held { .. } => false,
+        }
+    }
+
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Unwinding => "unwinding",
+            Self::Held { .. } => "held",
+            Self::Done => "done",
+            Self::Compensated => "compensated",
+            Self::Refused { .. } => "refused",
+        }
+    }
+}
+
+impl WorkState {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Open => "open",
+            Self::Backoff { .. } => "backoff",
+            Self::Done => "done",
+            Self::Skipped { .. } => "skipped",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Nothing more will be tried in this direction without a person.
+    pub const fn is_settled(&self) -> bool {
+        match self {
+            Self::Done | Self::Skipped { .. } | Self::Failed { .. } => true,
+            Self::Waiting | Self::Open | Self::Backoff { .. } => false,
+        }
+    }
+}
+
+impl Work {
+    pub fn open_intent(&self) -> Option<&Intent> {
+        self.intents.last().filter(|intent| intent.outcome.is_none())
+    }
+
+    /// When a mutating call for this work may first have been sent, if an intent ended unknown.
+    pub fn maybe_sent_since(&self) -> Option<Timestamp> {
+        self.intents
+            .iter()
+            .find(|intent| {
+                intent.outcome.as_ref().is_some_and(|outcome| outcome.result == OutcomeResult::Unknown)
+            })
+            .map(|intent| intent.opened_at)
+    }
+}
+
+impl Run {
+    pub fn step(&self, id: &StepId) -> Option<(&Step, &StepRun)> {
+        Some((self.plan.step(id)?, self.steps.get(id)?))
+    }
+
+    pub fn work(&self, id: &StepId, direction: Direction) -> Option<&Work> {
+        let step = self.steps.get(id)?;
+        match direction {
+            Direction::Forward => Some(&step.forward),
+            Direction::Undo => step.undo.as_ref(),
+        }
+    }
+
+    /// Generation that the run's newest mutations carry.
+    pub fn generation(&self) -> Generation {
+        self.unwind.as_ref().map_or(self.plan.generation, |unwind| unwind.generation)
+    }
+
+    /// The open intents, with the step and direction they belong to.
+    pub fn open_intents(&self) -> impl Iterator<Item = (&Step, Direction, &Intent)> {
+        self.plan.steps.iter().flat_map(|step| {
+            let run = self.steps.get(&step.id);
+            let forward = run.and_then(|r| r.forward.open_intent()).map(|i| (step, Direction::Forward, i));
+            let undo = run
+                .and_then(|r| r.undo.as_ref())
+                .and_then(Work::open_intent)
+                .map(|i| (step, Direction::Undo, i));
+            forward.into_iter().chain(undo)
+        })
+    }
+}
+
+/// The key that all attempts at one logical effect share.
+pub fn effect_key(run: &RunId, step: &StepId, direction: Direction) -> String {
+    match direction {
+        Direction::Forward => format!("{run}/{step}"),
+        Direction::Undo => format!("{run}/{step}/undo"),
+    }
+}

@@ -1,0 +1,18 @@
+//! What is asked of the outside, each thing behind [`Provider`]. Nothing here decides: it looks and it calls.
+
+use async_trait::async_trait;
+use mesh_core::execute::{CallResult, Job, Observation};
+
+/// Carries out some kinds of action for an agent.
+///
+/// `observe` never changes anything. `call` sends exactly one mutating request, without retries of its own, and
+/// classifies how it ended; a timeout or a connection lost after sending is [`CallResult::Unknown`].
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Looks at the thing that `job` acts on. `accepted` is the reference of this intent's own accepted call, if it
+    /// is known (a change id, a message id).
+    async fn observe(&self, job: &Job, accepted: Option<&str>) -> Observation;
+
+    /// Sends the call. `before` is what [`Observation::Ready`] held.
+    async fn call(&self, job: &Job, before: &str) -> CallResult;
+}
