@@ -82,12 +82,45 @@ pub struct Progress {
     pub unreadable: u32,
     /// First `before` that was seen.
     pub before: Option<String>,
+    /// Reference of the newest accepted call.
+    pub accepted: Option<String>,
+    /// A call of this intent was accepted, or may have been applied: a later refusal proves nothing about that one.
+    pub in_doubt: bool,
+}
+
+impl Progress {
+    /// A call is about to be sent. From here on, until its end is recorded, it may have been applied.
+    pub fn record_call_started(&mut self, before: &str) {
+        self.in_doubt |= self.lost_a_call();
+        self.calls = self.calls.saturating_add(1);
+        self.last_call = None;
+        self.before.get_or_insert_with(|| before.to_owned());
+    }
+
+    pub fn record_call_ended(&mut self, result: CallResult) {
+        match &result {
+            CallResult::Accepted { reference } => {
+                self.accepted = Some(reference.clone());
+                self.in_doubt = true;
+            }
+            CallResult::Unknown { .. } => self.in_doubt = true,
+            CallResult::NotApplied { .. } | CallResult::Rejected { .. } => {}
+        }
+        self.last_call = Some(result);
+    }
+
+    /// Did a call start whose end nobody saw?
+    pub fn lost_a_call(&self) -> bool {
+        self.calls > 0 && self.last_call.is_none()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Journal, then make the call with this `before`.
-    Call { before: String },
+    Call {
+        before: String,
+    },
     /// Observe again after this long.
     Wait(Duration),
     Finish(Outcome),
@@ -99,96 +132,101 @@ pub const POLL_MIN: Duration = Duration::from_millis(50);
 pub const POLL_MAX: Duration = Duration::from_secs(5);
 /// After an accepted or unknown call the provider's reads may lag its writes: a repeat waits at least this long.
 pub const SETTLE: Duration = Duration::from_secs(10);
+/// A job that only waits for permission looks again at least this often.
+const UNPERMITTED_POLL_MAX: Duration = Duration::from_secs(1);
 
 /// Decides after an observation. `permitted`: mutating calls are allowed at this moment (not paused, leader heard).
 pub fn next(job: &Job, progress: &Progress, observation: &Observation, permitted: bool) -> Next {
-    let sent = progress.calls > 0 || job.maybe_sent_since.is_some();
-    let outcome = |result, detail: &str, read_back: &str| {
-        Next::Finish(Outcome {
-            result,
-            detail: detail.to_owned(),
-            read_back: read_back.to_owned(),
-            before: progress.before.clone().unwrap_or_default(),
-            calls: progress.calls,
-            provider_wait: Duration::ZERO,
-        })
-    };
-    let not_done = |reason: &str, retry: bool| {
-        let result = if sent { OutcomeResult::Unknown } else { OutcomeResult::Refused { retry } };
-        outcome(result, reason, "")
-    };
     let out_of_time = progress.elapsed >= job.time_left;
     match observation {
         Observation::Satisfied { read_back } => {
             let detail = if progress.calls == 0 { "already as wanted" } else { "done" };
-            outcome(OutcomeResult::Done, detail, read_back)
+            finish(progress, OutcomeResult::Done, detail, read_back)
         }
-        Observation::Blocked { reason } => {
-            if call_is_unresolved(progress, job) && !out_of_time {
-                return Next::Wait(backoff(progress.unreadable, job.retry));
-            }
-            if call_is_unresolved(progress, job) {
-                return outcome(OutcomeResult::Unknown, reason, "");
-            }
-            outcome(OutcomeResult::Refused { retry: false }, reason, "")
-        }
+        Observation::Blocked { .. } if in_doubt(job, progress) && !out_of_time => Next::Wait(poll(progress)),
+        Observation::Blocked { reason } => not_done(job, progress, reason, false),
         Observation::Superseded { found } => {
-            outcome(OutcomeResult::Refused { retry: false }, &format!("a newer mutation is there: {found}"), "")
+            let detail = format!("a newer mutation is there: {found}");
+            finish(progress, OutcomeResult::Refused { retry: false }, &detail, "")
         }
-        Observation::Ambiguous { reason } => outcome(OutcomeResult::Unknown, reason, ""),
-        Observation::Pending { note } if out_of_time => not_done(&format!("out of time: {note}"), false),
+        Observation::Ambiguous { reason } => finish(progress, OutcomeResult::Unknown, reason, ""),
+        Observation::Pending { note } if out_of_time => not_done(job, progress, &format!("out of time: {note}"), false),
         Observation::Pending { .. } => Next::Wait(poll(progress)),
-        Observation::Unreadable { reason } if out_of_time => not_done(&format!("out of time: {reason}"), true),
+        Observation::Unreadable { reason } if out_of_time => {
+            not_done(job, progress, &format!("out of time: {reason}"), true)
+        }
         Observation::Unreadable { .. } => Next::Wait(backoff(progress.unreadable, job.retry)),
-        Observation::Ready { .. } if out_of_time => not_done("out of time before the call succeeded", true),
-        Observation::Ready { before } => after_ready(job, progress, before, permitted, &not_done),
+        Observation::Ready { .. } if out_of_time => {
+            not_done(job, progress, "out of time before the call succeeded", true)
+        }
+        Observation::Ready { before } => after_ready(job, progress, before, permitted),
     }
 }
 
-fn after_ready(
-    job: &Job,
-    progress: &Progress,
-    before: &str,
-    permitted: bool,
-    not_done: &dyn Fn(&str, bool) -> Next,
-) -> Next {
+/// Gives a job up without observing further: `Refused` if nothing can have been changed by it, else `Unknown`.
+pub fn give_up(job: &Job, progress: &Progress, reason: &str) -> Outcome {
+    outcome_not_done(job, progress, reason, false)
+}
+
+fn after_ready(job: &Job, progress: &Progress, before: &str, permitted: bool) -> Next {
+    let settle_rest = |since: Duration, wait: Duration| wait.checked_sub(since).filter(|rest| !rest.is_zero());
     if let Some(CallResult::Rejected { reason }) = &progress.last_call {
-        // Read back once after the refusal (this observation): nothing came of it, so nothing will.
-        return Next::Finish(Outcome {
-            result: OutcomeResult::Refused { retry: false },
-            detail: format!("the provider refused: {reason}"),
-            read_back: String::new(),
-            before: before.to_owned(),
-            calls: progress.calls,
-            provider_wait: Duration::ZERO,
-        });
+        // What refused this call may be an earlier one that was applied and is not readable yet.
+        if let Some(rest) = settle_rest(progress.since_call, SETTLE).filter(|_| in_doubt(job, progress)) {
+            return Next::Wait(rest.min(poll(progress)));
+        }
+        return not_done(job, progress, &format!("the provider refused: {reason}"), false);
     }
     if progress.calls >= job.retry.attempts_max {
-        return not_done(&format!("{} calls without success", progress.calls), true);
+        return not_done(job, progress, &format!("{} calls without success", progress.calls), true);
     }
-    let wait = match (&progress.last_call, progress.calls) {
-        (_, 0) => Duration::ZERO,
-        (Some(CallResult::NotApplied { .. }), calls) => backoff(calls, job.retry),
+    let rest = match (&progress.last_call, progress.calls) {
+        // Another agent may have sent the same call a moment ago.
+        (_, 0) if job.maybe_sent_since.is_some() => settle_rest(progress.elapsed, SETTLE),
+        (_, 0) => None,
+        (Some(CallResult::NotApplied { .. }), calls) => {
+            settle_rest(progress.since_call, backoff(calls.saturating_sub(1), job.retry))
+        }
         (Some(CallResult::Accepted { .. } | CallResult::Unknown { .. } | CallResult::Rejected { .. }) | None, _) => {
-            SETTLE
+            settle_rest(progress.since_call, SETTLE)
         }
     };
-    if let Some(rest) = wait.checked_sub(progress.since_call).filter(|rest| !rest.is_zero()) {
+    if let Some(rest) = rest {
         return Next::Wait(rest.min(poll(progress)));
     }
     if !permitted {
-        return Next::Wait(POLL_MIN.max(poll(progress)).min(Duration::from_secs(1)));
+        return Next::Wait(poll(progress).min(UNPERMITTED_POLL_MAX));
     }
     Next::Call { before: before.to_owned() }
 }
 
-/// Was a call sent whose fate no observation has settled?
-fn call_is_unresolved(progress: &Progress, job: &Job) -> bool {
-    match &progress.last_call {
-        Some(CallResult::Unknown { .. } | CallResult::Accepted { .. }) => true,
-        Some(CallResult::NotApplied { .. } | CallResult::Rejected { .. }) => false,
-        None => progress.calls > 0 || job.maybe_sent_since.is_some(),
+fn not_done(job: &Job, progress: &Progress, reason: &str, retry: bool) -> Next {
+    Next::Finish(outcome_not_done(job, progress, reason, retry))
+}
+
+fn outcome_not_done(job: &Job, progress: &Progress, reason: &str, retry: bool) -> Outcome {
+    let result = if in_doubt(job, progress) { OutcomeResult::Unknown } else { OutcomeResult::Refused { retry } };
+    outcome(progress, result, reason, "")
+}
+
+fn finish(progress: &Progress, result: OutcomeResult, detail: &str, read_back: &str) -> Next {
+    Next::Finish(outcome(progress, result, detail, read_back))
+}
+
+fn outcome(progress: &Progress, result: OutcomeResult, detail: &str, read_back: &str) -> Outcome {
+    Outcome {
+        result,
+        detail: detail.to_owned(),
+        read_back: read_back.to_owned(),
+        before: progress.before.clone().unwrap_or_default(),
+        calls: progress.calls,
+        provider_wait: Duration::ZERO,
     }
+}
+
+/// May a call for this effect, of this intent or of an earlier one, have been applied, now or later?
+fn in_doubt(job: &Job, progress: &Progress) -> bool {
+    progress.in_doubt || progress.lost_a_call() || job.maybe_sent_since.is_some()
 }
 
 /// Grows with the time already spent, so that a ten-minute promotion is not asked for twenty times a second.
@@ -200,3 +238,6 @@ fn backoff(times: u32, retry: Retry) -> Duration {
     let factor = 1u32 << times.min(16);
     retry.backoff_min.saturating_mul(factor).clamp(retry.backoff_min, retry.backoff_max.max(retry.backoff_min))
 }
+
+#[cfg(test)]
+mod tests;
