@@ -1,0 +1,1 @@
+//! What a coordinator keeps on disk, and how it comes back from it.
