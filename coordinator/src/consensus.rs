@@ -168,4 +168,10 @@ impl v1::raft_server::Raft for RaftHandler {
     ) -> Result<tonic::Response<v1::RaftMessage>, tonic::Status> {
         Err(tonic::Status::unavailable("not started"))
     }
+    async fn standing(
+        &self,
+        _: tonic::Request<v1::StandingRequest>,
+    ) -> Result<tonic::Response<v1::StandingResponse>, tonic::Status> {
+        Err(tonic::Status::unavailable("not started"))
+    }
 }

@@ -125,6 +125,7 @@ pub const TABLE: &[(&str, &[Role])] = {
         ("/mesh.v1.Raft/PreVote", &[Coordinator]),
         ("/mesh.v1.Raft/Snapshot", &[Coordinator]),
         ("/mesh.v1.Raft/TransferLeader", &[Coordinator]),
+        ("/mesh.v1.Raft/Standing", &[Coordinator]),
         ("/grpc.health.v1.Health/Check", &Role::ALL),
         ("/grpc.health.v1.Health/Watch", &Role::ALL),
         ("/grpc.health.v1.Health/List", &Role::ALL),
