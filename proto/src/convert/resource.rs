@@ -1,0 +1,121 @@
+use mesh_core::manifest::{EksCluster, RdsInstance, Resource, ResourceKind};
+
+use crate::DecodeError;
+use crate::fields::{Fields, by_name, strings};
+use crate::v1::{self, resource::Kind};
+
+impl From<&Resource> for v1::Resource {
+    fn from(resource: &Resource) -> Self {
+        let Resource { name, kind } = resource;
+        let kind = match kind {
+            ResourceKind::Rds { instances, backup_retention_days } => Kind::Rds(v1::RdsResource {
+                instances: by_name(instances, Into::into),
+                backup_retention_days: *backup_retention_days,
+            }),
+            ResourceKind::DynamodbGlobalTable { table, regions } => {
+                Kind::DynamodbGlobalTable(v1::DynamodbGlobalTable { table: table.clone(), regions: strings(regions) })
+            }
+            ResourceKind::Eks { clusters } => Kind::Eks(v1::EksResource { clusters: by_name(clusters, Into::into) }),
+            ResourceKind::Msk { clusters } => Kind::Msk(v1::MskResource { clusters: by_name(clusters, Clone::clone) }),
+        };
+        Self { name: name.clone(), kind: Some(kind) }
+    }
+}
+
+impl TryFrom<v1::Resource> for Resource {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::Resource) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("Resource");
+        let v1::Resource { name, kind } = wire;
+        Ok(Self { name: F.text("name", name)?, kind: F.message("kind", kind)? })
+    }
+}
+
+impl TryFrom<Kind> for ResourceKind {
+    type Error = DecodeError;
+
+    fn try_from(wire: Kind) -> Result<Self, DecodeError> {
+        match wire {
+            Kind::Rds(v1::RdsResource { instances, backup_retention_days }) => {
+                const F: Fields = Fields("RdsResource");
+                Ok(Self::Rds {
+                    instances: F.map("instances", instances, |path, instance| F.nested(path, instance))?,
+                    backup_retention_days,
+                })
+            }
+            Kind::DynamodbGlobalTable(v1::DynamodbGlobalTable { table, regions }) => {
+                const F: Fields = Fields("DynamodbGlobalTable");
+                Ok(Self::DynamodbGlobalTable {
+                    table: F.text("table", table)?,
+                    regions: F.name_set("regions", regions)?,
+                })
+            }
+            Kind::Eks(v1::EksResource { clusters }) => {
+                const F: Fields = Fields("EksResource");
+                Ok(Self::Eks { clusters: F.map("clusters", clusters, |path, cluster| F.nested(path, cluster))? })
+            }
+            Kind::Msk(v1::MskResource { clusters }) => {
+                Ok(Self::Msk { clusters: Fields("MskResource").text_map("clusters", clusters)? })
+            }
+        }
+    }
+}
+
+impl From<&RdsInstance> for v1::RdsInstance {
+    fn from(rds: &RdsInstance) -> Self {
+        let RdsInstance { instance, security_groups, closed_security_group } = rds;
+        Self {
+            instance: instance.clone(),
+            security_groups: strings(security_groups),
+            closed_security_group: closed_security_group.clone(),
+        }
+    }
+}
+
+impl TryFrom<v1::RdsInstance> for RdsInstance {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::RdsInstance) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("RdsInstance");
+        let v1::RdsInstance { instance, security_groups, closed_security_group } = wire;
+        Ok(Self {
+            instance: F.text("instance", instance)?,
+            security_groups: F.text_set("security_groups", security_groups)?,
+            closed_security_group: F.text("closed_security_group", closed_security_group)?,
+        })
+    }
+}
+
+impl From<&EksCluster> for v1::EksCluster {
+    fn from(eks: &EksCluster) -> Self {
+        let EksCluster { cluster, node_group, nodes_min, nodes_max, nodes_desired, namespace, replicas } = eks;
+        Self {
+            cluster: cluster.clone(),
+            node_group: node_group.clone(),
+            nodes_min: *nodes_min,
+            nodes_max: *nodes_max,
+            nodes_desired: *nodes_desired,
+            namespace: namespace.clone(),
+            replicas: *replicas,
+        }
+    }
+}
+
+impl TryFrom<v1::EksCluster> for EksCluster {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::EksCluster) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("EksCluster");
+        let v1::EksCluster { cluster, node_group, nodes_min, nodes_max, nodes_desired, namespace, replicas } = wire;
+        Ok(Self {
+            cluster: F.text("cluster", cluster)?,
+            node_group: F.text("node_group", node_group)?,
+            nodes_min,
+            nodes_max,
+            nodes_desired,
+            namespace: F.text("namespace", namespace)?,
+            replicas,
+        })
+    }
+}
