@@ -100,30 +100,94 @@ pub struct EnrolledKey {
 #[serde(rename_all = "kebab-case", tag = "command")]
 pub enum Command {
     /// Names the mesh. Refused once it has a name.
-    NameMesh { mesh: String },
+    NameMesh {
+        mesh: String,
+    },
     /// `expected_version` is that which the difference was shown against; 0 for a new service.
-    ApplyManifest { manifest: Box<Manifest>, source: String, by: String, expected_version: u64 },
-    RegisterAgent { agent: AgentId, region: RegionId },
-    StartRun { plan: Box<Plan>, plan_hash: Hash32, by: String },
+    ApplyManifest {
+        manifest: Box<Manifest>,
+        source: String,
+        by: String,
+        expected_version: u64,
+    },
+    RegisterAgent {
+        agent: AgentId,
+        region: RegionId,
+    },
+    StartRun {
+        plan: Box<Plan>,
+        plan_hash: Hash32,
+        by: String,
+    },
     /// Leader: give one direction of one step to an agent.
-    OpenIntent { run: RunId, step: StepId, direction: Direction, agent: AgentId },
+    OpenIntent {
+        run: RunId,
+        step: StepId,
+        direction: Direction,
+        agent: AgentId,
+    },
     /// The outcome as the agent reported it, or unknown from a leader that lost the agent.
-    CloseIntent { run: RunId, step: StepId, direction: Direction, seq: IntentSeq, outcome: Outcome },
+    CloseIntent {
+        run: RunId,
+        step: StepId,
+        direction: Direction,
+        seq: IntentSeq,
+        outcome: Outcome,
+    },
     /// Leader: a step that no attempt can finish in time.
-    FailStep { run: RunId, step: StepId, direction: Direction, reason: String },
+    FailStep {
+        run: RunId,
+        step: StepId,
+        direction: Direction,
+        reason: String,
+    },
     /// Leader: give write authority to the run's target.
-    Grant { run: RunId, step: StepId },
-    Pause { run: RunId, by: String },
-    Resume { run: RunId, by: String },
-    Abort { run: RunId, by: String, reason: String },
+    Grant {
+        run: RunId,
+        step: StepId,
+    },
+    Pause {
+        run: RunId,
+        by: String,
+    },
+    Resume {
+        run: RunId,
+        by: String,
+    },
+    Abort {
+        run: RunId,
+        by: String,
+        reason: String,
+    },
     /// Gives every failed step of a held run a new chance.
-    Retry { run: RunId, by: String },
+    Retry {
+        run: RunId,
+        by: String,
+    },
     /// The leader has verified the signature against the enrolled key.
-    Approve { run: RunId, approval: Approval, by: String },
-    EnrollKey { key: KeyId, owner: String, public_key: Vec<u8>, approvals: Vec<Approval>, by: String },
-    RevokeKey { key: KeyId, approvals: Vec<Approval>, by: String },
+    Approve {
+        run: RunId,
+        approval: Approval,
+        by: String,
+    },
+    EnrollKey {
+        key: KeyId,
+        owner: String,
+        public_key: Vec<u8>,
+        approvals: Vec<Approval>,
+        by: String,
+    },
+    RevokeKey {
+        key: KeyId,
+        approvals: Vec<Approval>,
+        by: String,
+    },
     /// A change of the coordinators' membership, for the audit; Raft itself makes it.
-    NoteMembership { text: String, approvals: Vec<Approval>, by: String },
+    NoteMembership {
+        text: String,
+        approvals: Vec<Approval>,
+        by: String,
+    },
 }
 
 /// The entities that one command changed, so that a store can write exactly those.

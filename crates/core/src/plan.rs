@@ -85,8 +85,8 @@ pub struct Retry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reversibility {
-    /// It changes nothing outside.
-    ReadOnly,
+    /// It leaves nothing behind that an abort would have to undo.
+    NothingToUndo,
     /// `undo` restores what was.
     Reversible,
     /// No undo: after it the run goes forward or is held.
@@ -96,7 +96,7 @@ pub enum Reversibility {
 impl fmt::Display for Reversibility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::ReadOnly => "read-only",
+            Self::NothingToUndo => "nothing to undo",
             Self::Reversible => "reversible",
             Self::OneWay => "one-way",
         })

@@ -38,10 +38,15 @@ pub enum RunState {
     /// Undoing what is reversible, in reverse order, at a generation of its own.
     Unwinding,
     /// Stopped until a person decides. Not an end of the service's claim: `retry`, `approve` or `abort` go on from here.
-    Held { reason: String, need: Need },
+    Held {
+        reason: String,
+        need: Need,
+    },
     Done,
     Compensated,
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 /// The decision that a held run waits for.
@@ -105,11 +110,18 @@ pub enum WorkState {
     /// An intent is out.
     Open,
     /// The last intent ended without success; the next may be opened from `until`.
-    Backoff { until: Timestamp, reason: String },
+    Backoff {
+        until: Timestamp,
+        reason: String,
+    },
     Done,
     /// Never needed, or taken over by a decision of two people.
-    Skipped { reason: String },
-    Failed { reason: String },
+    Skipped {
+        reason: String,
+    },
+    Failed {
+        reason: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -217,9 +229,7 @@ impl Work {
     pub fn maybe_sent_since(&self) -> Option<Timestamp> {
         self.intents
             .iter()
-            .find(|intent| {
-                intent.outcome.as_ref().is_some_and(|outcome| outcome.result == OutcomeResult::Unknown)
-            })
+            .find(|intent| intent.outcome.as_ref().is_some_and(|outcome| outcome.result == OutcomeResult::Unknown))
             .map(|intent| intent.opened_at)
     }
 }
@@ -247,10 +257,8 @@ impl Run {
         self.plan.steps.iter().flat_map(|step| {
             let run = self.steps.get(&step.id);
             let forward = run.and_then(|r| r.forward.open_intent()).map(|i| (step, Direction::Forward, i));
-            let undo = run
-                .and_then(|r| r.undo.as_ref())
-                .and_then(Work::open_intent)
-                .map(|i| (step, Direction::Undo, i));
+            let undo =
+                run.and_then(|r| r.undo.as_ref()).and_then(Work::open_intent).map(|i| (step, Direction::Undo, i));
             forward.into_iter().chain(undo)
         })
     }

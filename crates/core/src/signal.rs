@@ -25,9 +25,18 @@ pub struct Signal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "reading")]
 pub enum Reading {
-    Passing { latency: Duration },
-    Failing { reason: String, since: Timestamp },
-    ReplicaLag { lag: Duration },
+    Passing {
+        latency: Duration,
+    },
+    Failing {
+        reason: String,
+        since: Timestamp,
+    },
+    ReplicaLag {
+        lag: Duration,
+    },
     /// The observer could not find out.
-    Unknown { reason: String },
+    Unknown {
+        reason: String,
+    },
 }

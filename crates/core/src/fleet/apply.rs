@@ -1,1 +1,131 @@
+//! The one way in which the replicated state changes.
 
+use crate::audit::AuditNote;
+use crate::fleet::{Applied, Command, Entity, Fleet, Refusal, RefusalCode, Reply};
+use crate::ids::{RunId, ServiceId};
+use crate::time::Timestamp;
+
+mod keys;
+mod manifests;
+mod orders;
+mod runs;
+mod steps;
+
+pub use runs::run_id;
+pub(crate) use steps::predecessors_settled;
+pub use steps::{CALL_LIFETIME, writers};
+
+/// Most services, agents and keys that one mesh keeps: bounds on memory and on snapshots.
+pub const SERVICES_MAX: usize = 1_000;
+pub const AGENTS_MAX: usize = 10_000;
+pub const KEYS_MAX: usize = 100;
+/// Most runs that are kept; the oldest ended ones go first. The audit keeps all.
+pub const RUNS_MAX: usize = 10_000;
+
+/// What a command that was accepted changed.
+struct Change {
+    reply: Reply,
+    touched: Vec<Entity>,
+    text: String,
+}
+
+type Outcome = Result<Change, Refusal>;
+
+impl Fleet {
+    /// Applies one committed command stamped `at`. Equal states and commands give equal results on every replica.
+    pub fn apply(&mut self, at: Timestamp, command: &Command) -> Applied {
+        self.now = self.now.max(at);
+        let outcome = self.change(command);
+        let (actor, kind, service, run) = describe(command);
+        let (reply, mut touched, text, refused) = match outcome {
+            Ok(change) => (change.reply, change.touched, change.text, false),
+            Err(refusal) => {
+                let text = refusal.message.clone();
+                (Reply::Refused(refusal), Vec::new(), text, true)
+            }
+        };
+        touched.push(Entity::Mesh);
+        touched.sort();
+        touched.dedup();
+        let run = run.or_else(|| match &reply {
+            Reply::RunStarted { run, .. } => Some(run.clone()),
+            _ => None,
+        });
+        let service =
+            service.or_else(|| run.as_ref().and_then(|run| self.runs.get(run)).map(|run| run.plan.service.clone()));
+        let note = AuditNote { actor, kind: kind.to_owned(), service, run, text, refused };
+        Applied { reply, touched, note }
+    }
+
+    fn change(&mut self, command: &Command) -> Outcome {
+        match command {
+            Command::NameMesh { mesh } => self.name_mesh(mesh),
+            Command::ApplyManifest { manifest, source, by, expected_version } => {
+                self.apply_manifest(manifest, source, by, *expected_version)
+            }
+            Command::RegisterAgent { agent, region } => self.register_agent(agent, region),
+            Command::StartRun { plan, plan_hash, by } => self.start_run(plan, *plan_hash, by),
+            Command::OpenIntent { run, step, direction, agent } => self.open_intent(run, step, *direction, agent),
+            Command::CloseIntent { run, step, direction, seq, outcome } => {
+                self.close_intent(run, step, *direction, *seq, outcome)
+            }
+            Command::FailStep { run, step, direction, reason } => self.fail_step(run, step, *direction, reason),
+            Command::Grant { run, step } => self.grant(run, step),
+            Command::Pause { run, by } => self.pause(run, by),
+            Command::Resume { run, by } => self.resume(run, by),
+            Command::Abort { run, by, reason } => self.abort(run, by, reason),
+            Command::Retry { run, by } => self.retry(run, by),
+            Command::Approve { run, approval, by } => self.approve(run, approval, by),
+            Command::EnrollKey { key, owner, public_key, approvals, by } => {
+                self.enroll_key(key, owner, public_key, approvals, by)
+            }
+            Command::RevokeKey { key, approvals, by: _ } => self.revoke_key(key, approvals),
+            Command::NoteMembership { text, approvals, by: _ } => self.note_membership(text, approvals),
+        }
+    }
+}
+
+/// Who asked, what it is called, and what it is about.
+fn describe(command: &Command) -> (String, &'static str, Option<ServiceId>, Option<RunId>) {
+    let mesh = || "mesh".to_owned();
+    match command {
+        Command::NameMesh { .. } => (mesh(), "name-mesh", None, None),
+        Command::ApplyManifest { manifest, by, .. } => {
+            (by.clone(), "apply-manifest", Some(manifest.service.clone()), None)
+        }
+        Command::RegisterAgent { .. } => (mesh(), "register-agent", None, None),
+        Command::StartRun { plan, by, .. } => (by.clone(), "start-run", Some(plan.service.clone()), None),
+        Command::OpenIntent { run, .. } => (mesh(), "open-intent", None, Some(run.clone())),
+        Command::CloseIntent { run, .. } => (mesh(), "close-intent", None, Some(run.clone())),
+        Command::FailStep { run, .. } => (mesh(), "fail-step", None, Some(run.clone())),
+        Command::Grant { run, .. } => (mesh(), "grant", None, Some(run.clone())),
+        Command::Pause { run, by } => (by.clone(), "pause", None, Some(run.clone())),
+        Command::Resume { run, by } => (by.clone(), "resume", None, Some(run.clone())),
+        Command::Abort { run, by, .. } => (by.clone(), "abort", None, Some(run.clone())),
+        Command::Retry { run, by } => (by.clone(), "retry", None, Some(run.clone())),
+        Command::Approve { run, by, .. } => (by.clone(), "approve", None, Some(run.clone())),
+        Command::EnrollKey { by, .. } => (by.clone(), "enroll-key", None, None),
+        Command::RevokeKey { by, .. } => (by.clone(), "revoke-key", None, None),
+        Command::NoteMembership { by, .. } => (by.clone(), "membership", None, None),
+    }
+}
+
+fn refuse(code: RefusalCode, message: impl Into<String>) -> Refusal {
+    Refusal { code, message: message.into() }
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    refuse(RefusalCode::Invalid, message)
+}
+
+fn not_found(message: impl Into<String>) -> Refusal {
+    refuse(RefusalCode::NotFound, message)
+}
+
+fn conflict(message: impl Into<String>) -> Refusal {
+    refuse(RefusalCode::Conflict, message)
+}
+
+fn precondition(message: impl Into<String>) -> Refusal {
+    refuse(RefusalCode::Precondition, message)
+}

@@ -1,0 +1,199 @@
+//! What people tell a run: pause, resume, abort, retry, approve.
+
+use super::runs::{consenting_keys, note, skip_by_consent};
+use super::steps::calls_left_open;
+use super::{Change, Outcome, not_found, precondition, refuse};
+use crate::access;
+use crate::fleet::{Authority, AuthorityState, Entity, Fleet, RefusalCode, Reply};
+use crate::ids::RunId;
+use crate::plan::{Action, PlanKind, Reversibility};
+use crate::run::{Approval, Direction, Need, OutcomeResult, Pause, Run, RunState, Unwind, Work, WorkState};
+
+impl Fleet {
+    pub(super) fn pause(&mut self, id: &RunId, by: &str) -> Outcome {
+        let now = self.now;
+        let run = self.live_run(id)?;
+        if run.paused.is_none() {
+            run.paused = Some(Pause { by: by.to_owned(), at: now });
+            note(run, now, None, format!("paused by {by}"));
+        }
+        Ok(changed(id, format!("run {id} paused")))
+    }
+
+    pub(super) fn resume(&mut self, id: &RunId, by: &str) -> Outcome {
+        let now = self.now;
+        let run = self.live_run(id)?;
+        if run.paused.take().is_none() {
+            return Err(precondition(format!("run {id} is not paused")));
+        }
+        note(run, now, None, format!("resumed by {by}"));
+        Ok(changed(id, format!("run {id} resumed")))
+    }
+
+    /// Unwinds what is reversible at a generation of its own. After a promotion there is nothing to go back to.
+    pub(super) fn abort(&mut self, id: &RunId, by: &str, reason: &str) -> Outcome {
+        let now = self.now;
+        let run = self.live_run(id)?;
+        if run.unwind.is_some() {
+            return Err(precondition(format!("run {id} is being unwound already")));
+        }
+        if let Some(step) = one_way_step_taken(run) {
+            return self.abandon(id, by, reason, &step);
+        }
+        let open_calls = calls_left_open(run, Direction::Forward, now);
+        let (service_id, from, to, kind) =
+            (run.plan.service.clone(), run.plan.from.clone(), run.plan.to.clone(), run.plan.kind);
+        let service =
+            self.services.get_mut(&service_id).ok_or_else(|| not_found(format!("no service {service_id}")))?;
+        service.generation = service.generation.next();
+        let generation = service.generation;
+        if kind == PlanKind::Failover && service.authority.contains_key(&from) {
+            // Never promoted, so still a replica: closed. The old region gets its authority back at the new generation.
+            if let Some(authority) = service.authority.get_mut(&to) {
+                authority.state = AuthorityState::Closed { run: id.clone() };
+            }
+            service.authority.insert(from, Authority { generation, state: AuthorityState::Granted });
+        }
+        self.keep_open_calls(&service_id, open_calls);
+        let run = self.live_run(id)?;
+        run.unwind = Some(Unwind { generation, by: by.to_owned(), reason: reason.to_owned(), at: now });
+        run.state = RunState::Unwinding;
+        run.paused = None;
+        note(run, now, None, format!("aborted by {by}: {reason}"));
+        prepare_undo(run);
+        let mut touched = self.settle(id);
+        touched.push(Entity::Service(service_id));
+        let text = format!("run {id} aborted, unwinding at generation {generation}: {reason}");
+        Ok(Change { reply: Reply::Ok, touched, text })
+    }
+
+    /// After the promotion and the move of traffic, only checks and notices are left to give up.
+    fn abandon(&mut self, id: &RunId, by: &str, reason: &str, one_way: &str) -> Outcome {
+        let now = self.now;
+        let run = self.live_run(id)?;
+        let essential_left = run.plan.steps.iter().any(|step| {
+            let essential =
+                matches!(step.action, Action::RdsPromote { .. } | Action::Route53Replace { .. } | Action::Grant);
+            let state = run.steps.get(&step.id).map(|work| &work.forward.state);
+            essential && !matches!(state, Some(WorkState::Done))
+        });
+        if essential_left {
+            return Err(precondition(format!(
+                "step {one_way} of {id} cannot be undone, so the run can only go forward: mend the cause and \
+                 `meshctl retry {id}`"
+            )));
+        }
+        if run.open_intents().next().is_some() {
+            return Err(precondition(format!("a step of {id} is being carried out: `meshctl pause {id}`, then abort")));
+        }
+        let left: Vec<String> = run
+            .plan
+            .steps
+            .iter()
+            .filter(|step| run.steps.get(&step.id).is_some_and(|work| work.forward.state != WorkState::Done))
+            .map(|step| step.id.to_string())
+            .collect();
+        let reason = format!("aborted by {by} after {one_way}: {reason}; not done: {}", left.join(", "));
+        run.state = RunState::Refused { reason: reason.clone() };
+        run.ended_at = Some(now);
+        note(run, now, None, reason.clone());
+        let (service_id, to) = (run.plan.service.clone(), run.plan.to.clone());
+        if let Some(service) = self.services.get_mut(&service_id) {
+            service.current_run = None;
+            service.active = to;
+        }
+        let touched = vec![Entity::Run(id.clone()), Entity::Service(service_id)];
+        Ok(Change { reply: Reply::Ok, touched, text: reason })
+    }
+
+    pub(super) fn retry(&mut self, id: &RunId, by: &str) -> Outcome {
+        let now = self.now;
+        let run = self.live_run(id)?;
+        if !matches!(run.state, RunState::Held { .. }) {
+            return Err(precondition(format!("run {id} is {}, not held: there is nothing to retry", run.state.name())));
+        }
+        let unwinding = run.unwind.is_some();
+        for step in run.steps.values_mut() {
+            let work = if unwinding { step.undo.as_mut() } else { Some(&mut step.forward) };
+            if let Some(work) = work.filter(|work| matches!(work.state, WorkState::Failed { .. })) {
+                // A new time window: it counts from now.
+                work.state = WorkState::Waiting;
+                work.started_at = Some(now);
+                work.ended_at = None;
+            }
+        }
+        run.state = if unwinding { RunState::Unwinding } else { RunState::Running };
+        note(run, now, None, format!("retried by {by}"));
+        let touched = self.settle(id);
+        Ok(Change { reply: Reply::Ok, touched, text: format!("run {id} retried") })
+    }
+
+    pub(super) fn approve(&mut self, id: &RunId, approval: &Approval, by: &str) -> Outcome {
+        let now = self.now;
+        let run = self.runs.get(id).ok_or_else(|| not_found(format!("no run {id}")))?;
+        if approval.subject != access::loss_subject(id, &run.plan_hash) {
+            return Err(super::invalid(format!(
+                "the approval is for {:?}, not for this run and plan",
+                approval.subject
+            )));
+        }
+        let owner = self.check_approval(approval)?;
+        let keys = self.keys.clone();
+        let run = self.live_run(id)?;
+        run.approvals.retain(|old| old.expires_at > now && keys.get(&old.key).is_some_and(|key| key.owner != owner));
+        run.approvals.push(Approval { at: now, ..approval.clone() });
+        note(run, now, None, format!("approved by {owner} with key {}", approval.key));
+        let waits_for_consent = matches!(&run.state, RunState::Held { need: Need::Consent { .. }, .. });
+        if waits_for_consent && consenting_keys(run, now).len() >= access::APPROVALS_NEEDED {
+            skip_by_consent(run, now);
+        }
+        let touched = self.settle(id);
+        Ok(Change { reply: Reply::Ok, touched, text: format!("run {id}: loss accepted by {owner} ({by})") })
+    }
+
+    /// The owner of an approval that still holds.
+    pub(super) fn check_approval(&self, approval: &Approval) -> Result<String, crate::fleet::Refusal> {
+        let key = self.keys.get(&approval.key).ok_or_else(|| {
+            refuse(RefusalCode::NeedsApproval, format!("key {} is not enrolled: `meshctl keys list`", approval.key))
+        })?;
+        if approval.expires_at <= self.now {
+            return Err(refuse(RefusalCode::NeedsApproval, format!("the approval by {} has expired", approval.key)));
+        }
+        Ok(key.owner.clone())
+    }
+}
+
+fn changed(id: &RunId, text: String) -> Change {
+    Change { reply: Reply::Ok, touched: vec![Entity::Run(id.clone())], text }
+}
+
+/// A one-way step that is done or may have been sent.
+fn one_way_step_taken(run: &Run) -> Option<String> {
+    run.plan.steps.iter().find_map(|step| {
+        if step.reversibility != Reversibility::OneWay || !matches!(step.action, Action::RdsPromote { .. }) {
+            return None;
+        }
+        let work = &run.steps.get(&step.id)?.forward;
+        let taken = work.intents.iter().any(|intent| {
+            intent.outcome.as_ref().is_none_or(|outcome| match outcome.result {
+                OutcomeResult::Done | OutcomeResult::Unknown => true,
+                OutcomeResult::Refused { .. } => false,
+            })
+        });
+        taken.then(|| step.id.to_string())
+    })
+}
+
+/// Gives every reversible step that may have had an effect something to undo, and drops the rest.
+fn prepare_undo(run: &mut Run) {
+    for step in &run.plan.steps {
+        let Some(work) = run.steps.get_mut(&step.id) else { continue };
+        let touched = !work.forward.intents.is_empty();
+        if touched && step.undo.is_some() {
+            work.undo = Some(Work::default());
+        }
+        if !work.forward.state.is_settled() && work.forward.open_intent().is_none() {
+            work.forward.state = WorkState::Skipped { reason: "aborted".to_owned() };
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! How a run starts, and how it is seen to have ended.
+
+use std::collections::BTreeMap;
+
+use super::steps::calls_left_open;
+use super::{Change, Outcome, RUNS_MAX, conflict, invalid, not_found, precondition};
+use crate::access;
+use crate::fleet::{Entity, Fleet, Refusal, Reply};
+use crate::ids::{Generation, Hash32, RunId, ServiceId, StepId};
+use crate::plan::{Plan, PlanKind};
+use crate::run::{Direction, Need, Run, RunState, StepRun, TIMELINE_MAX, TimelineEntry, WorkState};
+use crate::time::Timestamp;
+
+impl Fleet {
+    pub(super) fn start_run(&mut self, plan: &Plan, plan_hash: Hash32, by: &str) -> Outcome {
+        plan.check().map_err(invalid)?;
+        let id = &plan.service;
+        let service =
+            self.services.get(id).ok_or_else(|| not_found(format!("no service {id}: see `meshctl status`")))?;
+        if let Some(current) = service.current_run.as_ref().and_then(|run| self.runs.get(run)) {
+            if current.plan.kind == plan.kind && current.plan.to == plan.to {
+                let run = current.id.clone();
+                let text = format!("run {run} does this already");
+                return Ok(Change { reply: Reply::RunStarted { run, existing: true }, touched: Vec::new(), text });
+            }
+            return Err(conflict(format!(
+                "run {} ({} of {id} to {}) has not ended: `meshctl watch {}`, or abort it first",
+                current.id, current.plan.kind, current.plan.to, current.id
+            )));
+        }
+        if plan.kind == PlanKind::Failover && plan.to == service.active {
+            return Err(precondition(format!("{id} is active in {} already: nothing to do", plan.to)));
+        }
+        if !service.manifest.regions.contains_key(&plan.to) {
+            return Err(invalid(format!("{id} has no region {}", plan.to)));
+        }
+        if plan.manifest_version != service.version
+            || plan.generation != service.generation.next()
+            || plan.from != service.active
+        {
+            return Err(conflict(format!(
+                "the plan is stale: it was made for version {} and generation {} of {id}, which is now at version {} \
+                 and would be generation {}: make the plan again",
+                plan.manifest_version,
+                plan.generation,
+                service.version,
+                service.generation.next()
+            )));
+        }
+        let run = run_id(id, plan.generation).map_err(|error| invalid(error.to_string()))?;
+        self.insert_run(run.clone(), plan, plan_hash, by);
+        let text = format!("{} of {id} from {} to {}, plan {}", plan.kind, plan.from, plan.to, plan_hash.short());
+        let mut touched = vec![Entity::Service(id.clone()), Entity::Run(run.clone())];
+        touched.extend(self.forget_oldest_run());
+        Ok(Change { reply: Reply::RunStarted { run, existing: false }, touched, text })
+    }
+
+    fn insert_run(&mut self, id: RunId, plan: &Plan, plan_hash: Hash32, by: &str) {
+        if let Some(service) = self.services.get_mut(&plan.service) {
+            service.generation = plan.generation;
+            service.current_run = Some(id.clone());
+        }
+        let steps: BTreeMap<StepId, StepRun> =
+            plan.steps.iter().map(|step| (step.id.clone(), StepRun::default())).collect();
+        let mut run = Run {
+            id: id.clone(),
+            plan: plan.clone(),
+            plan_hash,
+            requested_by: by.to_owned(),
+            started_at: self.now,
+            state: RunState::Running,
+            paused: None,
+            unwind: None,
+            approvals: Vec::new(),
+            steps,
+            timeline: Vec::new(),
+            ended_at: None,
+        };
+        note(&mut run, self.now, None, format!("asked for by {by}"));
+        self.runs.insert(id, run);
+    }
+
+    fn forget_oldest_run(&mut self) -> Option<Entity> {
+        if self.runs.len() <= RUNS_MAX {
+            return None;
+        }
+        let oldest = self
+            .runs
+            .values()
+            .filter(|run| run.state.is_terminal())
+            .min_by_key(|run| (run.ended_at, run.id.clone()))
+            .map(|run| run.id.clone())?;
+        self.runs.remove(&oldest);
+        Some(Entity::Run(oldest))
+    }
+
+    /// Moves the run on to the state that its steps imply, and the service with it when it has ended.
+    pub(super) fn settle(&mut self, id: &RunId) -> Vec<Entity> {
+        let now = self.now;
+        let mut touched = vec![Entity::Run(id.clone())];
+        let Some(run) = self.runs.get_mut(id) else { return touched };
+        let ended = match run.state {
+            RunState::Running => settle_forward(run, now),
+            RunState::Unwinding => settle_undo(run, now),
+            RunState::Held { .. } | RunState::Done | RunState::Compensated | RunState::Refused { .. } => false,
+        };
+        if ended {
+            run.ended_at = Some(now);
+            let (service, kind, to, state) =
+                (run.plan.service.clone(), run.plan.kind, run.plan.to.clone(), run.state.clone());
+            let mut open = calls_left_open(run, Direction::Forward, now);
+            open.extend(calls_left_open(run, Direction::Undo, now));
+            touched.push(Entity::Service(service.clone()));
+            self.keep_open_calls(&service, open);
+            if let Some(service) = self.services.get_mut(&service) {
+                service.current_run = None;
+                if kind == PlanKind::Failover && state == RunState::Done {
+                    service.active = to;
+                }
+            }
+        }
+        touched
+    }
+
+    pub(super) fn live_run(&mut self, id: &RunId) -> Result<&mut Run, Refusal> {
+        let run = self.runs.get_mut(id).ok_or_else(|| not_found(format!("no run {id}: see `meshctl history`")))?;
+        if run.state.is_terminal() {
+            return Err(precondition(format!("run {id} has ended: {}", run.state.name())));
+        }
+        Ok(run)
+    }
+}
+
+/// `<service>-g<generation>`; fails only for a service name that the manifest check would have refused.
+pub fn run_id(service: &ServiceId, generation: Generation) -> Result<RunId, crate::ids::NameError> {
+    RunId::new(format!("{service}-g{generation}"))
+}
+
+fn settle_forward(run: &mut Run, now: Timestamp) -> bool {
+    let failed = run.plan.steps.iter().find_map(|step| match &run.steps.get(&step.id)?.forward.state {
+        WorkState::Failed { reason } => Some((step.id.clone(), reason.clone())),
+        WorkState::Waiting
+        | WorkState::Open
+        | WorkState::Backoff { .. }
+        | WorkState::Done
+        | WorkState::Skipped { .. } => None,
+    });
+    if let Some((step, reason)) = failed {
+        hold(run, &step, &reason, now);
+        return false;
+    }
+    let all_done =
+        run.steps.values().all(|step| matches!(step.forward.state, WorkState::Done | WorkState::Skipped { .. }));
+    if all_done {
+        run.state = RunState::Done;
+        note(run, now, None, "done".to_owned());
+    }
+    all_done
+}
+
+fn settle_undo(run: &mut Run, now: Timestamp) -> bool {
+    let failed = run.plan.steps.iter().find_map(|step| match &run.steps.get(&step.id)?.undo.as_ref()?.state {
+        WorkState::Failed { reason } => Some((step.id.clone(), reason.clone())),
+        WorkState::Waiting
+        | WorkState::Open
+        | WorkState::Backoff { .. }
+        | WorkState::Done
+        | WorkState::Skipped { .. } => None,
+    });
+    if let Some((step, reason)) = failed {
+        run.state = RunState::Held { reason: reason.clone(), need: Need::Decision { step: step.clone() } };
+        note(run, now, Some(step), format!("held: {reason}"));
+        return false;
+    }
+    let quiet = run.steps.values().all(|step| {
+        step.forward.open_intent().is_none()
+            && step.undo.as_ref().is_none_or(|undo| matches!(undo.state, WorkState::Done | WorkState::Skipped { .. }))
+    });
+    if quiet {
+        run.state = RunState::Compensated;
+        note(run, now, None, "compensated: everything reversible is as it was".to_owned());
+    }
+    quiet
+}
+
+/// Holds a running run on a failed step, unless two people have consented to go on without it already.
+pub(super) fn hold(run: &mut Run, step: &StepId, reason: &str, now: Timestamp) {
+    let closes = run.plan.step(step).is_some_and(|step| closes_old_region(&run.plan, step));
+    if closes && consenting_keys(run, now).len() >= access::APPROVALS_NEEDED {
+        skip_by_consent(run, now);
+        return;
+    }
+    let need =
+        if closes { Need::Consent { region: run.plan.from.clone() } } else { Need::Decision { step: step.clone() } };
+    run.state = RunState::Held { reason: reason.to_owned(), need };
+    note(run, now, Some(step.clone()), format!("held: {reason}"));
+}
+
+/// Is the step part of the proof that the old region writes no more?
+pub(super) fn closes_old_region(plan: &Plan, step: &crate::plan::Step) -> bool {
+    use crate::plan::{Action, SecurityGroupPurpose};
+    plan.kind == PlanKind::Failover
+        && matches!(
+            step.action,
+            Action::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Fence, .. }
+                | Action::RdsReboot { .. }
+                | Action::RdsAwaitCaughtUp { .. }
+        )
+}
+
+/// Keys of valid consents, one for each owner. `Approve` has replaced expired ones and checked the owners.
+pub(super) fn consenting_keys(run: &Run, now: Timestamp) -> Vec<crate::ids::KeyId> {
+    let subject = access::loss_subject(&run.id, &run.plan_hash);
+    run.approvals
+        .iter()
+        .filter(|approval| approval.subject == subject && approval.expires_at > now)
+        .map(|approval| approval.key.clone())
+        .collect()
+}
+
+/// Two people accept what the fence could not prove: its unfinished steps are skipped and the run goes on.
+pub(super) fn skip_by_consent(run: &mut Run, now: Timestamp) {
+    let keys: Vec<String> = consenting_keys(run, now).iter().map(ToString::to_string).collect();
+    let reason = format!("closed by consent of {}", keys.join(" and "));
+    let closing: Vec<StepId> =
+        run.plan.steps.iter().filter(|step| closes_old_region(&run.plan, step)).map(|step| step.id.clone()).collect();
+    for id in closing {
+        let Some(work) = run.steps.get_mut(&id).map(|step| &mut step.forward) else { continue };
+        if work.state != WorkState::Done {
+            work.state = WorkState::Skipped { reason: reason.clone() };
+            work.ended_at = Some(now);
+        }
+    }
+    run.state = RunState::Running;
+    note(run, now, None, reason);
+}
+
+pub(super) fn note(run: &mut Run, at: Timestamp, step: Option<StepId>, text: String) {
+    if run.timeline.len() < TIMELINE_MAX {
+        run.timeline.push(TimelineEntry { at, step, text });
+    }
+}
