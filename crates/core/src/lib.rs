@@ -8,6 +8,8 @@ pub mod access;
 pub mod audit;
 pub mod engine;
 pub mod execute;
+#[cfg(test)]
+mod fixtures;
 pub mod fleet;
 pub mod ids;
 pub mod manifest;

@@ -1,1 +1,552 @@
+//! The rules of the replicated state, each by its name. [`walk`] breaks them at random.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::access;
+use crate::engine;
+use crate::fixtures::{EAST, HASH, WEST, agent, at, fleet, region, service, start, view};
+use crate::fleet::apply::{CALL_LIFETIME, writers};
+use crate::fleet::{AuthorityState, Command, Fleet, RefusalCode, Reply};
+use crate::ids::{Generation, KeyId, RunId};
+use crate::plan::Action;
+use crate::run::{Approval, Direction, Need, Outcome, OutcomeResult, Run, RunState, WorkState};
+use crate::time::Timestamp;
+
+mod walk;
+
+pub fn outcome(result: OutcomeResult) -> Outcome {
+    Outcome {
+        result,
+        detail: "as told".to_owned(),
+        read_back: "{}".to_owned(),
+        before: "{}".to_owned(),
+        calls: 1,
+        provider_wait: Duration::ZERO,
+    }
+}
+
+fn run_id() -> RunId {
+    RunId::new("maip-g1").expect("a valid name")
+}
+
+fn run(fleet: &Fleet) -> &Run {
+    &fleet.runs[&run_id()]
+}
+
+fn accepted(fleet: &mut Fleet, now: Timestamp, command: &Command) -> Reply {
+    let reply = fleet.apply(now, command).reply;
+    assert!(!matches!(reply, Reply::Refused(_)), "{command:?} was refused: {reply:?}");
+    reply
+}
+
+fn refused(fleet: &mut Fleet, now: Timestamp, command: &Command) -> RefusalCode {
+    let before = fleet.clone();
+    let Reply::Refused(refusal) = fleet.apply(now, command).reply else { panic!("{command:?} was accepted") };
+    fleet.now = before.now;
+    assert_eq!(*fleet, before, "a refused command changes nothing but the time");
+    refusal.code
+}
+
+/// Lets leader and agents work, one second a round, until nothing is left to do; `answer` plays the agents.
+fn play(
+    fleet: &mut Fleet,
+    from: u64,
+    without: &[&str],
+    answer: &mut dyn FnMut(&Fleet, &engine::View, &crate::execute::Job) -> Option<Outcome>,
+) -> u64 {
+    for second in from..from + 4000 {
+        let view = view(fleet, at(second), without);
+        let commands = engine::next(fleet, &view);
+        for command in &commands {
+            fleet.apply(at(second), command);
+        }
+        let open: Vec<_> = fleet
+            .runs
+            .values()
+            .flat_map(|run| {
+                run.open_intents().map(|(step, direction, intent)| {
+                    (run.id.clone(), step.id.clone(), direction, intent.seq, intent.agent.clone())
+                })
+            })
+            .collect();
+        let mut answered = false;
+        for (run, step, direction, seq, agent) in open {
+            if !view.agents.contains_key(&agent) {
+                continue;
+            }
+            let job = engine::job(fleet, &run, &step, direction, at(second)).expect("an open intent has a job");
+            if let Some(outcome) = answer(fleet, &view, &job) {
+                answered = true;
+                accepted(fleet, at(second), &Command::CloseIntent { run, step, direction, seq, outcome });
+            }
+        }
+        if commands.is_empty() && !answered && engine::next_wakeup(fleet, &view).is_none() {
+            return second;
+        }
+    }
+    panic!("it never came to rest")
+}
+
+fn all_done(_: &Fleet, _: &engine::View, _: &crate::execute::Job) -> Option<Outcome> {
+    Some(outcome(OutcomeResult::Done))
+}
+
+fn enroll(fleet: &mut Fleet) {
+    for (i, (key, owner)) in [("k1", "ann"), ("k2", "bob"), ("k3", "ann")].into_iter().enumerate() {
+        let key = KeyId::new(key).expect("a valid name");
+        let public_key = vec![u8::try_from(i).expect("small"); 32];
+        let approvals = if i < 2 {
+            Vec::new()
+        } else {
+            let hex: String = public_key.iter().map(|byte| format!("{byte:02x}")).collect();
+            let subject = access::enroll_subject(&key, owner, &hex);
+            vec![approval("k1", &subject, 9_999), approval("k2", &subject, 9_999)]
+        };
+        let by = "admin".to_owned();
+        accepted(fleet, at(0), &Command::EnrollKey { key, owner: owner.to_owned(), public_key, approvals, by });
+    }
+}
+
+fn approval(key: &str, subject: &str, until: u64) -> Approval {
+    Approval {
+        key: KeyId::new(key).expect("a valid name"),
+        subject: subject.to_owned(),
+        expires_at: at(until),
+        signature: vec![0; 64],
+        at: at(0),
+    }
+}
+
+fn approve(key: &str) -> Command {
+    let subject = access::loss_subject(&run_id(), &HASH);
+    Command::Approve { run: run_id(), approval: approval(key, &subject, 9_999), by: "x".to_owned() }
+}
+
+#[test]
+fn a_failover_fences_promotes_moves_traffic_verifies_and_tells_in_this_order() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let mut order = Vec::new();
+    play(&mut fleet, 2, &[], &mut |_, _, job| {
+        order.push(job.action.name());
+        Some(outcome(OutcomeResult::Done))
+    });
+    let place = |name: &str| order.iter().position(|seen| *seen == name).expect("every step was carried out");
+    let chain = [
+        "rds-fence",
+        "rds-reboot",
+        "rds-await-caught-up",
+        "rds-promote",
+        "route53-replace",
+        "http-verify",
+        "sns-notify",
+    ];
+    assert!(chain.windows(2).all(|pair| place(pair[0]) < place(pair[1])), "wrong order: {order:?}");
+    assert_eq!(run(&fleet).state, RunState::Done);
+    let service = &fleet.services[&service("maip")];
+    assert_eq!((service.active.as_str(), &service.current_run), (WEST, &None));
+    assert_eq!(writers(&service.authority), vec![&region(WEST)]);
+    assert!(matches!(service.authority[&region(EAST)].state, AuthorityState::Closed { .. }));
+}
+
+#[test]
+fn the_same_command_twice_is_the_same_run() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let reply = accepted(&mut fleet, at(2), &begin);
+    assert_eq!(reply, Reply::RunStarted { run: run_id(), existing: true });
+    assert_eq!(fleet.runs.len(), 1);
+}
+
+#[test]
+fn a_plan_made_before_something_changed_is_refused() {
+    let mut fleet = fleet();
+    let stale = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &stale);
+    play(&mut fleet, 2, &[], &mut all_done);
+    let code = refused(&mut fleet, at(900), &stale);
+    assert_eq!(code, RefusalCode::Precondition, "the target is active already");
+    let back = start(&fleet, EAST);
+    let Command::StartRun { mut plan, plan_hash, by } = back else { panic!("a start") };
+    plan.generation = Generation(9);
+    let code = refused(&mut fleet, at(901), &Command::StartRun { plan, plan_hash, by });
+    assert_eq!(code, RefusalCode::Conflict);
+}
+
+#[test]
+fn a_region_that_cannot_be_fenced_waits_for_two_different_people() {
+    let mut fleet = fleet();
+    enroll(&mut fleet);
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let now = play(&mut fleet, 2, &[EAST], &mut all_done);
+    assert!(
+        matches!(&run(&fleet).state, RunState::Held { need: Need::Consent { region }, .. } if region.as_str() == EAST)
+    );
+    accepted(&mut fleet, at(now + 1), &approve("k1"));
+    accepted(&mut fleet, at(now + 1), &approve("k3"));
+    play(&mut fleet, now + 2, &[EAST], &mut all_done);
+    assert!(matches!(run(&fleet).state, RunState::Held { .. }), "two keys of one person are one person");
+    assert_eq!(writers(&fleet.services[&service("maip")].authority), vec![&region(EAST)]);
+    accepted(&mut fleet, at(now + 3), &approve("k2"));
+    play(&mut fleet, now + 4, &[EAST], &mut all_done);
+    assert_eq!(run(&fleet).state, RunState::Done);
+    let authority = &fleet.services[&service("maip")].authority[&region(EAST)];
+    assert!(matches!(&authority.state, AuthorityState::ClosedByConsent { keys, .. } if keys.len() == 2));
+}
+
+#[test]
+fn an_approval_that_has_expired_or_is_for_another_plan_does_not_count() {
+    let mut fleet = fleet();
+    enroll(&mut fleet);
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let subject = access::loss_subject(&run_id(), &HASH);
+    let late = Command::Approve { run: run_id(), approval: approval("k1", &subject, 5), by: "x".to_owned() };
+    assert_eq!(refused(&mut fleet, at(6), &late), RefusalCode::NeedsApproval);
+    let other = access::loss_subject(&run_id(), &crate::ids::Hash32([1; 32]));
+    let wrong = Command::Approve { run: run_id(), approval: approval("k1", &other, 99), by: "x".to_owned() };
+    assert_eq!(refused(&mut fleet, at(6), &wrong), RefusalCode::Invalid);
+    let unknown = Command::Approve { run: run_id(), approval: approval("k9", &subject, 99), by: "x".to_owned() };
+    assert_eq!(refused(&mut fleet, at(6), &unknown), RefusalCode::NeedsApproval);
+}
+
+#[test]
+fn an_abort_before_the_promotion_gives_the_old_region_back_at_a_higher_generation() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    play(&mut fleet, 2, &[], &mut |_, _, job| match job.action {
+        Action::RdsAwaitCaughtUp { .. } => Some(outcome(OutcomeResult::Refused { retry: false })),
+        _ => Some(outcome(OutcomeResult::Done)),
+    });
+    assert!(matches!(run(&fleet).state, RunState::Held { .. }));
+    let by = "operator".to_owned();
+    accepted(&mut fleet, at(600), &Command::Abort { run: run_id(), by, reason: "lag".to_owned() });
+    let mut undone = Vec::new();
+    play(&mut fleet, 601, &[], &mut |_, _, job| {
+        undone.push((job.action.name(), job.token.generation));
+        Some(outcome(OutcomeResult::Done))
+    });
+    assert_eq!(undone, vec![("rds-unfence", Generation(2))]);
+    assert_eq!(run(&fleet).state, RunState::Compensated);
+    let service = &fleet.services[&service("maip")];
+    assert_eq!((service.active.as_str(), service.generation), (EAST, Generation(2)));
+    assert_eq!(writers(&service.authority), vec![&region(EAST)]);
+}
+
+#[test]
+fn an_abort_after_the_promotion_may_have_been_sent_is_refused() {
+    for result in [OutcomeResult::Unknown, OutcomeResult::Done] {
+        let mut fleet = fleet();
+        let begin = start(&fleet, WEST);
+        accepted(&mut fleet, at(1), &begin);
+        for second in 2..60 {
+            let view = view(&fleet, at(second), &[]);
+            for command in engine::next(&fleet, &view) {
+                fleet.apply(at(second), &command);
+            }
+            let open: Vec<_> =
+                run(&fleet).open_intents().map(|(s, d, i)| (s.id.clone(), d, i.seq, s.action.clone())).collect();
+            for (step, direction, seq, action) in open {
+                let promote = matches!(action, Action::RdsPromote { .. });
+                let outcome = outcome(if promote { result } else { OutcomeResult::Done });
+                accepted(
+                    &mut fleet,
+                    at(second),
+                    &Command::CloseIntent { run: run_id(), step, direction, seq, outcome },
+                );
+                if promote {
+                    let abort = Command::Abort { run: run_id(), by: "operator".to_owned(), reason: "fear".to_owned() };
+                    assert_eq!(refused(&mut fleet, at(second), &abort), RefusalCode::Precondition);
+                    return;
+                }
+            }
+        }
+        panic!("the promotion was never reached");
+    }
+}
+
+#[test]
+fn a_lost_executor_is_followed_by_the_other_agent_of_its_region_who_is_told_to_look_first() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let mut promoters = Vec::new();
+    play(&mut fleet, 2, &[], &mut |_, view, job| {
+        let Action::RdsPromote { .. } = job.action else { return Some(outcome(OutcomeResult::Done)) };
+        promoters.push((view.now, job.maybe_sent_since, job.key.clone()));
+        let first = job.maybe_sent_since.is_none();
+        Some(outcome(if first { OutcomeResult::Unknown } else { OutcomeResult::Done }))
+    });
+    assert_eq!(run(&fleet).state, RunState::Done);
+    assert!(promoters[0].1.is_none() && promoters[1].1.is_some());
+    assert_eq!(promoters[0].2, promoters[1].2, "all attempts share the idempotency key");
+    let step = run(&fleet).plan.steps.iter().find(|step| matches!(step.action, Action::RdsPromote { .. }));
+    let intents = &run(&fleet).steps[&step.expect("a promotion").id].forward.intents;
+    assert_ne!(intents[0].agent, intents[1].agent);
+}
+
+#[test]
+fn an_agent_that_falls_silent_leaves_an_unknown_outcome() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    for command in engine::next(&fleet, &view(&fleet, at(2), &[])) {
+        accepted(&mut fleet, at(2), &command);
+    }
+    assert_eq!(run(&fleet).open_intents().count(), 1);
+    assert!(engine::next(&fleet, &view(&fleet, at(3), &[EAST])).is_empty(), "not before the silence has lasted");
+    for command in engine::next(&fleet, &view(&fleet, at(8), &[EAST])) {
+        accepted(&mut fleet, at(8), &command);
+    }
+    let (_, step) = run(&fleet).step(&run(&fleet).plan.steps[0].id).expect("the fence");
+    assert_eq!(step.forward.intents[0].outcome.as_ref().map(|o| o.result), Some(OutcomeResult::Unknown));
+}
+
+#[test]
+fn the_agents_own_word_replaces_the_unknown_that_a_leader_assumed() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    for command in engine::next(&fleet, &view(&fleet, at(2), &[])) {
+        accepted(&mut fleet, at(2), &command);
+    }
+    let (step, seq) = {
+        let (step, _, intent) = run(&fleet).open_intents().next().expect("an open intent");
+        (step.id.clone(), intent.seq)
+    };
+    let close = |result| Command::CloseIntent {
+        run: run_id(),
+        step: step.clone(),
+        direction: Direction::Forward,
+        seq,
+        outcome: outcome(result),
+    };
+    accepted(&mut fleet, at(3), &close(OutcomeResult::Unknown));
+    accepted(&mut fleet, at(4), &close(OutcomeResult::Done));
+    assert_eq!(run(&fleet).steps[&step].forward.state, WorkState::Done);
+    accepted(&mut fleet, at(5), &close(OutcomeResult::Refused { retry: false }));
+    assert_eq!(run(&fleet).steps[&step].forward.state, WorkState::Done, "a repeated report changes nothing");
+}
+
+#[test]
+fn a_paused_run_opens_no_intent() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    accepted(&mut fleet, at(2), &Command::Pause { run: run_id(), by: "ann".to_owned() });
+    assert!(engine::next(&fleet, &view(&fleet, at(3), &[])).is_empty());
+    let step = run(&fleet).plan.steps[0].id.clone();
+    let open = Command::OpenIntent { run: run_id(), step, direction: Direction::Forward, agent: agent("east-a") };
+    assert_eq!(refused(&mut fleet, at(3), &open), RefusalCode::Precondition);
+    accepted(&mut fleet, at(4), &Command::Resume { run: run_id(), by: "ann".to_owned() });
+    accepted(&mut fleet, at(5), &open);
+}
+
+#[test]
+fn an_intent_for_a_step_whose_turn_it_is_not_is_refused() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let promote = run(&fleet).plan.steps.iter().find(|s| matches!(s.action, Action::RdsPromote { .. }));
+    let step = promote.expect("a promotion").id.clone();
+    let open = Command::OpenIntent { run: run_id(), step, direction: Direction::Forward, agent: agent("west-a") };
+    assert_eq!(refused(&mut fleet, at(2), &open), RefusalCode::Precondition);
+    let grant = Command::Grant { run: run_id(), step: "grant".parse().expect("a name") };
+    assert_eq!(refused(&mut fleet, at(2), &grant), RefusalCode::Precondition);
+    let fence = run(&fleet).plan.steps[0].id.clone();
+    let foreign =
+        Command::OpenIntent { run: run_id(), step: fence, direction: Direction::Forward, agent: agent("west-a") };
+    assert_eq!(refused(&mut fleet, at(2), &foreign), RefusalCode::Invalid, "an agent of another region");
+}
+
+#[test]
+fn an_undo_waits_until_a_doubtful_call_of_the_older_generation_can_no_longer_arrive() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    // The fence is unknown, then its agents are gone.
+    let now = play(&mut fleet, 2, &[], &mut |_, _, job| match (&job.action, job.maybe_sent_since) {
+        (Action::RdsSetSecurityGroups { .. }, None) => Some(outcome(OutcomeResult::Unknown)),
+        (Action::RdsSetSecurityGroups { .. }, Some(_)) => Some(outcome(OutcomeResult::Refused { retry: false })),
+        _ => Some(outcome(OutcomeResult::Done)),
+    });
+    let by = "operator".to_owned();
+    accepted(&mut fleet, at(now + 1), &Command::Abort { run: run_id(), by, reason: "no".to_owned() });
+    let mut undone_at = None;
+    play(&mut fleet, now + 2, &[], &mut |_, view, _| {
+        undone_at.get_or_insert(view.now);
+        Some(outcome(OutcomeResult::Done))
+    });
+    let unknown_at = run(&fleet).steps.values().find_map(|s| s.forward.intents.first()?.closed_at);
+    let waited = undone_at.expect("it was undone").since(unknown_at.expect("the fence was closed as unknown"));
+    assert!(waited >= CALL_LIFETIME, "undone after {waited:?}");
+    assert_eq!(run(&fleet).state, RunState::Compensated);
+}
+
+#[test]
+fn with_two_keys_enrolled_a_third_and_a_change_of_membership_need_both() {
+    let mut fleet = fleet();
+    enroll(&mut fleet);
+    let key = KeyId::new("k4").expect("a valid name");
+    let enroll = Command::EnrollKey {
+        key,
+        owner: "eve".to_owned(),
+        public_key: vec![9; 32],
+        approvals: Vec::new(),
+        by: "admin".to_owned(),
+    };
+    assert_eq!(refused(&mut fleet, at(1), &enroll), RefusalCode::NeedsApproval);
+    let subject = access::membership_subject("remove 3");
+    let change = |keys: &[&str]| Command::NoteMembership {
+        text: "remove 3".to_owned(),
+        approvals: keys.iter().map(|key| approval(key, &subject, 99)).collect(),
+        by: "admin".to_owned(),
+    };
+    assert_eq!(refused(&mut fleet, at(1), &change(&["k1"])), RefusalCode::NeedsApproval);
+    assert_eq!(refused(&mut fleet, at(1), &change(&["k1", "k3"])), RefusalCode::NeedsApproval, "one owner");
+    accepted(&mut fleet, at(1), &change(&["k1", "k2"]));
+}
+
+#[test]
+fn a_manifest_changes_only_from_the_version_that_was_looked_at_and_not_under_a_run() {
+    let mut fleet = fleet();
+    let mut manifest = crate::fixtures::maip();
+    manifest.description = "new".to_owned();
+    let apply = |expected_version| Command::ApplyManifest {
+        manifest: Box::new(manifest.clone()),
+        source: "b".to_owned(),
+        by: "admin".to_owned(),
+        expected_version,
+    };
+    assert_eq!(refused(&mut fleet, at(1), &apply(0)), RefusalCode::Conflict);
+    let begin = start(&fleet, WEST);
+    let mut running = fleet.clone();
+    accepted(&mut running, at(1), &begin);
+    assert_eq!(refused(&mut running, at(2), &apply(1)), RefusalCode::Conflict);
+    assert_eq!(accepted(&mut fleet, at(1), &apply(1)), Reply::ManifestApplied { version: 2 });
+    assert_eq!(accepted(&mut fleet, at(1), &apply(1)), Reply::ManifestApplied { version: 2 }, "a lost reply");
+}
+
+#[test]
+fn time_never_runs_backwards() {
+    let mut fleet = fleet();
+    fleet.apply(at(100), &Command::NameMesh { mesh: "other".to_owned() });
+    fleet.apply(at(50), &Command::NameMesh { mesh: "other".to_owned() });
+    assert_eq!(fleet.now, at(100));
+}
+
+#[test]
+fn the_loss_to_expect_is_the_newest_lag_or_unknown() {
+    use crate::plan::PredictedLoss;
+    use crate::planner::{Evidence, plan_failover};
+    use crate::signal::{Reading, Signal};
+    let fleet = fleet();
+    let signal = |at_s: u64, lag_s: u64| Signal {
+        observer: agent("west-a"),
+        observer_region: region(WEST),
+        service: service("maip"),
+        region: region(WEST),
+        subject: "database".to_owned(),
+        reading: Reading::ReplicaLag { lag: Duration::from_secs(lag_s) },
+        at: at(at_s),
+    };
+    let loss = |lag: Vec<Signal>| {
+        plan_failover(&fleet.services[&service("maip")], &region(WEST), &Evidence { now: at(20), lag })
+            .expect("a plan")
+            .loss
+    };
+    assert_eq!(loss(Vec::new()), PredictedLoss::Unknown);
+    let lag = loss(vec![signal(10, 9), signal(15, 2), signal(12, 8)]);
+    let expected =
+        PredictedLoss::Lag { lag: Duration::from_secs(2), age: Duration::from_secs(5), observer: "west-a".to_owned() };
+    assert_eq!(lag, expected);
+}
+
+#[test]
+fn services_move_after_those_they_depend_on_and_a_circle_is_refused() {
+    let fleet = fleet();
+    let named = |name: &str, needs: &[&str]| {
+        let mut service = fleet.services[&service("maip")].clone();
+        service.manifest.service = crate::fixtures::service(name);
+        service.manifest.depends_on = needs.iter().map(|need| crate::fixtures::service(need)).collect();
+        service
+    };
+    let services = [named("web", &["api"]), named("api", &["db"]), named("db", &[]), named("cron", &["elsewhere"])];
+    let all: Vec<_> = services.iter().collect();
+    let waves = crate::planner::waves(&all, 10).expect("no circle");
+    let names: Vec<Vec<&str>> = waves.iter().map(|wave| wave.iter().map(|id| id.as_str()).collect()).collect();
+    assert_eq!(names, vec![vec!["cron", "db"], vec!["api"], vec!["web"]]);
+    let one = crate::planner::waves(&all, 1).expect("no circle");
+    assert!(one.iter().all(|wave| wave.len() == 1));
+    let circle = [named("a", &["b"]), named("b", &["a"])];
+    assert!(crate::planner::waves(&circle.iter().collect::<Vec<_>>(), 9).is_err());
+}
+
+#[test]
+fn a_plan_that_the_planner_would_not_make_is_not_genuine() {
+    let fleet = fleet();
+    let maip = &fleet.services[&service("maip")];
+    let Command::StartRun { mut plan, .. } = start(&fleet, WEST) else { panic!("a start") };
+    assert_eq!(crate::planner::is_genuine(maip, &plan), Ok(true));
+    plan.steps.retain(|step| !matches!(step.action, Action::RdsReboot { .. }));
+    assert_eq!(crate::planner::is_genuine(maip, &plan), Ok(false));
+}
+
+#[test]
+fn an_untouched_manifest_has_no_problem_and_each_rule_finds_its_breach() {
+    use crate::manifest::{Manifest, RecordData, ResourceKind, WriterMode, check::check};
+    let good = crate::fixtures::maip();
+    assert_eq!(check(&good), Vec::new());
+    type Break = fn(&mut Manifest);
+    let breaches: BTreeMap<&str, Break> = BTreeMap::from([
+        ("writer", (|m| m.writer = WriterMode::Multi) as Break),
+        ("regions", |m| {
+            m.regions.remove(&region(EAST));
+        }),
+        ("depends-on", |m| {
+            m.depends_on.insert(service("maip"));
+        }),
+        ("objectives.rto", |m| m.objectives.rto = Duration::ZERO),
+        ("resources[0].rds.backup-retention-days", |m| {
+            if let ResourceKind::Rds { backup_retention_days, .. } = &mut m.resources[0].kind {
+                *backup_retention_days = 0;
+            }
+        }),
+        ("resources[0].rds.instances", |m| {
+            if let ResourceKind::Rds { instances, .. } = &mut m.resources[0].kind {
+                instances.remove(&region(WEST));
+            }
+        }),
+        ("resources[0].rds.instances.us-east-1.closed-security-group", |m| {
+            if let ResourceKind::Rds { instances, .. } = &mut m.resources[0].kind {
+                instances.get_mut(&region(EAST)).expect("there").closed_security_group = "sg-open".to_owned();
+            }
+        }),
+        ("traffic[0].active.us-west-2", |m| m.traffic[0].active.get_mut(&region(WEST)).expect("there").clear()),
+        ("traffic[0].active", |m| {
+            m.traffic[0].active.remove(&region(WEST));
+        }),
+        ("traffic[0].record", |m| m.traffic[0].record = "API.example.com.".to_owned()),
+        ("traffic[0].active.us-east-1[0].values", |m| {
+            m.traffic[0].active.get_mut(&region(EAST)).expect("there")[0].data =
+                RecordData::Values { ttl_seconds: 60, values: vec!["not an address".to_owned()] };
+        }),
+        ("verify[0].url", |m| m.verify[0].url = "ftp://x".to_owned()),
+        ("verify[0].consecutive", |m| m.verify[0].consecutive = 0),
+        ("notices[0].sns.us-west-2", |m| {
+            m.notices[0].topics.insert(region(WEST), "arn:aws:sns:us-east-1:1:x".to_owned());
+        }),
+        ("policy.verify-timeout", |m| m.policy.verify_timeout = Duration::ZERO),
+    ]);
+    for (path, breach) in breaches {
+        let mut manifest = good.clone();
+        breach(&mut manifest);
+        let found = check(&manifest);
+        assert!(found.iter().any(|problem| problem.path == path), "{path} was not reported, but {found:?}");
+    }
+}
