@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# All tests. Installs into .venv (or $MESH_VENV) what the boto3 suite needs, and says so first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+venv=${MESH_VENV:-$target/venv}
+skipped=0
+
+echo "make test uses: cargo, python3 with venv; it installs into $venv: $(tr '\n' ' ' < tests/boto3/requirements.txt)"
+
+cargo build --locked --workspace --bins
+if command -v cargo-nextest >/dev/null; then
+  cargo nextest run --locked --workspace --no-fail-fast
+else
+  cargo test --locked --workspace --no-fail-fast
+fi
+
+if command -v python3 >/dev/null && { [ -x "$venv/bin/python" ] || python3 -m venv "$venv"; }; then
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/boto3/requirements.txt
+  MESH_DOUBLE="$target/debug/mesh-double" "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/boto3
+else
+  echo "SKIPPED: the boto3 suite needs python3 with venv (Debian: python3-venv)"
+  skipped=$((skipped + 1))
+fi
+echo "suites skipped: $skipped"
