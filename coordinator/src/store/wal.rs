@@ -1,0 +1,253 @@
+//! The log and the vote: one write-ahead log, one writer, one queue.
+//!
+//! raft-log hands every write to one thread, which appends to the open chunk, calls fdatasync and only then runs the
+//! callback; a new chunk's directory entry is fsynced before anything is written to it. Nothing here is acknowledged
+//! but from that callback. A write that fails ends the process.
+//!
+//! After a crash the kernel may still hold what was written and never synced. It would be read back as if it were on
+//! disk, acted upon, and lost in a power cut later; so everything is synced once before it is read.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mesh_proto::v1;
+use prost::Message;
+use raft_log::api::raft_log_writer::RaftLogWriter;
+use raft_log::{Callback, RaftLog, Types};
+
+use super::StoreError;
+use super::fatal::Fatal;
+use super::position::{self, Ballot, LogPosition};
+use codec::{EntryBytes, NoUserData};
+
+mod codec;
+
+/// A chunk is read into memory as a whole when the log opens, and removed as a whole once it is purged.
+const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
+const CHUNK_RECORDS_MAX: usize = 64 * 1024;
+const READ_BUFFER_BYTES: usize = 1024 * 1024;
+/// What has not been written yet waits in memory, and beyond this the writer waits.
+const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
+const CACHE_ENTRIES_MAX: usize = 20_000;
+
+/// Called after fdatasync, and not at all when that failed.
+pub type Synced = Box<dyn FnOnce() + Send>;
+
+pub struct Wal {
+    log: Mutex<RaftLog<MeshLog>>,
+    fatal: Fatal,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WalState {
+    pub vote: Option<Ballot>,
+    /// Everything up to here is gone from the log, and in a snapshot.
+    pub purged: Option<LogPosition>,
+    /// The last entry; equals `purged` if there is none after it.
+    pub last: Option<LogPosition>,
+    pub committed: Option<LogPosition>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct MeshLog;
+
+impl Types for MeshLog {
+    type LogId = LogPosition;
+    type LogPayload = EntryBytes;
+    type Vote = Ballot;
+    type Callback = Flushed;
+    type UserData = NoUserData;
+
+    fn log_index(position: &LogPosition) -> u64 {
+        position.index
+    }
+
+    fn payload_size(payload: &EntryBytes) -> u64 {
+        payload.0.len() as u64
+    }
+}
+
+struct Flushed {
+    synced: Option<Synced>,
+    fatal: Fatal,
+}
+
+impl Callback for Flushed {
+    fn send(mut self, result: io::Result<()>) {
+        let synced = self.synced.take();
+        match result {
+            Ok(()) => synced.into_iter().for_each(|synced| synced()),
+            Err(error) => self.fatal.call(&format!("write the log: {error}")),
+        }
+    }
+}
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        if self.synced.is_some() {
+            self.fatal.call("write the log: the writer stopped before it got there");
+        }
+    }
+}
+
+impl Wal {
+    /// Opens the log, or begins one. With `must_exist` an empty directory is a lost log, which is refused.
+    ///
+    /// The end of a write that was never acknowledged is cut off; any other damage is refused.
+    pub fn open(dir: &Path, must_exist: bool, fatal: Fatal) -> Result<Self, StoreError> {
+        let chunks = sync_all(dir).map_err(|source| StoreError::io("sync the log in", dir, source))?;
+        if must_exist && chunks == 0 {
+            return Err(StoreError::LogLost { dir: dir.to_owned() });
+        }
+        let corrupt = |reason: String| StoreError::LogCorrupt { dir: dir.to_owned(), reason };
+        let log = RaftLog::<MeshLog>::open(Arc::new(config(dir))).map_err(|error| corrupt(error.to_string()))?;
+        check(&log).map_err(corrupt)?;
+        let wal = Self { log: Mutex::new(log), fatal };
+        wal.sync_now()?;
+        Ok(wal)
+    }
+
+    pub fn state(&self) -> WalState {
+        let Ok(log) = self.lock() else { return WalState::default() };
+        let state = log.log_state();
+        WalState {
+            vote: state.vote().copied(),
+            purged: state.purged().copied(),
+            last: state.last().copied(),
+            committed: state.committed().copied(),
+        }
+    }
+
+    /// Entries of `from..to` that are there, in order; stops after the one with which `bytes_max` is reached.
+    pub fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<v1::RaftEntry>, StoreError> {
+        let log = self.lock()?;
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for item in log.read(from, to.max(from)) {
+            let (_, payload) = item.map_err(|error| self.fatal.fail("read the log", error))?;
+            bytes += payload.0.len();
+            let entry = v1::RaftEntry::decode(payload.0).map_err(|error| self.fatal.fail("read the log", error))?;
+            entries.push(entry);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    pub fn append(&self, entries: Vec<v1::RaftEntry>, synced: Synced) -> Result<(), StoreError> {
+        let mut encoded = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let position = position::of_entry(&entry).map_err(|error| self.fatal.fail("append to the log", error))?;
+            encoded.push((position, EntryBytes(Bytes::from(entry.encode_to_vec()))));
+        }
+        self.write("append to the log", synced, |log| log.append(encoded).map(drop))
+    }
+
+    pub fn save_vote(&self, vote: Ballot, synced: Synced) -> Result<(), StoreError> {
+        self.write("save a vote", synced, |log| log.save_vote(vote).map(drop))
+    }
+
+    /// Drops every entry after `keep`, or all.
+    pub fn truncate_after(&self, keep: Option<LogPosition>, synced: Synced) -> Result<(), StoreError> {
+        let from = keep.map_or(0, |keep| keep.index + 1);
+        self.write("truncate the log", synced, |log| log.truncate(from).map(drop))
+    }
+
+    /// Drops every entry up to `upto`, which may lie beyond the last.
+    pub fn purge(&self, upto: LogPosition, synced: Synced) -> Result<(), StoreError> {
+        self.write("purge the log", synced, |log| log.purge(upto).map(drop))
+    }
+
+    /// A note of what is committed, to apply it at once after a restart. It needs no fsync: without it the entries
+    /// are applied as soon as a leader says again that they are committed.
+    pub fn note_committed(&self, committed: LogPosition) -> Result<(), StoreError> {
+        let mut log = self.lock()?;
+        let state = log.log_state();
+        if Some(&committed) <= state.committed() || Some(&committed) > state.last() {
+            return Ok(());
+        }
+        log.commit(committed)
+            .and_then(|_| log.flush(false, None))
+            .map_err(|error| self.fatal.fail("note what is committed", error))
+    }
+
+    fn write(
+        &self,
+        attempted: &str,
+        synced: Synced,
+        write: impl FnOnce(&mut RaftLog<MeshLog>) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let callback = Flushed { synced: Some(synced), fatal: self.fatal.clone() };
+        let mut log = self.lock()?;
+        write(&mut log)
+            .and_then(|()| log.flush(true, Some(callback)))
+            .map_err(|error| self.fatal.fail(attempted, error))
+    }
+
+    fn sync_now(&self) -> Result<(), StoreError> {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        self.write("sync the log", Box::new(move || drop(tell.send(()))), |_| Ok(()))?;
+        told.recv().map_err(|error| self.fatal.fail("sync the log", error))
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, RaftLog<MeshLog>>, StoreError> {
+        self.log.lock().map_err(|_| self.fatal.fail("use the log", "a thread panicked while it wrote"))
+    }
+}
+
+fn config(dir: &Path) -> raft_log::Config {
+    let mut config = raft_log::Config::new(dir.display());
+    config.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
+    config.wal.chunk_max_records = Some(CHUNK_RECORDS_MAX);
+    config.wal.chunk_max_size = Some(CHUNK_BYTES_MAX);
+    config.wal.truncate_incomplete_record = Some(true);
+    config.wal.flush_batch_wait = Some(Duration::ZERO);
+    config.wal.flush_queue_max_bytes = Some(QUEUE_BYTES_MAX);
+    config.log_cache_max_items = Some(CACHE_ENTRIES_MAX);
+    config.log_cache_capacity = Some(CACHE_BYTES_MAX);
+    config
+}
+
+/// Syncs every file of the log and the directory, makes the latter if it is not there, and counts the chunks.
+fn sync_all(dir: &Path) -> io::Result<usize> {
+    fs::create_dir_all(dir)?;
+    let mut chunks = 0;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wal") {
+            File::open(path)?.sync_all()?;
+            chunks += 1;
+        }
+    }
+    File::open(dir)?.sync_all()?;
+    if let Some(parent) = dir.parent() {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(chunks)
+}
+
+/// The entries follow one another from what is purged to the last, and each is what its place says.
+fn check(log: &RaftLog<MeshLog>) -> Result<(), String> {
+    let state = log.log_state();
+    let mut next = state.purged().map_or(0, |purged| purged.index + 1);
+    let mut last = state.purged().copied();
+    for item in log.read(0, u64::MAX) {
+        let (place, payload) = item.map_err(|error| error.to_string())?;
+        let entry = v1::RaftEntry::decode(payload.0).map_err(|error| format!("entry {}: {error}", place.index))?;
+        let written = position::of_entry(&entry).map_err(|error| format!("entry {}: {error}", place.index))?;
+        if written != place || place.index != next || Some(place) < last {
+            return Err(format!("entry {next} is missing: {place:?} with {written:?} stands in its place"));
+        }
+        next += 1;
+        last = Some(place);
+    }
+    match last == state.last().copied() {
+        true => Ok(()),
+        false => Err(format!("the log ends at {last:?} and not at {:?}", state.last())),
+    }
+}
