@@ -1,7 +1,25 @@
 //! What is asked of the outside, each thing behind [`Provider`]. Nothing here decides: it looks and it calls.
+//!
+//! `aws/` speaks to AWS, one service and one SDK a file, and hands out plain values. Beside it, one module for each
+//! kind of resource turns those values into an [`Observation`] and a job into one call.
 
 use async_trait::async_trait;
 use mesh_core::execute::{CallResult, Job, Observation};
+
+mod aws;
+mod config;
+pub mod dns;
+pub mod probe;
+mod providers;
+mod rds;
+mod route53;
+mod sns;
+mod verify;
+
+pub use aws::sts::Caller;
+pub use config::{AwsConfig, ProvidersConfig, SetupError};
+pub use dns::Resolver;
+pub use providers::Providers;
 
 /// Carries out some kinds of action for an agent.
 ///

@@ -1,0 +1,47 @@
+//! The configuration that every SDK client is made from.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use mesh_core::ids::RegionId;
+
+use crate::config::AwsConfig;
+
+/// Longest wait for a connection: the farthest regions are 0.3 s apart, and TLS asks for three round trips.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// Retries are off for everything: a repeated mutating call is the executor's decision, after it has looked; and a
+/// failed look is repeated by the same loop, with its own backoff.
+pub(crate) async fn load(region: &RegionId, aws: &AwsConfig) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout((aws.call_timeout / 2).min(CONNECT_MAX))
+        .operation_attempt_timeout(aws.call_timeout)
+        .operation_timeout(aws.call_timeout)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_string()))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts);
+    if let Some(endpoint) = &aws.endpoint_url {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if let (Some(id), Some(secret)) = (&aws.access_key_id, &aws.secret_access_key) {
+        loader = loader.credentials_provider(given_credentials(id, secret));
+    }
+    loader.load().await
+}
+
+fn given_credentials(id: &str, secret: &str) -> aws_credential_types::Credentials {
+    aws_credential_types::Credentials::new(id, secret, None, None, "mesh-agent configuration")
+}
+
+/// Route 53 has one endpoint for each partition; requests to it are signed for that endpoint's region.
+pub(crate) fn route53_region(region: &RegionId) -> Region {
+    Region::from_static(match region.as_str() {
+        name if name.starts_with("cn-") => "cn-northwest-1",
+        name if name.starts_with("us-gov-") => "us-gov-west-1",
+        _ => "us-east-1",
+    })
+}

@@ -1,0 +1,232 @@
+//! What an SDK error means: may I try again, and did it happen?
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use mesh_core::execute::{CallResult, Observation};
+
+use crate::probe::chain;
+
+/// The provider turned the request away before it looked at it.
+const TURNED_AWAY: &[&str] = &[
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "Throttled",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "PriorRequestNotComplete",
+    // The credentials are renewed, or the clock is set, before the next attempt.
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    // The instance is in a state that passes: it is looked at again before the call is repeated.
+    "InvalidDBInstanceState",
+    "InvalidDBInstanceStateFault",
+];
+
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "UnauthorizedOperation",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "OptInRequired",
+];
+
+const NOT_FOUND: &[&str] =
+    &["DBInstanceNotFound", "DBInstanceNotFoundFault", "NoSuchHostedZone", "NotFound", "NotFoundException"];
+
+/// Classifies the failure of a mutating call. In doubt it is unknown, never "not applied".
+pub(crate) fn call_failure<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> CallResult
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let reason = describe(operation, error);
+    match error {
+        SdkError::ConstructionFailure(_) => CallResult::Rejected { reason },
+        SdkError::DispatchFailure(failure) => {
+            match failure.as_connector_error().is_some_and(|error| never_sent(error)) {
+                true => CallResult::NotApplied { reason },
+                false => CallResult::Unknown { reason },
+            }
+        }
+        SdkError::ServiceError(failure) => {
+            service_failure(failure.err().code(), failure.err().message(), failure.raw().status().as_u16(), reason)
+        }
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) | _ => CallResult::Unknown { reason },
+    }
+}
+
+fn service_failure(code: Option<&str>, message: Option<&str>, status: u16, reason: String) -> CallResult {
+    let Some(code) = code else {
+        return CallResult::Unknown { reason };
+    };
+    if TURNED_AWAY.contains(&code) {
+        return CallResult::NotApplied { reason };
+    }
+    if status >= 500 {
+        return CallResult::Unknown { reason };
+    }
+    if code == "InvalidChangeBatch" && is_stale(message.unwrap_or_default()) {
+        return CallResult::NotApplied { reason };
+    }
+    match (400..500).contains(&status) {
+        true => CallResult::Rejected { reason },
+        false => CallResult::Unknown { reason },
+    }
+}
+
+/// Route 53's words for a batch that was made from records which are there no more, or are there by now.
+pub(super) fn is_stale(message: &str) -> bool {
+    ["but it was not found", "do not match the current values", "but it already exists"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
+/// Did the failure come before a byte was sent? Only what can happen at connecting and nowhere else counts.
+fn never_sent(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && matches!(
+                io.kind(),
+                ErrorKind::ConnectionRefused
+                    | ErrorKind::AddrNotAvailable
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::NetworkUnreachable
+            )
+        {
+            return true;
+        }
+        // The types of these two are private to the SDK's HTTP client; their words are all there is.
+        let text = error.to_string();
+        if text.starts_with("HTTP connect timeout") || text.starts_with("dns error") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    NotFound(String),
+    Denied(String),
+    Unreadable(String),
+}
+
+impl ReadError {
+    pub(crate) fn of<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let reason = describe(operation, error);
+        match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+            Some(code) if NOT_FOUND.contains(&code) => Self::NotFound(reason),
+            Some(code) if DENIED.contains(&code) => Self::Denied(reason),
+            Some(_) | None => Self::Unreadable(reason),
+        }
+    }
+
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Self::NotFound(reason) | Self::Denied(reason) | Self::Unreadable(reason) => reason,
+        }
+    }
+}
+
+impl From<ReadError> for Observation {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound(reason) => {
+                Self::Blocked { reason: format!("{reason}; correct the manifest, or create what it names") }
+            }
+            ReadError::Denied(reason) => {
+                Self::Blocked { reason: format!("{reason}; allow this operation to the agent's role, then retry") }
+            }
+            ReadError::Unreadable(reason) => Self::Unreadable { reason },
+        }
+    }
+}
+
+fn describe<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ServiceError(failure) => {
+            let status = failure.raw().status().as_u16();
+            let code = failure.err().code().map_or_else(|| format!("status {status}"), str::to_owned);
+            match failure.err().message() {
+                Some(message) => format!("{operation}: {code}: {message}"),
+                None => format!("{operation}: {code}"),
+            }
+        }
+        other => format!("{operation}: {}", chain(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
+    use super::*;
+
+    fn kind(result: &CallResult) -> &'static str {
+        match result {
+            CallResult::Accepted { .. } => "accepted",
+            CallResult::NotApplied { .. } => "not-applied",
+            CallResult::Rejected { .. } => "rejected",
+            CallResult::Unknown { .. } => "unknown",
+        }
+    }
+
+    #[test]
+    fn a_service_error_is_unknown_unless_it_says_that_nothing_was_done() {
+        let stale = "Tried to delete resource record set [name='a.', type='A'] but it was not found";
+        for (code, message, status, expected) in [
+            (Some("Throttling"), "Rate exceeded", 400, "not-applied"),
+            (Some("RequestLimitExceeded"), "", 503, "not-applied"),
+            (Some("PriorRequestNotComplete"), "", 400, "not-applied"),
+            (Some("InvalidDBInstanceState"), "", 400, "not-applied"),
+            (Some("InvalidChangeBatch"), stale, 400, "not-applied"),
+            (Some("InvalidChangeBatch"), "FATAL problem: DomainLabelEmpty", 400, "rejected"),
+            (Some("DBInstanceNotFound"), "", 404, "rejected"),
+            (Some("AccessDenied"), "", 403, "rejected"),
+            (Some("InvalidParameterValue"), "", 400, "rejected"),
+            (Some("InternalFailure"), "", 500, "unknown"),
+            (Some("ServiceUnavailable"), "", 503, "unknown"),
+            (None, "", 502, "unknown"),
+            (None, "", 400, "unknown"),
+        ] {
+            let result = service_failure(code, Some(message), status, String::new());
+            assert_eq!(kind(&result), expected, "{code:?} {message} {status}");
+        }
+    }
+
+    #[test]
+    fn only_a_failure_to_connect_was_never_sent() {
+        for (io, expected) in [
+            (ErrorKind::ConnectionRefused, true),
+            (ErrorKind::NetworkUnreachable, true),
+            (ErrorKind::ConnectionReset, false),
+            (ErrorKind::BrokenPipe, false),
+            (ErrorKind::TimedOut, false),
+            (ErrorKind::UnexpectedEof, false),
+        ] {
+            let error = ConnectorError::io(std::io::Error::from(io).into());
+            assert_eq!(never_sent(&error), expected, "{io}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Route 53 hosted zones: the record sets of one name, its token, and batches of changes.
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_route53::Client;
+use aws_sdk_route53::operation::change_resource_record_sets::ChangeResourceRecordSetsError as ChangeError;
+use aws_sdk_route53::types::{ChangeStatus, ResourceRecordSet, RrType};
+use mesh_core::execute::CallResult;
+
+use super::error::{ReadError, call_failure, is_stale};
+use crate::route53::batch::Change;
+use crate::route53::name::{is_same_name, token_name};
+use crate::route53::{Listing, TxtSet};
+
+mod convert;
+
+/// Route 53's own bound on a page.
+const PAGE: i32 = 100;
+/// Route 53 allows 100 sets of one name and type; three types fit in as many pages, with what stands between.
+const PAGES_MAX: usize = 5;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Route53(Client);
+
+impl Route53 {
+    pub(crate) fn new(config: &SdkConfig, region: Region) -> Self {
+        Self(Client::from_conf(aws_sdk_route53::config::Builder::from(config).region(region).build()))
+    }
+
+    /// All record sets of `record` that can carry an answer, and its token.
+    pub(crate) async fn list(&self, zone_id: &str, record: &str) -> Result<Listing, ReadError> {
+        let token = token_name(record);
+        let mut listing = Listing::default();
+        let mut from = Start { name: record.to_owned(), kind: None, identifier: None };
+        for _ in 0..PAGES_MAX {
+            let (sets, next) = self.page(zone_id, from).await?;
+            for set in &sets {
+                take(&mut listing, set, record, &token);
+            }
+            let Some(next) = next else {
+                return Ok(listing);
+            };
+            // Sets of one name stand together; whatever begins with another name is past ours.
+            if is_same_name(&next.name, record) {
+                from = next;
+                continue;
+            }
+            if listing.tokens.is_empty() {
+                let at_token = Start { name: token.clone(), kind: Some(RrType::Txt), identifier: None };
+                let (sets, _) = self.page(zone_id, at_token).await?;
+                for set in sets.iter().filter(|set| is_same_name(set.name(), &token)) {
+                    take(&mut listing, set, record, &token);
+                }
+            }
+            return Ok(listing);
+        }
+        Err(ReadError::Unreadable(format!("{record} has more record sets than {PAGES_MAX} pages hold")))
+    }
+
+    async fn page(&self, zone_id: &str, from: Start) -> Result<(Vec<ResourceRecordSet>, Option<Start>), ReadError> {
+        let output = self
+            .0
+            .list_resource_record_sets()
+            .hosted_zone_id(zone_id)
+            .start_record_name(from.name)
+            .set_start_record_type(from.kind)
+            .set_start_record_identifier(from.identifier)
+            .max_items(PAGE)
+            .send()
+            .await
+            .map_err(|error| ReadError::of("route53:ListResourceRecordSets", &error))?;
+        let next = output.next_record_name.filter(|_| output.is_truncated).map(|name| Start {
+            name,
+            kind: output.next_record_type,
+            identifier: output.next_record_identifier,
+        });
+        Ok((output.resource_record_sets, next))
+    }
+
+    /// All of `changes` or none of them. The reference is the change id.
+    pub(crate) async fn change(&self, zone_id: &str, changes: &[Change<'_>], comment: &str) -> CallResult {
+        let batch = match convert::batch(changes, comment) {
+            Ok(batch) => batch,
+            Err(error) => return CallResult::Rejected { reason: format!("the batch cannot be written: {error}") },
+        };
+        let sent = self.0.change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch).send().await;
+        let operation = "route53:ChangeResourceRecordSets";
+        match sent {
+            Ok(output) => match output.change_info() {
+                Some(info) => CallResult::Accepted { reference: info.id().to_owned() },
+                None => CallResult::Unknown { reason: format!("{operation}: the answer names no change") },
+            },
+            Err(error) => match error.as_service_error() {
+                Some(ChangeError::InvalidChangeBatch(invalid)) => {
+                    let mut messages = invalid.messages().to_vec();
+                    messages.extend(invalid.message().map(str::to_owned));
+                    let reason = format!("{operation}: InvalidChangeBatch: {}", messages.join("; "));
+                    match is_stale(&reason) {
+                        true => CallResult::NotApplied { reason },
+                        false => CallResult::Rejected { reason },
+                    }
+                }
+                _ => call_failure(operation, &error),
+            },
+        }
+    }
+
+    /// Do all name servers of Route 53 have the change?
+    pub(crate) async fn is_in_sync(&self, change_id: &str) -> Result<bool, ReadError> {
+        let id = change_id.trim_start_matches("/change/");
+        let output =
+            self.0.get_change().id(id).send().await.map_err(|error| ReadError::of("route53:GetChange", &error))?;
+        Ok(output.change_info().is_some_and(|info| *info.status() == ChangeStatus::Insync))
+    }
+
+    /// Names of the zone's own name servers; none for a private zone.
+    pub(crate) async fn name_servers(&self, zone_id: &str) -> Result<Vec<String>, ReadError> {
+        let output = self
+            .0
+            .get_hosted_zone()
+            .id(zone_id)
+            .send()
+            .await
+            .map_err(|error| ReadError::of("route53:GetHostedZone", &error))?;
+        Ok(output.delegation_set().map(|set| set.name_servers().to_vec()).unwrap_or_default())
+    }
+}
+
+struct Start {
+    name: String,
+    kind: Option<RrType>,
+    identifier: Option<String>,
+}
+
+fn take(listing: &mut Listing, set: &ResourceRecordSet, record: &str, token: &str) {
+    if is_same_name(set.name(), token) && *set.r#type() == RrType::Txt {
+        listing.tokens.push(TxtSet {
+            ttl_seconds: set.ttl().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or_default(),
+            values: set.resource_records().iter().map(|value| value.value().to_owned()).collect(),
+            is_simple: set.set_identifier().is_none(),
+        });
+    } else if is_same_name(set.name(), record) {
+        match convert::record_set(set) {
+            Some(Ok(known)) => listing.sets.push(known),
+            Some(Err(why)) => listing.foreign.push(why),
+            None => {}
+        }
+    }
+}

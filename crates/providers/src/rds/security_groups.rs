@@ -1,0 +1,36 @@
+//! Fence and un-fence: exactly these security groups, in force.
+
+use std::collections::BTreeSet;
+
+use mesh_core::execute::Observation;
+use serde_json::json;
+
+use super::{Readiness, passing, readiness, ready, stuck};
+use crate::aws::rds::Instance;
+
+pub(super) fn observe(instance: &Instance, wanted: &BTreeSet<String>, accepted: bool) -> Observation {
+    match readiness(instance) {
+        Readiness::Stuck => return stuck(instance),
+        Readiness::Passing => return passing(instance),
+        Readiness::Available => {}
+    }
+    if are_active(instance, wanted) {
+        let read_back = json!({
+            "security_groups": wanted,
+            "status": instance.status,
+            "provider_time_ms": instance.seen_at,
+        });
+        return Observation::Satisfied { read_back: read_back.to_string() };
+    }
+    let unsettled: Vec<_> =
+        instance.security_groups.iter().filter(|(_, state)| *state != "active").map(|(id, _)| id.as_str()).collect();
+    if !unsettled.is_empty() {
+        return Observation::Pending { note: format!("security groups in change: {}", unsettled.join(", ")) };
+    }
+    ready(&json!({ "security_groups": instance.security_groups.keys().collect::<Vec<_>>() }), accepted)
+}
+
+/// Are these, and no others, the groups in force?
+pub(super) fn are_active(instance: &Instance, wanted: &BTreeSet<String>) -> bool {
+    instance.security_groups.keys().eq(wanted) && instance.security_groups.values().all(|state| state == "active")
+}
