@@ -1,1 +1,172 @@
-fn main() {}
+//! `mesh-coordinator`: parse, check, build, run, drain.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use mesh_coordinator::config::Config;
+use mesh_coordinator::consensus::Consensus;
+use mesh_coordinator::node::{Node, Timing};
+use mesh_coordinator::peers::Peers;
+use mesh_coordinator::pki::IssuingFiles;
+use mesh_coordinator::replicated::MembershipChange;
+use mesh_coordinator::serve;
+use mesh_core::access::Role;
+use mesh_runtime::shutdown::{DRAIN_DEFAULT, Shutdown};
+use mesh_runtime::tls::Identities;
+use mesh_runtime::{grpc, telemetry};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{error, info};
+
+const EXIT_FAILED: u8 = 1;
+/// EX_CONFIG of sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+/// How long a stopping leader tries to hand over before the others elect one by themselves.
+const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+
+/// Decides: one of the 3 or 5 coordinators of a mesh. It holds no cloud credentials and calls no cloud.
+#[derive(Parser)]
+#[command(
+    name = "mesh-coordinator",
+    version,
+    after_help = "Exit codes:\n  0   stopped by SIGTERM or SIGINT, after draining\n  1   failed while running\n  2   \
+                  wrong arguments\n  78  the configuration or the files it names cannot be used; no port was bound\n  \
+                  130 a second signal ended it without draining"
+)]
+struct Args {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "MESH_COORDINATOR_CONFIG")]
+    config: PathBuf,
+    /// Check the configuration and the files it names, then exit.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("starting the runtime")),
+    };
+    runtime.block_on(async {
+        let identities = match usable_identity(&config) {
+            Ok(identities) => identities,
+            Err(error) => return refuse(&format!("{}: {error:#}", args.config.display())),
+        };
+        if args.check_config {
+            eprintln!("{}: ok", args.config.display());
+            return ExitCode::SUCCESS;
+        }
+        let _telemetry = match telemetry::init(&config.log, "mesh-coordinator") {
+            Ok(guard) => guard,
+            Err(error) => return refuse(&format!("{}: {error}", args.config.display())),
+        };
+        match run(config, identities).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        }
+    })
+}
+
+/// The certificate must be this node's, and the issuing pair, if there is one, must sign for this mesh.
+fn usable_identity(config: &Config) -> anyhow::Result<Arc<Identities>> {
+    let identities = Identities::load(&config.tls_files(), &config.mesh)?;
+    let own = identities.identity();
+    if own.role != Role::Coordinator || own.region != config.region {
+        bail!(
+            "the certificate is for {own}, this node is a coordinator of {}: issue one with `meshctl pki issue`",
+            config.region
+        );
+    }
+    if let Some(issuing) = issuing(config) {
+        let authority = issuing.load().with_context(|| format!("issuing pair {}", issuing.certificate.display()))?;
+        if authority.mesh() != config.mesh {
+            bail!("the issuing certificate is of mesh {:?}, not of {:?}", authority.mesh(), config.mesh);
+        }
+    }
+    Ok(identities)
+}
+
+fn issuing(config: &Config) -> Option<IssuingFiles> {
+    let (certificate, key) = (config.tls.issuing_certificate.clone()?, config.tls.issuing_key.clone()?);
+    Some(IssuingFiles { certificate, key })
+}
+
+async fn run(config: Config, identities: Arc<Identities>) -> anyhow::Result<()> {
+    let signals = Shutdown::on_signals(DRAIN_DEFAULT).context("installing signal handlers")?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("binding {}", config.listen))?;
+    let consensus =
+        Consensus::start(config.consensus(), Arc::clone(&identities)).await.context("starting consensus")?;
+    let serving = Shutdown::manual(DRAIN_DEFAULT);
+    let node = Arc::new(Node {
+        mesh: config.mesh.clone(),
+        id: config.node_id,
+        region: config.region.clone(),
+        replica: Arc::<Consensus>::clone(&consensus),
+        sessions: Default::default(),
+        signals: Default::default(),
+        pongs: Default::default(),
+        peers: Peers::new(Arc::clone(&identities)),
+        timing: Timing { agent_silence: Duration::from_millis(config.timing.agent_silence) },
+        draining: serving.token(),
+    });
+    let routes = serve::routes(&node, Some(consensus.raft_service()), issuing(&config)).await?;
+    let mut tasks = serve::tasks(&node);
+    serve::renewal(&mut tasks, &node, &identities, issuing(&config));
+    info!(node = config.node_id, region = %config.region, listen = %config.listen, "coordinator runs");
+    let serve = tokio::spawn(grpc::serve(listener, identities, routes, serving.clone()));
+    let ended = tokio::select! {
+        () = signals.begun() => Ok(()),
+        ended = first_end(&mut tasks) => ended,
+    };
+    hand_over(&node).await;
+    serving.begin();
+    serve.await.context("the gRPC server failed")?.context("the gRPC server failed")?;
+    consensus.shutdown().await;
+    info!("stopped");
+    ended
+}
+
+/// A task that ends before the node drains has failed.
+async fn first_end(tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
+    match tasks.join_next().await {
+        Some(Err(error)) => Err(anyhow::Error::new(error).context("a task failed")),
+        Some(Ok(())) | None => bail!("a task ended by itself"),
+    }
+}
+
+/// A leader that stops hands over first: the others need no election timeout to notice.
+async fn hand_over(node: &Node) {
+    if !node.leads() {
+        return;
+    }
+    let members = node.replica.membership().members;
+    let others = members.into_iter().filter(|member| member.voter && member.id != node.id);
+    let Some(best) = others.max_by_key(|member| member.matched_index) else { return };
+    let handed_over = node.replica.change_membership(MembershipChange::TransferLeader(best.id));
+    match timeout(HAND_OVER_MAX, handed_over).await {
+        Ok(Ok(())) => info!(to = best.id, "leadership handed over"),
+        Ok(Err(error)) => info!(to = best.id, %error, "leadership not handed over"),
+        Err(_) => info!(to = best.id, "leadership not handed over in time"),
+    }
+}
+
+fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("mesh-coordinator: {error}");
+    ExitCode::from(EXIT_CONFIG)
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    error!(error = %format!("{error:#}"), "failed");
+    eprintln!("mesh-coordinator: {error:#}");
+    ExitCode::from(EXIT_FAILED)
+}

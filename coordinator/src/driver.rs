@@ -1,0 +1,110 @@
+//! While this node leads: proposes what the engine says is due, and offers every open intent to its agent.
+//!
+//! Each round starts from the full state; commits, sessions and the engine's own timer only say when to look. An offer
+//! follows the commit of its intent, never precedes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::engine;
+use mesh_core::fleet::Command;
+use mesh_core::time::Timestamp;
+use mesh_runtime::backoff::Backoff;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{debug, info};
+
+use crate::consensus::Leadership;
+use crate::node::Node;
+
+pub mod dispatch;
+pub mod proposals;
+pub mod view;
+
+use proposals::Proposals;
+
+/// Pauses between attempts to confirm a new term with a quorum.
+const CONFIRM_MIN: Duration = Duration::from_millis(20);
+const CONFIRM_MAX: Duration = Duration::from_millis(500);
+/// The engine's timers are exact; the state is looked at this often all the same, should one of them be wrong.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs until the node drains.
+pub async fn run(node: Arc<Node>) {
+    let mut leadership = node.replica.leadership();
+    loop {
+        let now = leadership.borrow_and_update().clone();
+        if now.is_self {
+            tokio::select! {
+                () = node.draining.cancelled() => return,
+                () = lead(&node, &now) => {}
+            }
+        }
+        tokio::select! {
+            () = node.draining.cancelled() => return,
+            another = leadership.wait_for(|new| !same_term(new, &now)) => if another.is_err() { return },
+        }
+    }
+}
+
+/// Leads one term; returns when it is over.
+async fn lead(node: &Arc<Node>, term: &Leadership) {
+    let mut leadership = node.replica.leadership();
+    if !confirm(node, &mut leadership, term).await {
+        return;
+    }
+    let led_since = node.now();
+    info!(term = term.term, "leading");
+    let mut applied = node.replica.applied();
+    let mut sessions = node.sessions.changes();
+    let mut proposals = Proposals::default();
+    while same_term(&leadership.borrow_and_update(), term) {
+        applied.mark_unchanged();
+        sessions.mark_unchanged();
+        let pause = round(node, led_since, &mut proposals);
+        tokio::select! {
+            changed = leadership.changed() => if changed.is_err() { return },
+            changed = applied.changed() => if changed.is_err() { return },
+            // The node owns the sender.
+            _ = sessions.changed() => {}
+            () = proposals.next_done() => {}
+            () = sleep(pause) => {}
+        }
+    }
+    info!(term = term.term, "leading no more");
+}
+
+/// ReadIndex at the start of the term: from here on the local state holds all that earlier leaders committed.
+async fn confirm(node: &Node, leadership: &mut watch::Receiver<Leadership>, term: &Leadership) -> bool {
+    let mut backoff = Backoff::seeded_by_os(CONFIRM_MIN, CONFIRM_MAX);
+    while same_term(&leadership.borrow_and_update(), term) {
+        match node.replica.read_index().await {
+            Ok(()) => return true,
+            Err(error) => debug!(%error, term = term.term, "leadership is not confirmed yet"),
+        }
+        sleep(backoff.next_delay()).await;
+    }
+    false
+}
+
+/// Proposes and offers what is due. Returns for how long nothing else will be.
+fn round(node: &Node, led_since: Timestamp, proposals: &mut Proposals) -> Duration {
+    let view = view::of(node, led_since);
+    let (commands, wakeup) = node.replica.with_fleet(|fleet| {
+        let unnamed = fleet.mesh.is_empty().then(|| Command::NameMesh { mesh: node.mesh.clone() });
+        let mut commands = view.due(fleet);
+        commands.extend(unnamed);
+        (commands, engine::next_wakeup(fleet, &view.all))
+    });
+    for command in commands {
+        proposals.propose(&node.replica, command);
+    }
+    dispatch::offer_open(node, view.all.now);
+    let until_wakeup = wakeup.map(|at| at.since(view.all.now));
+    let until_retry = proposals.until_retry();
+    until_wakeup.into_iter().chain(until_retry).fold(LOOK_AT_LEAST_EVERY, Duration::min).max(Duration::from_millis(1))
+}
+
+fn same_term(now: &Leadership, then: &Leadership) -> bool {
+    now.is_self == then.is_self && now.term == then.term
+}

@@ -1,0 +1,51 @@
+//! One coordinator, as its services and its driver see it.
+
+use std::sync::Arc;
+
+use mesh_core::ids::RegionId;
+use mesh_core::time::Timestamp;
+use mesh_runtime::clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::peers::Peers;
+use crate::replicated::Replicated;
+use crate::sessions::Sessions;
+use crate::sessions::pongs::Pongs;
+use crate::sessions::signals::Signals;
+
+pub struct Node {
+    pub mesh: String,
+    pub id: u64,
+    pub region: RegionId,
+    pub replica: Arc<dyn Replicated>,
+    pub sessions: Sessions,
+    pub signals: Signals,
+    pub pongs: Pongs,
+    pub peers: Peers,
+    pub timing: Timing,
+    /// Cancelled when the process drains: streams end, so that clients go elsewhere.
+    pub draining: CancellationToken,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    pub agent_silence: std::time::Duration,
+}
+
+impl Node {
+    /// Wall time, never before the last command's.
+    pub fn now(&self) -> Timestamp {
+        self.replica.with_fleet(|fleet| fleet.now).max(clock::unix_now())
+    }
+
+    pub fn leads(&self) -> bool {
+        self.replica.leadership().borrow().is_self
+    }
+
+    /// Address of the leader, if it is known and is another node.
+    pub fn other_leader(&self) -> Option<(u64, String)> {
+        let leadership = self.replica.leadership();
+        let leadership = leadership.borrow();
+        leadership.leader.clone().filter(|(id, _)| *id != self.id)
+    }
+}

@@ -1,0 +1,200 @@
+//! `MakePlan` and `StartRun`: what would be done, and doing it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_core::access::Identity;
+use mesh_core::fleet::{Command, Fleet, Reply, Service};
+use mesh_core::ids::{Hash32, RegionId, RunId, ServiceId};
+use mesh_core::plan::{Plan, PlanKind};
+use mesh_core::planner::{self, Evidence, PlanError};
+use mesh_proto::v1;
+use tonic::{Code, Status};
+
+use super::writes::unexpected;
+use super::{reads, refusal};
+use crate::node::Node;
+
+/// Services of one wave, which move at the same time: as many as a person can watch, and few enough that their calls
+/// stay below Route 53's five requests a second.
+pub const WAVE_SIZE: usize = 4;
+
+/// A request, decoded.
+struct Wanted {
+    kind: PlanKind,
+    to: Option<RegionId>,
+    from: Option<RegionId>,
+    services: BTreeSet<ServiceId>,
+}
+
+/// Why a service is left out.
+struct Skip {
+    service: ServiceId,
+    code: Code,
+    reason: String,
+}
+
+struct Planned {
+    plan: Plan,
+    hash: Hash32,
+    existing_run: Option<RunId>,
+}
+
+pub async fn make_plan(
+    node: &Node,
+    _: &Identity,
+    request: v1::MakePlanRequest,
+) -> Result<v1::MakePlanResponse, Status> {
+    let wanted = decode(request)?;
+    let evidence = Evidence { now: node.now(), lag: node.signals.all() };
+    node.replica.with_fleet(|fleet| {
+        if let Some(unknown) = wanted.services.iter().find(|id| !fleet.services.contains_key(*id)) {
+            return Err(reads::no_service(unknown));
+        }
+        if fleet.services.is_empty() {
+            return Err(Status::not_found("the mesh has no services yet: `meshctl apply -f MANIFEST` adds one"));
+        }
+        let (mut planned, skipped) = plan_each(fleet, &wanted, &evidence);
+        if planned.is_empty() {
+            return Err(nothing_moves(&skipped));
+        }
+        let moving: Vec<&Service> = planned.keys().filter_map(|id| fleet.services.get(id)).collect();
+        let waves =
+            planner::waves(&moving, WAVE_SIZE).map_err(|error| Status::failed_precondition(error.to_string()))?;
+        let in_order = (0u32..).zip(waves).flat_map(|(wave, ids)| ids.into_iter().map(move |id| (wave, id)));
+        let plans = in_order.filter_map(|(wave, id)| planned.remove(&id).map(|planned| encode(wave, &planned)));
+        let plans = plans.collect();
+        let skipped = skipped
+            .into_iter()
+            .map(|skip| v1::SkippedService { service: skip.service.to_string(), reason: skip.reason });
+        Ok(v1::MakePlanResponse { plans, skipped: skipped.collect() })
+    })
+}
+
+fn plan_each(fleet: &Fleet, wanted: &Wanted, evidence: &Evidence) -> (BTreeMap<ServiceId, Planned>, Vec<Skip>) {
+    let (mut planned, mut skipped) = (BTreeMap::new(), Vec::new());
+    for (id, service) in &fleet.services {
+        if !wanted.services.is_empty() && !wanted.services.contains(id) {
+            continue;
+        }
+        match plan_one(fleet, service, wanted, evidence) {
+            Ok(plan) => drop(planned.insert(id.clone(), plan)),
+            Err((code, reason)) => skipped.push(Skip { service: id.clone(), code, reason }),
+        }
+    }
+    (planned, skipped)
+}
+
+fn plan_one(fleet: &Fleet, service: &Service, wanted: &Wanted, evidence: &Evidence) -> Result<Planned, (Code, String)> {
+    if let Some(from) = wanted.from.as_ref().filter(|from| service.active != **from) {
+        return Err((Code::FailedPrecondition, format!("it is active in {}, not in {from}", service.active)));
+    }
+    if let Some(run) = service.current_run.as_ref().and_then(|run| fleet.runs.get(run)) {
+        let same = run.plan.kind == wanted.kind && wanted.to.as_ref().is_none_or(|to| run.plan.to == *to);
+        if same {
+            return Ok(Planned { plan: run.plan.clone(), hash: run.plan_hash, existing_run: Some(run.id.clone()) });
+        }
+        let text =
+            format!("run {} ({} to {}) has not ended: `meshctl watch {}`", run.id, run.plan.kind, run.plan.to, run.id);
+        return Err((Code::Aborted, text));
+    }
+    let made = match (wanted.kind, &wanted.to) {
+        (PlanKind::Failover, Some(to)) => planner::plan_failover(service, to, evidence),
+        (PlanKind::Failover, None) => return Err((Code::InvalidArgument, "no target region is given".to_owned())),
+        (PlanKind::TrafficSetup, _) => planner::plan_traffic_setup(service),
+    };
+    let plan = made.map_err(|error| (code_of(&error), error.to_string()))?;
+    let hash = mesh_proto::plan_hash(&plan);
+    Ok(Planned { plan, hash, existing_run: None })
+}
+
+fn code_of(error: &PlanError) -> Code {
+    match error {
+        PlanError::UnknownRegion { .. } => Code::InvalidArgument,
+        PlanError::AlreadyActive { .. }
+        | PlanError::NothingToMove { .. }
+        | PlanError::NoTraffic { .. }
+        | PlanError::Circle { .. }
+        | PlanError::Unfit { .. } => Code::FailedPrecondition,
+    }
+}
+
+fn nothing_moves(skipped: &[Skip]) -> Status {
+    let code = skipped.first().map_or(Code::FailedPrecondition, |first| first.code);
+    match skipped {
+        [only] => Status::new(only.code, only.reason.clone()),
+        several => {
+            let lines: Vec<String> = several.iter().map(|skip| format!("{}: {}", skip.service, skip.reason)).collect();
+            Status::new(code, format!("no service can move: {}", lines.join("; ")))
+        }
+    }
+}
+
+fn encode(wave: u32, planned: &Planned) -> v1::PlannedService {
+    v1::PlannedService {
+        plan: Some(v1::Plan::from(&planned.plan)),
+        plan_hash: planned.hash.0.to_vec(),
+        wave,
+        existing_run: planned.existing_run.as_ref().map(ToString::to_string),
+    }
+}
+
+pub async fn start_run(
+    node: &Node,
+    caller: &Identity,
+    request: v1::StartRunRequest,
+) -> Result<v1::StartRunResponse, Status> {
+    let plan = decode_plan(request.plan)?;
+    let plan_hash = mesh_proto::plan_hash(&plan);
+    if request.plan_hash != plan_hash.0 {
+        return Err(Status::invalid_argument(format!(
+            "plan_hash is not the hash of this plan ({}): it was altered or damaged on its way, make the plan again",
+            plan_hash.short()
+        )));
+    }
+    let genuine = node.replica.with_fleet(|fleet| {
+        let service = fleet.services.get(&plan.service);
+        // A stale plan, and one for a service that is moving, is for the commit to judge.
+        let current = service.filter(|service| {
+            service.current_run.is_none()
+                && service.version == plan.manifest_version
+                && service.generation.next() == plan.generation
+                && service.active == plan.from
+        });
+        current.is_none_or(|service| planner::is_genuine(service, &plan).unwrap_or(true))
+    });
+    if !genuine {
+        return Err(Status::invalid_argument("the plan is not what the planner makes of this service: make it again"));
+    }
+    let command = Command::StartRun { plan: Box::new(plan), plan_hash, by: caller.to_string() };
+    match refusal::commit(node, command).await? {
+        Reply::RunStarted { run, existing } => Ok(v1::StartRunResponse { run: run.to_string(), existing }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub fn decode_plan(plan: Option<v1::Plan>) -> Result<Plan, Status> {
+    let plan = plan.ok_or_else(|| Status::invalid_argument("plan is missing"))?;
+    let plan = Plan::try_from(plan).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    plan.check().map_err(Status::invalid_argument)?;
+    Ok(plan)
+}
+
+fn decode(request: v1::MakePlanRequest) -> Result<Wanted, Status> {
+    let invalid = |error: mesh_core::ids::NameError| Status::invalid_argument(error.to_string());
+    let kind = PlanKind::try_from(request.kind()).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let region = |given: &str| -> Result<Option<RegionId>, Status> {
+        if given.is_empty() { Ok(None) } else { RegionId::new(given).map(Some).map_err(invalid) }
+    };
+    let to = match kind {
+        PlanKind::Failover if request.to.is_empty() => {
+            return Err(Status::invalid_argument("a failover needs a target region"));
+        }
+        PlanKind::Failover => region(&request.to)?,
+        PlanKind::TrafficSetup if !request.to.is_empty() => {
+            return Err(Status::invalid_argument("traffic-setup has no target region"));
+        }
+        PlanKind::TrafficSetup => None,
+    };
+    let services = request.services.into_iter().map(ServiceId::new).collect::<Result<_, _>>().map_err(invalid)?;
+    Ok(Wanted { kind, to, from: region(&request.from)?, services })
+}

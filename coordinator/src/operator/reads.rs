@@ -1,0 +1,147 @@
+//! What is asked of the state alone.
+
+use std::cmp::Reverse;
+
+use mesh_core::access::Identity;
+use mesh_core::fleet::Fleet;
+use mesh_core::ids::{AgentId, RunId, ServiceId};
+use mesh_core::run::Run;
+use mesh_core::time::duration_millis;
+use mesh_proto::v1;
+use tonic::Status;
+
+use crate::node::Node;
+
+const RUNS_LISTED_DEFAULT: usize = 20;
+/// A thousand summaries fit one message.
+const RUNS_LISTED_MAX: usize = 1000;
+
+pub async fn get_status(node: &Node, _: &Identity, _: v1::GetStatusRequest) -> Result<v1::GetStatusResponse, Status> {
+    Ok(status(node, false))
+}
+
+pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
+    let presence = node.sessions.presence();
+    let (now, services, mut agents) = node.replica.with_fleet(|fleet| {
+        let services = fleet.services.iter().map(|(id, service)| v1::ServiceStatus {
+            service: id.to_string(),
+            entity: Some(v1::ServiceEntity::from(service)),
+        });
+        let agents = fleet.agents.iter().map(|(id, agent)| v1::AgentStatus {
+            agent: id.to_string(),
+            region: agent.region.to_string(),
+            open_intents: open_intents(fleet, id),
+            ..Default::default()
+        });
+        (fleet.now, services.collect(), agents.collect::<Vec<_>>())
+    });
+    for agent in &mut agents {
+        let Some(present) = AgentId::new(agent.agent.as_str()).ok().and_then(|id| presence.get(&id).cloned()) else {
+            continue;
+        };
+        agent.connected = present.connected;
+        agent.last_heard_ms_ago = Some(duration_millis(present.heard.elapsed()));
+        let session = AgentId::new(agent.agent.as_str()).ok().and_then(|id| node.sessions.of(&id));
+        agent.version = session.map(|session| session.version.clone()).unwrap_or_default();
+    }
+    v1::GetStatusResponse {
+        mesh: node.mesh.clone(),
+        now: now.max(mesh_runtime::clock::unix_now()).as_millis(),
+        stale,
+        answered_by: node.id,
+        applied_index: *node.replica.applied().borrow(),
+        state_hash: node.replica.state_hash().0.to_vec(),
+        services,
+        agents,
+        membership: Some(node.replica.membership()),
+        signals: node.signals.all().iter().map(v1::Signal::from).collect(),
+    }
+}
+
+/// Intents that are out with an agent: only runs that have not ended can have any.
+pub fn open_intents(fleet: &Fleet, agent: &AgentId) -> u32 {
+    let current = fleet.services.values().filter_map(|service| fleet.runs.get(service.current_run.as_ref()?));
+    let open = current.flat_map(Run::open_intents).filter(|(_, _, intent)| intent.agent == *agent).count();
+    u32::try_from(open).unwrap_or(u32::MAX)
+}
+
+pub async fn get_service(
+    node: &Node,
+    _: &Identity,
+    request: v1::GetServiceRequest,
+) -> Result<v1::GetServiceResponse, Status> {
+    let id = service_id(&request.service)?;
+    let entity = node.replica.with_fleet(|fleet| fleet.services.get(&id).map(v1::ServiceEntity::from));
+    let entity = entity.ok_or_else(|| no_service(&id))?;
+    Ok(v1::GetServiceResponse { entity: Some(entity) })
+}
+
+pub async fn get_run(node: &Node, _: &Identity, request: v1::GetRunRequest) -> Result<v1::GetRunResponse, Status> {
+    let id = run_id(&request.run)?;
+    Ok(v1::GetRunResponse { run: Some(run_now(node, &id)?) })
+}
+
+pub fn run_now(node: &Node, id: &RunId) -> Result<v1::Run, Status> {
+    let run = node.replica.with_fleet(|fleet| fleet.runs.get(id).map(v1::Run::from));
+    run.ok_or_else(|| Status::not_found(format!("no run {id}: `meshctl history` lists them")))
+}
+
+pub async fn list_runs(
+    node: &Node,
+    _: &Identity,
+    request: v1::ListRunsRequest,
+) -> Result<v1::ListRunsResponse, Status> {
+    let limit = match usize::try_from(request.limit).unwrap_or(usize::MAX) {
+        0 => RUNS_LISTED_DEFAULT,
+        limit if limit > RUNS_LISTED_MAX => {
+            return Err(Status::invalid_argument(format!("limit {limit}: at most {RUNS_LISTED_MAX}")));
+        }
+        limit => limit,
+    };
+    let service = if request.service.is_empty() { None } else { Some(service_id(&request.service)?) };
+    node.replica.with_fleet(|fleet| {
+        if let Some(service) = service.as_ref().filter(|service| !fleet.services.contains_key(*service)) {
+            return Err(no_service(service));
+        }
+        let wanted = |run: &&Run| service.as_ref().is_none_or(|service| run.plan.service == *service);
+        let mut runs: Vec<&Run> = fleet.runs.values().filter(wanted).collect();
+        runs.sort_by_key(|run| Reverse((run.started_at, run.plan.generation, &run.id)));
+        Ok(v1::ListRunsResponse { runs: runs.into_iter().take(limit).map(summary).collect() })
+    })
+}
+
+fn summary(run: &Run) -> v1::RunSummary {
+    v1::RunSummary {
+        run: run.id.to_string(),
+        service: run.plan.service.to_string(),
+        kind: v1::PlanKind::from(run.plan.kind).into(),
+        from: run.plan.from.to_string(),
+        to: run.plan.to.to_string(),
+        state: Some(v1::RunState::from(&run.state)),
+        paused: run.paused.is_some(),
+        requested_by: run.requested_by.clone(),
+        started_at: run.started_at.as_millis(),
+        ended_at: run.ended_at.map(|at| at.as_millis()),
+    }
+}
+
+pub async fn list_keys(node: &Node, _: &Identity, _: v1::ListKeysRequest) -> Result<v1::ListKeysResponse, Status> {
+    let named = |(name, key): (&mesh_core::ids::KeyId, &mesh_core::fleet::EnrolledKey)| v1::NamedKey {
+        name: name.to_string(),
+        key: Some(v1::KeyEntity::from(key)),
+    };
+    let keys = node.replica.with_fleet(|fleet| fleet.keys.iter().map(named).collect());
+    Ok(v1::ListKeysResponse { keys })
+}
+
+pub fn service_id(given: &str) -> Result<ServiceId, Status> {
+    ServiceId::new(given).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+pub fn run_id(given: &str) -> Result<RunId, Status> {
+    RunId::new(given).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+pub fn no_service(id: &ServiceId) -> Status {
+    Status::not_found(format!("no service {id}: `meshctl status` lists them"))
+}

@@ -1,0 +1,99 @@
+//! What the server needs of consensus, as a trait: the services, the sessions and the driver are tested against one
+//! process that applies commands to a `Fleet` at once.
+
+use mesh_core::fleet::{Command, Fleet, Reply};
+use mesh_core::ids::{Hash32, RegionId};
+use mesh_proto::v1;
+use tokio::sync::watch;
+use tonic::async_trait;
+
+use crate::consensus::{Consensus, ConsensusError, Leadership};
+
+#[async_trait]
+pub trait Replicated: Send + Sync + 'static {
+    /// Commits and applies. Leader only. `NotLeader` and `Unavailable` do not say that it was not committed.
+    async fn propose(&self, command: Command) -> Result<Reply, ConsensusError>;
+
+    /// Confirms leadership with a quorum and waits until the local state holds all that was committed before the call.
+    async fn read_index(&self) -> Result<(), ConsensusError>;
+
+    /// Calls `look` exactly once, with the applied state. It must be quick: nothing applies meanwhile.
+    fn look(&self, look: &mut dyn FnMut(&Fleet));
+
+    /// Last applied index; changes after every apply.
+    fn applied(&self) -> watch::Receiver<u64>;
+
+    fn leadership(&self) -> watch::Receiver<Leadership>;
+
+    fn membership(&self) -> v1::Membership;
+
+    async fn change_membership(&self, change: MembershipChange) -> Result<(), ConsensusError>;
+
+    fn state_hash(&self) -> Hash32;
+
+    /// At most `limit` audit records, from index `from` on, in order.
+    async fn audit(&self, from: u64, limit: usize) -> Result<Vec<v1::AuditRecord>, ConsensusError>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MembershipChange {
+    AddLearner { id: u64, address: String, region: RegionId },
+    Promote(u64),
+    Remove(u64),
+    TransferLeader(u64),
+}
+
+impl dyn Replicated {
+    pub fn with_fleet<T>(&self, look: impl FnOnce(&Fleet) -> T) -> T {
+        let mut look = Some(look);
+        let mut seen = None;
+        self.look(&mut |fleet| seen = look.take().map(|look| look(fleet)));
+        seen.expect("look calls its argument exactly once")
+    }
+}
+
+#[async_trait]
+impl Replicated for Consensus {
+    async fn propose(&self, command: Command) -> Result<Reply, ConsensusError> {
+        Self::propose(self, command).await
+    }
+
+    async fn read_index(&self) -> Result<(), ConsensusError> {
+        Self::read_index(self).await
+    }
+
+    fn look(&self, look: &mut dyn FnMut(&Fleet)) {
+        Self::with_fleet(self, look);
+    }
+
+    fn applied(&self) -> watch::Receiver<u64> {
+        Self::applied(self)
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        Self::leadership(self)
+    }
+
+    fn membership(&self) -> v1::Membership {
+        Self::membership(self)
+    }
+
+    async fn change_membership(&self, change: MembershipChange) -> Result<(), ConsensusError> {
+        match change {
+            MembershipChange::AddLearner { id, address, region } => {
+                self.add_learner(id, address, region.to_string()).await
+            }
+            MembershipChange::Promote(id) => self.promote(id).await,
+            MembershipChange::Remove(id) => self.remove(id).await,
+            MembershipChange::TransferLeader(id) => self.transfer_leader(id).await,
+        }
+    }
+
+    fn state_hash(&self) -> Hash32 {
+        Self::state_hash(self)
+    }
+
+    async fn audit(&self, from: u64, limit: usize) -> Result<Vec<v1::AuditRecord>, ConsensusError> {
+        Self::audit(self, from, limit)
+    }
+}

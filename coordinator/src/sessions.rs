@@ -1,0 +1,127 @@
+//! The agents that have a session with this node. At most one an agent: a newer one replaces the older.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mesh_core::ids::{AgentId, RegionId};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub mod outcome;
+pub mod pongs;
+pub mod service;
+pub mod session;
+pub mod signals;
+pub mod watchlist;
+
+pub use session::Session;
+
+/// Agents of one mesh; what is remembered of them is this many times a few dozen bytes.
+pub const AGENTS_MAX: usize = 1024;
+
+pub struct Sessions {
+    known: Mutex<Known>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Known {
+    live: BTreeMap<AgentId, Arc<Session>>,
+    /// Agents that had a session and have none now, with when they were last heard.
+    gone: BTreeMap<AgentId, Gone>,
+}
+
+#[derive(Clone, Debug)]
+struct Gone {
+    region: RegionId,
+    heard: Instant,
+}
+
+/// What is known of an agent's presence at this node.
+#[derive(Clone, Debug)]
+pub struct Presence {
+    pub region: RegionId,
+    pub heard: Instant,
+    pub connected: bool,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { known: Mutex::default(), changed: watch::channel(0).0 }
+    }
+}
+
+impl Sessions {
+    /// Makes `session` the agent's one. False if there are too many agents.
+    pub fn enter(&self, session: &Arc<Session>) -> bool {
+        let replaced = {
+            let mut known = self.lock();
+            if known.live.len() >= AGENTS_MAX && !known.live.contains_key(&session.agent) {
+                return false;
+            }
+            known.gone.remove(&session.agent);
+            known.live.insert(session.agent.clone(), Arc::clone(session))
+        };
+        if let Some(older) = replaced {
+            older.end("a newer session of this agent has begun");
+        }
+        self.tell();
+        true
+    }
+
+    /// Forgets `session`, unless a newer one has taken its place.
+    pub fn leave(&self, session: &Arc<Session>) {
+        {
+            let mut known = self.lock();
+            if !known.live.get(&session.agent).is_some_and(|live| Arc::ptr_eq(live, session)) {
+                return;
+            }
+            known.live.remove(&session.agent);
+            if known.gone.len() >= AGENTS_MAX {
+                let oldest = known.gone.iter().min_by_key(|(_, gone)| gone.heard).map(|(agent, _)| agent.clone());
+                oldest.map(|agent| known.gone.remove(&agent));
+            }
+            let gone = Gone { region: session.region.clone(), heard: session.heard() };
+            known.gone.insert(session.agent.clone(), gone);
+        }
+        self.tell();
+    }
+
+    pub fn of(&self, agent: &AgentId) -> Option<Arc<Session>> {
+        self.lock().live.get(agent).cloned()
+    }
+
+    pub fn in_region(&self, region: &RegionId) -> Vec<Arc<Session>> {
+        self.lock().live.values().filter(|session| session.region == *region).cloned().collect()
+    }
+
+    pub fn live(&self) -> Vec<Arc<Session>> {
+        self.lock().live.values().cloned().collect()
+    }
+
+    /// Every agent that has or had a session here.
+    pub fn presence(&self) -> BTreeMap<AgentId, Presence> {
+        let known = self.lock();
+        let gone = known.gone.iter().map(|(agent, gone)| {
+            (agent.clone(), Presence { region: gone.region.clone(), heard: gone.heard, connected: false })
+        });
+        let live = known.live.values().map(|session| {
+            let presence = Presence { region: session.region.clone(), heard: session.heard(), connected: true };
+            (session.agent.clone(), presence)
+        });
+        gone.chain(live).collect()
+    }
+
+    /// Changes whenever an agent's session begins or ends.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,262 @@
+//! `AgentSession.Open`: the handshake, then one loop that reads the agent and watches what ends the session.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use mesh_core::access::{Identity, Role};
+use mesh_core::fleet::{Command, Reply};
+use mesh_core::ids::{AgentId, RegionId, RunId};
+use mesh_core::signal::Signal;
+use mesh_proto::v1;
+use mesh_runtime::identity;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, info, warn};
+use v1::from_agent::Message as Heard;
+use v1::to_agent::Message as Said;
+
+use super::session::{OUTBOUND_MAX, Outbound, Session};
+use super::{outcome, watchlist};
+use crate::consensus::ConsensusError;
+use crate::node::Node;
+use crate::operator::refusal;
+
+/// How long a new connection may take to say who it is.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// Outcomes of one agent that are being committed at a time; while there are so many, nothing more is read from it.
+const SETTLING_MAX: usize = 16;
+/// Longest version text.
+const VERSION_MAX: usize = 64;
+/// Signals in one message.
+const SIGNALS_PER_MESSAGE_MAX: usize = 4096;
+
+pub struct AgentSessionService {
+    node: Arc<Node>,
+}
+
+impl AgentSessionService {
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+type ToAgentStream = Pin<Box<dyn futures::Stream<Item = Result<v1::ToAgent, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl v1::agent_session_server::AgentSession for AgentSessionService {
+    type OpenStream = ToAgentStream;
+
+    async fn open(&self, request: Request<Streaming<v1::FromAgent>>) -> Result<Response<ToAgentStream>, Status> {
+        let caller = identity::caller(&request)?;
+        if caller.role != Role::Agent {
+            return Err(Status::permission_denied(format!("a session is for agents, {caller} is none")));
+        }
+        let (outbound, messages) = mpsc::channel(OUTBOUND_MAX);
+        let node = Arc::clone(&self.node);
+        // The answer's headers go out at once: an agent may wait for them before it says Hello.
+        tokio::spawn(attend(node, caller, request.into_inner(), outbound));
+        Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
+    }
+}
+
+async fn attend(node: Arc<Node>, caller: Identity, mut inbound: Streaming<v1::FromAgent>, outbound: Outbound) {
+    let session = match begin(&node, &caller, &mut inbound, &outbound).await {
+        Ok(Some(session)) => session,
+        Ok(None) => return,
+        Err(status) => {
+            info!(agent = %caller.name, region = %caller.region, reason = status.message(), "session refused");
+            let _ = outbound.try_send(Err(status));
+            return;
+        }
+    };
+    drop(outbound);
+    info!(agent = %session.agent, region = %session.region, version = %session.version, "session begins");
+    let ending = converse(&node, &session, &mut inbound).await;
+    node.sessions.leave(&session);
+    match ending {
+        Ok(reason) => info!(agent = %session.agent, reason, "session ends"),
+        Err(status) => {
+            info!(agent = %session.agent, reason = status.message(), "session ends");
+            session.send_last(status);
+        }
+    }
+}
+
+/// The handshake. `None` when this node does not lead and has said so.
+async fn begin(
+    node: &Node,
+    caller: &Identity,
+    inbound: &mut Streaming<v1::FromAgent>,
+    outbound: &Outbound,
+) -> Result<Option<Arc<Session>>, Status> {
+    let hello = hello(inbound).await?;
+    let (agent, region) = claimed(caller, &hello)?;
+    if node.draining.is_cancelled() {
+        return Err(Status::unavailable("this coordinator is stopping"));
+    }
+    match node.replica.read_index().await {
+        Ok(()) => {}
+        Err(ConsensusError::NotLeader { .. }) => {
+            let _ = outbound.try_send(Ok(not_leader(node)));
+            return Ok(None);
+        }
+        Err(error) => return Err(refusal::of_consensus(&error)),
+    }
+    register(node, &agent, &region).await?;
+    let version = hello.version.chars().take(VERSION_MAX).collect();
+    let session = Arc::new(Session::new(agent, region, version, outbound.clone()));
+    let term = node.replica.leadership().borrow().term;
+    let welcome = v1::Welcome { term, leader: node.id, version: env!("CARGO_PKG_VERSION").to_owned() };
+    session.send(Said::Welcome(welcome));
+    Ok(Some(session))
+}
+
+async fn hello(inbound: &mut Streaming<v1::FromAgent>) -> Result<v1::Hello, Status> {
+    let first = timeout(HELLO_WITHIN, inbound.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("no Hello came within 5 s"))??;
+    match first.and_then(|first| first.message) {
+        Some(Heard::Hello(hello)) => Ok(hello),
+        _ => Err(Status::invalid_argument("the first message of a session must be Hello")),
+    }
+}
+
+/// An agent is who its certificate says: Hello must agree with it.
+fn claimed(caller: &Identity, hello: &v1::Hello) -> Result<(AgentId, RegionId), Status> {
+    let invalid = |error: mesh_core::ids::NameError| Status::invalid_argument(format!("Hello: {error}"));
+    let agent = AgentId::new(hello.agent.as_str()).map_err(invalid)?;
+    let region = RegionId::new(hello.region.as_str()).map_err(invalid)?;
+    if agent.as_str() != caller.name || region != caller.region {
+        return Err(Status::permission_denied(format!(
+            "Hello says agent {agent} of {region}, the certificate {} of {}: correct `agent` and `region` in the \
+             agent's configuration, or issue it its own certificate",
+            caller.name, caller.region
+        )));
+    }
+    Ok((agent, region))
+}
+
+async fn register(node: &Node, agent: &AgentId, region: &RegionId) -> Result<(), Status> {
+    let known = node.replica.with_fleet(|fleet| fleet.agents.get(agent).map(|record| record.region.clone()));
+    match known {
+        Some(known) if known == *region => return Ok(()),
+        Some(known) => {
+            return Err(Status::failed_precondition(format!(
+                "agent {agent} is registered in {known}, not in {region}: an agent's id never moves, choose a new one"
+            )));
+        }
+        None => {}
+    }
+    let command = Command::RegisterAgent { agent: agent.clone(), region: region.clone() };
+    match node.replica.propose(command).await.map_err(|error| refusal::of_consensus(&error))? {
+        Reply::Refused(refused) => Err(refusal::of(&refused)),
+        Reply::Ok | Reply::ManifestApplied { .. } | Reply::RunStarted { .. } | Reply::IntentOpened { .. } => Ok(()),
+    }
+}
+
+fn not_leader(node: &Node) -> v1::ToAgent {
+    let leader = node.other_leader().map(|(_, address)| address);
+    v1::ToAgent { message: Some(Said::NotLeader(v1::NotLeader { leader })) }
+}
+
+/// Reads the agent until something ends the session: a reason to log, or a status to end the stream with.
+async fn converse(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    inbound: &mut Streaming<v1::FromAgent>,
+) -> Result<&'static str, Status> {
+    let mut leadership = node.replica.leadership();
+    let mut applied = node.replica.applied();
+    let mut settling = FuturesUnordered::new();
+    let mut edition = BTreeMap::new();
+    // Watched before the registry knows the session, so that no change between the two is missed.
+    show_watchlist(node, session, &mut edition, true);
+    if !node.sessions.enter(session) {
+        return Err(Status::resource_exhausted("too many agents have a session"));
+    }
+    loop {
+        if !leadership.borrow_and_update().is_self {
+            session.send(not_leader(node).message.unwrap_or(Said::NotLeader(v1::NotLeader::default())));
+            return Ok("this node leads no more");
+        }
+        tokio::select! {
+            reason = session.ended() => return Err(Status::aborted(reason)),
+            () = node.draining.cancelled() => return Err(Status::unavailable("this coordinator is stopping")),
+            changed = leadership.changed() => if changed.is_err() { return Ok("consensus has stopped") },
+            changed = applied.changed() => match changed {
+                Ok(()) => show_watchlist(node, session, &mut edition, false),
+                Err(_) => return Ok("consensus has stopped"),
+            },
+            settled = next_settled(&mut settling) => {
+                if let Some(acknowledgement) = settled? {
+                    session.send(Said::OutcomeAck(acknowledgement));
+                }
+            }
+            message = inbound.message(), if settling.len() < SETTLING_MAX => {
+                let Some(message) = message? else { return Ok("the agent ended it") };
+                session.note_heard();
+                match message.message {
+                    Some(Heard::Outcome(report)) => settling.push(outcome::settle(node, &session.agent, report)),
+                    Some(other) => hear(node, session, other)?,
+                    None => debug!(agent = %session.agent, "a message of an unknown kind"),
+                }
+            }
+        }
+    }
+}
+
+async fn next_settled<F>(settling: &mut FuturesUnordered<F>) -> F::Output
+where
+    F: Future,
+{
+    match settling.next().await {
+        Some(settled) => settled,
+        None => pending().await,
+    }
+}
+
+fn hear(node: &Node, session: &Arc<Session>, message: Heard) -> Result<(), Status> {
+    match message {
+        Heard::Ping(ping) => node.pongs.ask(session, ping.nonce),
+        Heard::Signals(signals) => record_signals(node, session, signals)?,
+        Heard::HaltAck(ack) => match RunId::new(ack.run) {
+            Ok(run) => session.note_halted(&run),
+            Err(error) => return Err(Status::invalid_argument(format!("HaltAck: {error}"))),
+        },
+        Heard::Check(report) => session.note_checked(report),
+        Heard::Hello(_) => return Err(Status::invalid_argument("a session has one Hello")),
+        Heard::Outcome(_) => warn!(agent = %session.agent, "an outcome out of its place"),
+    }
+    Ok(())
+}
+
+fn record_signals(node: &Node, session: &Session, signals: v1::Signals) -> Result<(), Status> {
+    if signals.signals.len() > SIGNALS_PER_MESSAGE_MAX {
+        return Err(Status::invalid_argument(format!("more than {SIGNALS_PER_MESSAGE_MAX} signals in a message")));
+    }
+    for signal in signals.signals {
+        let signal = Signal::try_from(signal).map_err(|error| Status::invalid_argument(format!("signal: {error}")))?;
+        if signal.observer != session.agent || signal.observer_region != session.region {
+            let text = format!("signal of {} in the session of {}", signal.observer, session.agent);
+            return Err(Status::permission_denied(text));
+        }
+        node.signals.record(signal);
+    }
+    Ok(())
+}
+
+fn show_watchlist(node: &Node, session: &Session, shown: &mut watchlist::Edition, first: bool) {
+    let news = node.replica.with_fleet(|fleet| {
+        let edition = watchlist::edition(fleet);
+        (first || edition != *shown).then(|| (edition, watchlist::watchlist(fleet)))
+    });
+    if let Some((edition, watchlist)) = news {
+        *shown = edition;
+        session.send(Said::Watchlist(watchlist));
+    }
+}

@@ -1,0 +1,197 @@
+//! One agent's session: what can be said to it, and the answers that are awaited of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mesh_core::ids::{AgentId, IntentSeq, RegionId, RunId, ServiceId};
+use mesh_proto::v1;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use v1::to_agent::Message;
+
+/// Messages that an agent may leave unread before its session is closed: it gets a pong a second and a few offers.
+pub const OUTBOUND_MAX: usize = 256;
+/// Answers awaited of one agent at a time, of each kind.
+const AWAITED_MAX: usize = 256;
+
+pub type Outbound = mpsc::Sender<Result<v1::ToAgent, Status>>;
+
+pub struct Session {
+    pub agent: AgentId,
+    pub region: RegionId,
+    pub version: String,
+    outbound: Outbound,
+    ended: CancellationToken,
+    state: Mutex<State>,
+}
+
+struct State {
+    heard: Instant,
+    /// When permission was last given: the agent may start mutating calls until `PERMIT_FOR` after it.
+    ponged: Option<Instant>,
+    /// Why it ended.
+    ending: Option<&'static str>,
+    offered: BTreeSet<(ServiceId, IntentSeq)>,
+    halts: BTreeMap<RunId, Vec<oneshot::Sender<()>>>,
+    checks: BTreeMap<u64, oneshot::Sender<v1::CheckReport>>,
+    next_check: u64,
+}
+
+impl Session {
+    pub fn new(agent: AgentId, region: RegionId, version: String, outbound: Outbound) -> Self {
+        let state = State {
+            heard: Instant::now(),
+            ponged: None,
+            ending: None,
+            offered: BTreeSet::new(),
+            halts: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            next_check: 1,
+        };
+        Self { agent, region, version, outbound, ended: CancellationToken::new(), state: Mutex::new(state) }
+    }
+
+    /// Queues a message. An agent that leaves too many unread loses its session; nothing waits for it.
+    pub fn send(&self, message: Message) -> bool {
+        let sent = self.outbound.try_send(Ok(v1::ToAgent { message: Some(message) })).is_ok();
+        if !sent {
+            self.end("the agent does not read its messages");
+        }
+        sent
+    }
+
+    /// The last word of an ended session, if there is room for it.
+    pub fn send_last(&self, status: Status) {
+        // A full queue means a dead or stuck reader: it sees the stream end instead.
+        let _ = self.outbound.try_send(Err(status));
+    }
+
+    pub fn end(&self, reason: &'static str) {
+        self.lock().ending.get_or_insert(reason);
+        self.ended.cancel();
+    }
+
+    pub async fn ended(&self) -> &'static str {
+        self.ended.cancelled().await;
+        self.lock().ending.unwrap_or("ended")
+    }
+
+    pub fn note_heard(&self) {
+        self.lock().heard = Instant::now();
+    }
+
+    pub fn heard(&self) -> Instant {
+        self.lock().heard
+    }
+
+    pub fn pong(&self, nonce: u64, paused_runs: &[String]) {
+        self.lock().ponged = Some(Instant::now());
+        self.send(Message::Pong(v1::Pong { nonce, paused_runs: paused_runs.to_vec() }));
+    }
+
+    pub fn ponged(&self) -> Option<Instant> {
+        self.lock().ponged
+    }
+
+    /// True the first time it is asked for an intent. Forgets those that are not in `open`.
+    pub fn first_offer(&self, intent: &(ServiceId, IntentSeq), open: &BTreeSet<(ServiceId, IntentSeq)>) -> bool {
+        let mut state = self.lock();
+        state.offered.retain(|offered| open.contains(offered));
+        state.offered.insert(intent.clone())
+    }
+
+    /// Asks the agent to start no mutating call of `run` any more; resolves with its acknowledgement.
+    pub fn halt(&self, run: &RunId) -> oneshot::Receiver<()> {
+        let (acknowledge, acknowledged) = oneshot::channel();
+        {
+            let mut state = self.lock();
+            state.halts.retain(|_, waiting| {
+                waiting.retain(|one| !one.is_closed());
+                !waiting.is_empty()
+            });
+            if state.halts.len() < AWAITED_MAX {
+                state.halts.entry(run.clone()).or_default().push(acknowledge);
+            }
+        }
+        self.send(Message::Halt(v1::Halt { run: run.to_string() }));
+        acknowledged
+    }
+
+    pub fn note_halted(&self, run: &RunId) {
+        let waiting = self.lock().halts.remove(run);
+        for one in waiting.into_iter().flatten() {
+            // Whoever asked has given up waiting.
+            let _ = one.send(());
+        }
+    }
+
+    /// Has the agent evaluate a job's precondition, read-only.
+    pub fn check(&self, job: v1::Job) -> oneshot::Receiver<v1::CheckReport> {
+        let (report, reported) = oneshot::channel();
+        let id = {
+            let mut state = self.lock();
+            state.checks.retain(|_, waiting| !waiting.is_closed());
+            let id = state.next_check;
+            state.next_check = id.wrapping_add(1);
+            if state.checks.len() < AWAITED_MAX {
+                state.checks.insert(id, report);
+            }
+            id
+        };
+        self.send(Message::Check(v1::CheckRequest { id, job: Some(job) }));
+        reported
+    }
+
+    pub fn note_checked(&self, report: v1::CheckReport) {
+        let waiting = self.lock().checks.remove(&report.id);
+        if let Some(waiting) = waiting {
+            // Whoever asked has given up waiting.
+            let _ = waiting.send(report);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(room: usize) -> (Session, mpsc::Receiver<Result<v1::ToAgent, Status>>) {
+        let (outbound, inbound) = mpsc::channel(room);
+        let name = |text: &str| text.parse().expect("a name");
+        (Session::new(name("use1-a"), "us-east-1".parse().expect("a region"), "1".to_owned(), outbound), inbound)
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_does_not_read_loses_its_session() {
+        let (session, _inbound) = session(1);
+        assert!(session.send(Message::Halt(v1::Halt::default())));
+        assert!(!session.send(Message::Halt(v1::Halt::default())), "a full queue must not be waited for");
+        assert_eq!(session.ended().await, "the agent does not read its messages");
+    }
+
+    #[test]
+    fn an_intent_is_offered_once_a_session() {
+        let (session, _inbound) = session(8);
+        let intent = ("maip".parse().expect("a service"), IntentSeq(3));
+        let open = BTreeSet::from([intent.clone()]);
+        assert!(session.first_offer(&intent, &open));
+        assert!(!session.first_offer(&intent, &open));
+    }
+
+    #[tokio::test]
+    async fn a_halt_is_acknowledged_by_its_own_run_only() {
+        let (session, _inbound) = session(8);
+        let (one, other): (RunId, RunId) = ("maip-g1".parse().expect("a run"), "maip-g2".parse().expect("a run"));
+        let mut acknowledged = session.halt(&one);
+        session.note_halted(&other);
+        assert!(acknowledged.try_recv().is_err());
+        session.note_halted(&one);
+        assert!(acknowledged.await.is_ok());
+    }
+}
