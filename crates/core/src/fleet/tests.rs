@@ -543,3 +543,32 @@ fn an_untouched_manifest_has_no_problem_and_each_rule_finds_its_breach() {
         assert!(found.iter().any(|problem| problem.path == path), "{path} was not reported, but {found:?}");
     }
 }
+
+#[test]
+fn a_grant_needs_the_proof_whatever_order_the_plan_has() {
+    let mut fleet = fleet();
+    let Command::StartRun { mut plan, plan_hash, by } = start(&fleet, WEST) else { panic!("a start") };
+    for step in &mut plan.steps {
+        if step.action == Action::Grant {
+            step.after.clear();
+        }
+    }
+    accepted(&mut fleet, at(1), &Command::StartRun { plan, plan_hash, by });
+    let grant = Command::Grant { run: run_id(), step: "grant".parse().expect("a name") };
+    assert_eq!(refused(&mut fleet, at(2), &grant), RefusalCode::Precondition);
+    assert_eq!(writers(&fleet.services[&service("maip")].authority), vec![&region(EAST)]);
+}
+
+#[test]
+fn no_intent_is_opened_on_a_resource_where_an_older_call_may_still_arrive() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let resource = "rds/us-east-1/maip-prod-postgres".to_owned();
+    let call = crate::fleet::OpenCall { resource, generation: Generation(0), until: at(100) };
+    fleet.services.get_mut(&service("maip")).expect("there").open_calls.push(call);
+    let step = run(&fleet).plan.steps[0].id.clone();
+    let open = Command::OpenIntent { run: run_id(), step, direction: Direction::Forward, agent: agent("east-a") };
+    assert_eq!(refused(&mut fleet, at(99), &open), RefusalCode::Precondition);
+    accepted(&mut fleet, at(100), &open);
+}
