@@ -1,0 +1,141 @@
+//! A running agent: all parts wired together, so that the binary and tests start the same thing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use mesh_providers::{Provider, Providers};
+use mesh_runtime::backoff::os_seed;
+use mesh_runtime::client::MeshClient;
+use mesh_runtime::renew;
+use mesh_runtime::shutdown::Shutdown;
+use mesh_runtime::tls::Identities;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::AgentConfig;
+use crate::executor::{Executor, Settings};
+use crate::gate::Gate;
+use crate::journal::{Journal, JournalLog, Log};
+use crate::prober::board::Board;
+use crate::prober::{Prober, Probes};
+use crate::session::{self, Link};
+
+/// The provider's own bound ends a call first; this ends one that has none.
+const CALL_MARGIN: Duration = Duration::from_secs(5);
+/// One observation may be several calls, and a verification several requests.
+const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What is asked of the outside: the providers in production, scripts in tests.
+#[derive(Clone)]
+pub struct Outside {
+    pub provider: Arc<dyn Provider>,
+    pub probes: Arc<dyn Probes>,
+}
+
+impl Outside {
+    pub async fn new(config: &AgentConfig) -> anyhow::Result<Self> {
+        let providers = Providers::new(config.providers()).await.context("setting up the providers")?;
+        Ok(Self { provider: Arc::clone(&providers) as Arc<dyn Provider>, probes: providers })
+    }
+}
+
+/// The identity that the certificate gives must be the configured one.
+pub fn identities(config: &AgentConfig) -> anyhow::Result<Arc<Identities>> {
+    let identities = Identities::load(&config.tls, &config.mesh).context("reading the certificate")?;
+    let identity = identities.identity();
+    let is_ours = identity.role == mesh_core::access::Role::Agent
+        && identity.name == config.agent.as_str()
+        && identity.region == config.region;
+    anyhow::ensure!(
+        is_ours,
+        "the certificate is of {identity}, but the configuration says agent {} of {}: correct one of them",
+        config.agent,
+        config.region
+    );
+    Ok(identities)
+}
+
+/// Runs until `shutdown`, then drains: no call starts any more, one that is out is finished and journalled, and what is
+/// not done stays in the journal for the next start.
+pub async fn run(
+    config: &AgentConfig,
+    identities: Arc<Identities>,
+    outside: Outside,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let journal = Journal::open(&config.data_dir, clock.stamp().unix()).context("opening the journal")?;
+    let log = JournalLog::new(journal);
+    let mut journal_failed = log.failed();
+    let gate = Gate::new(Arc::clone(&clock));
+    let settings = Settings {
+        region: config.region.clone(),
+        call_deadline: config.call_timeout() + CALL_MARGIN,
+        observe_deadline: OBSERVE_DEADLINE,
+    };
+    let log: Arc<dyn Log> = Arc::new(log);
+    let executor = Executor::start(log, Arc::clone(&gate), outside.provider, Arc::clone(&clock), settings);
+    let board = Arc::new(Board::default());
+    let (watchlist, watched) = watch::channel(Arc::default());
+    let prober = Prober {
+        observer: config.agent.clone(),
+        region: config.region.clone(),
+        probes: outside.probes,
+        board: Arc::clone(&board),
+        clock,
+        seed: os_seed(),
+    };
+    let link = Link {
+        agent: config.agent.clone(),
+        region: config.region.clone(),
+        coordinators: config.coordinators.clone(),
+        identities: Arc::clone(&identities),
+        executor: Arc::new(executor),
+        gate: Arc::clone(&gate),
+        board,
+        watchlist,
+    };
+    let stop = CancellationToken::new();
+    let _probing = AbortOnDropHandle::new(tokio::spawn(prober.run(watched, stop.clone())));
+    let _renewing = AbortOnDropHandle::new(tokio::spawn(renewal(config, identities, stop.clone())?));
+    tracing::info!(agent = %config.agent, region = %config.region, "agent started");
+    tokio::select! {
+        // It ends only with `stop`.
+        () = session::run(&link, &stop) => anyhow::bail!("the session loop ended: no coordinator is configured"),
+        failed = journal_failed.wait_for(|failed| *failed) => {
+            let _ = failed;
+            anyhow::bail!("the journal cannot be written: nothing can be promised any more");
+        }
+        () = drained(shutdown, &gate) => {}
+    }
+    stop.cancel();
+    tracing::info!(unfinished = link.executor.unfinished().len(), "agent drained");
+    Ok(())
+}
+
+/// The session goes on meanwhile, so that outcomes of the last calls are still reported.
+async fn drained(shutdown: &Shutdown, gate: &Gate) {
+    shutdown.begun().await;
+    if tokio::time::timeout(shutdown.drain(), gate.drain()).await.is_err() {
+        tracing::warn!("a call did not end in time: it is unknown in the journal and is read back at the next start");
+    }
+}
+
+fn renewal(
+    config: &AgentConfig,
+    identities: Arc<Identities>,
+    stop: CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let client = MeshClient::new(&config.coordinators, &identities)?;
+    let files = config.tls.clone();
+    Ok(async move {
+        let renewer = |csr| {
+            let client = client.clone();
+            async move { renew::through(&client, csr).await }
+        };
+        renew::run(identities, files, renewer, stop).await;
+    })
+}

@@ -1,0 +1,80 @@
+//! Time as the agent may trust it. What bounds a permission is the greatest advance of three clocks, so that neither a
+//! suspended machine nor a clock set back makes it look younger than it is.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use mesh_core::time::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+
+/// One reading of CLOCK_BOOTTIME, CLOCK_MONOTONIC and CLOCK_REALTIME.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    pub boottime: Duration,
+    pub monotonic: Duration,
+    pub realtime: Duration,
+}
+
+impl Stamp {
+    /// The greatest time that any of the clocks says has passed since `earlier`.
+    pub fn since(self, earlier: Self) -> Duration {
+        let boottime = self.boottime.saturating_sub(earlier.boottime);
+        let monotonic = self.monotonic.saturating_sub(earlier.monotonic);
+        boottime.max(monotonic).max(self.realtime.saturating_sub(earlier.realtime))
+    }
+
+    pub fn unix(self) -> Timestamp {
+        Timestamp::from_millis(mesh_core::time::duration_millis(self.realtime))
+    }
+}
+
+/// Where the agent's time comes from; a test has its own.
+pub trait Clock: Send + Sync {
+    fn stamp(&self) -> Stamp;
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn stamp(&self) -> Stamp {
+        let read = |id| {
+            let now = clock_gettime(id);
+            // A clock before its epoch reads as the epoch.
+            Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+        };
+        Stamp {
+            boottime: read(ClockId::Boottime),
+            monotonic: read(ClockId::Monotonic),
+            realtime: read(ClockId::Realtime),
+        }
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_that_advanced_most_counts() {
+        let second = Duration::from_secs(1);
+        let start = Stamp { boottime: second, monotonic: second, realtime: second * 100 };
+        let suspended = Stamp { boottime: second * 61, ..start };
+        assert_eq!(suspended.since(start), second * 60);
+        let set_back = Stamp { monotonic: second * 3, realtime: Duration::ZERO, ..start };
+        assert_eq!(set_back.since(start), second * 2);
+    }
+
+    #[test]
+    fn the_system_clocks_go_forward() {
+        let first = SystemClock.stamp();
+        let second = SystemClock.stamp();
+        assert!(second.monotonic >= first.monotonic);
+        assert!(second.unix().as_millis() > 0);
+    }
+}

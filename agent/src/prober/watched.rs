@@ -1,0 +1,89 @@
+//! What a watched service makes an agent ask.
+
+use std::time::Duration;
+
+use mesh_core::ids::RegionId;
+use mesh_core::manifest::{Check, Manifest, Probe};
+use mesh_proto::v1;
+
+use super::board::Subject;
+
+/// How often replication lag is looked at.
+const LAG_EVERY: Duration = Duration::from_secs(5);
+const LAG_TIMEOUT: Duration = Duration::from_secs(5);
+/// Whatever a manifest says, nothing is asked more often than this.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    pub manifest: Manifest,
+    pub active: RegionId,
+}
+
+/// One thing to ask again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub ask: Ask,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub fail_after: u32,
+    pub pass_after: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    Http { url: String, expect_status: u16, body_contains: Option<String> },
+    Tcp { address: String },
+    Lag { instance: String },
+}
+
+impl TryFrom<v1::WatchedService> for Watched {
+    type Error = String;
+
+    fn try_from(service: v1::WatchedService) -> Result<Self, String> {
+        let manifest = service.manifest.ok_or("it has no manifest")?;
+        let manifest = Manifest::try_from(manifest).map_err(|error| error.to_string())?;
+        Ok(Self { manifest, active: RegionId::new(service.active).map_err(|error| error.to_string())? })
+    }
+}
+
+impl Watched {
+    /// Every check of every region, and the lag of `here`'s own replicas.
+    pub fn questions(&self, here: &RegionId) -> Vec<(Subject, Question)> {
+        let checks = self.manifest.checks.iter().flat_map(|check| self.about_each_region(check));
+        let databases = self.manifest.databases().filter(|_| self.active != *here);
+        let lags = databases.filter_map(|(name, instances, _)| {
+            let ask = Ask::Lag { instance: instances.get(here)?.instance.clone() };
+            let question = Question { ask, interval: LAG_EVERY, timeout: LAG_TIMEOUT, fail_after: 1, pass_after: 1 };
+            Some((self.subject(here, name), question))
+        });
+        checks.chain(lags).collect()
+    }
+
+    fn about_each_region(&self, check: &Check) -> Vec<(Subject, Question)> {
+        let asks: Vec<(&RegionId, Ask)> = match &check.probe {
+            Probe::Http { urls, expect_status, body_contains } => urls
+                .iter()
+                .map(|(region, url)| {
+                    let (url, body_contains) = (url.clone(), body_contains.clone());
+                    (region, Ask::Http { url, expect_status: *expect_status, body_contains })
+                })
+                .collect(),
+            Probe::Tcp { addresses } => {
+                addresses.iter().map(|(region, address)| (region, Ask::Tcp { address: address.clone() })).collect()
+            }
+        };
+        let question = |ask| Question {
+            ask,
+            interval: check.interval.max(INTERVAL_MIN),
+            timeout: check.timeout,
+            fail_after: check.fail_after,
+            pass_after: check.pass_after,
+        };
+        asks.into_iter().map(|(region, ask)| (self.subject(region, &check.name), question(ask))).collect()
+    }
+
+    fn subject(&self, region: &RegionId, name: &str) -> Subject {
+        Subject { service: self.manifest.service.clone(), region: region.clone(), name: name.to_owned() }
+    }
+}

@@ -1,0 +1,79 @@
+//! The one session with the leader. Coordinators are tried in turn until one welcomes the agent; whatever ends a
+//! session, the next begins after a jittered pause.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::ids::{AgentId, RegionId};
+use mesh_runtime::backoff::Backoff;
+use mesh_runtime::tls::Identities;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::executor::Executor;
+use crate::gate::Gate;
+use crate::prober::board::Board;
+use crate::prober::watched::Watched;
+
+pub mod seek;
+mod stream;
+
+use seek::Seeker;
+
+const RECONNECT_MIN: Duration = Duration::from_millis(50);
+const RECONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// What a session connects with the rest of the agent.
+pub struct Link {
+    pub agent: AgentId,
+    pub region: RegionId,
+    pub coordinators: Vec<String>,
+    pub identities: Arc<Identities>,
+    pub executor: Arc<Executor>,
+    pub gate: Arc<Gate>,
+    pub board: Arc<Board>,
+    pub watchlist: watch::Sender<Arc<Vec<Watched>>>,
+}
+
+/// How a session, or the attempt at one, ended.
+#[derive(Debug)]
+enum Ending {
+    NotLeader(Option<String>),
+    Lost { reason: String, welcomed: bool },
+    Stopped,
+}
+
+/// Keeps a session until `stop`.
+pub async fn run(link: &Link, stop: &CancellationToken) {
+    let mut seeker = Seeker::new(link.coordinators.clone());
+    let mut backoff = Backoff::seeded_by_os(RECONNECT_MIN, RECONNECT_MAX);
+    // A leader of an older term than this was deposed before it welcomed us.
+    let mut highest_term = 0;
+    while !stop.is_cancelled() {
+        let Some(address) = seeker.target() else { return };
+        let ending = tokio::select! {
+            ending = stream::converse(link, &address, &mut highest_term, stop) => ending,
+            () = stop.cancelled() => Ending::Stopped,
+        };
+        match ending {
+            Ending::Stopped => return,
+            Ending::NotLeader(leader) => {
+                tracing::debug!(coordinator = address, leader, "not the leader");
+                if seeker.redirect(leader) {
+                    continue;
+                }
+            }
+            Ending::Lost { reason, welcomed } => {
+                tracing::info!(coordinator = address, reason, welcomed, "no session");
+                seeker.failed();
+                if welcomed {
+                    backoff.reset();
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}

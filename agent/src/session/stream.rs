@@ -1,0 +1,267 @@
+//! One session, from Hello to its end. Nothing here waits for the disk or for a provider: such answers come from tasks
+//! that end with the session.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::execute::Job;
+use mesh_core::ids::RunId;
+use mesh_proto::v1;
+use mesh_proto::v1::agent_session_client::AgentSessionClient;
+use mesh_runtime::grpc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+use v1::from_agent::Message as Say;
+use v1::to_agent::Message as Heard;
+
+use super::{Ending, Link};
+use crate::executor::{Offered, Report};
+use crate::journal::IntentId;
+use crate::journal::record::intent_id;
+use crate::prober::watched::Watched;
+
+/// Ours that the leader has not taken yet.
+const OUTBOUND_MAX: usize = 256;
+/// For a connection and for a Welcome.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Without a Pong for so long another coordinator is tried: permission lasts 5 s, so there is time to find one.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// An outcome that is not acknowledged is sent again in the same session: its commit may have failed.
+const REPORT_AGAIN: Duration = Duration::from_secs(5);
+/// Every signal is sent at least so often, changed or not.
+const SIGNALS_EVERY: Duration = Duration::from_secs(3);
+const SIGNALS_PER_MESSAGE: usize = 256;
+/// Halts, checks and acknowledgements that are being worked on.
+const TASKS_MAX: usize = 256;
+
+struct Conversation<'a> {
+    link: &'a Link,
+    outbound: mpsc::Sender<v1::FromAgent>,
+    reported: BTreeMap<IntentId, Instant>,
+    tasks: JoinSet<()>,
+    last_pong: Instant,
+    signals_sent: u64,
+}
+
+pub async fn converse(link: &Link, address: &str, highest_term: &mut u64, stop: &CancellationToken) -> Ending {
+    let lost = |reason: String| Ending::Lost { reason, welcomed: false };
+    let (outbound, messages) = mpsc::channel(OUTBOUND_MAX);
+    let (mut inbound, first) = match timeout(ANSWER_WITHIN, open(link, address, &outbound, messages)).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(reason)) => return lost(reason),
+        Err(_) => return lost(format!("no answer within {ANSWER_WITHIN:?}")),
+    };
+    match first {
+        Some(Heard::Welcome(welcome)) if welcome.term >= *highest_term => {
+            *highest_term = welcome.term;
+            tracing::info!(coordinator = address, term = welcome.term, leader = welcome.leader, "session begins");
+        }
+        Some(Heard::Welcome(welcome)) => {
+            return lost(format!("it leads term {}, and term {highest_term} has welcomed us", welcome.term));
+        }
+        Some(Heard::NotLeader(not)) => return Ending::NotLeader(not.leader),
+        _ => return lost("its first message was no Welcome".to_owned()),
+    }
+    link.gate.session_started();
+    let mut conversation = Conversation {
+        link,
+        outbound,
+        reported: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        last_pong: Instant::now(),
+        signals_sent: 0,
+    };
+    conversation.run(&mut inbound, stop).await
+}
+
+async fn open(
+    link: &Link,
+    address: &str,
+    outbound: &mpsc::Sender<v1::FromAgent>,
+    messages: mpsc::Receiver<v1::FromAgent>,
+) -> Result<(Streaming<v1::ToAgent>, Option<Heard>), String> {
+    let hello = Say::Hello(v1::Hello {
+        agent: link.agent.to_string(),
+        region: link.region.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        unfinished: link.executor.unfinished().iter().map(|intent| intent.seq.0).collect(),
+    });
+    let _ = outbound.try_send(v1::FromAgent { message: Some(hello) });
+    let channel = grpc::connect(address, &link.identities).map_err(|error| error.to_string())?;
+    let mut client = AgentSessionClient::new(channel);
+    let answer = client.open(ReceiverStream::new(messages)).await.map_err(|status| said(&status))?;
+    let mut inbound = answer.into_inner();
+    let first = inbound.message().await.map_err(|status| said(&status))?;
+    Ok((inbound, first.and_then(|first| first.message)))
+}
+
+fn said(status: &tonic::Status) -> String {
+    format!("{}: {}", status.code(), status.message())
+}
+
+impl Conversation<'_> {
+    async fn run(&mut self, inbound: &mut Streaming<v1::ToAgent>, stop: &CancellationToken) -> Ending {
+        let lost = |reason: String| Ending::Lost { reason, welcomed: true };
+        let (mut pings, mut signals) = (interval(PING_EVERY), interval(SIGNALS_EVERY));
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        signals.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut outcomes = self.link.executor.outcomes();
+        let mut board = self.link.board.changes();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ending::Stopped,
+                () = sleep_until(self.last_pong + SILENCE_MAX) => {
+                    return lost(format!("no Pong for {SILENCE_MAX:?}"));
+                }
+                heard = inbound.message() => match heard {
+                    Ok(Some(v1::ToAgent { message: Some(Heard::NotLeader(not)) })) => {
+                        return Ending::NotLeader(not.leader);
+                    }
+                    Ok(Some(message)) => if let Err(reason) = self.hear(message) { return lost(reason) },
+                    Ok(None) => return lost("the coordinator ended it".to_owned()),
+                    Err(status) => return lost(said(&status)),
+                },
+                _ = pings.tick() => {
+                    let nonce = self.link.gate.ping();
+                    self.say(Say::Ping(v1::Ping { nonce }));
+                    self.report_outcomes();
+                }
+                Ok(()) = outcomes.changed() => self.report_outcomes(),
+                Ok(()) = board.changed() => self.send_signals(self.signals_sent),
+                _ = signals.tick() => self.send_signals(0),
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    /// An error ends the session.
+    fn hear(&mut self, message: v1::ToAgent) -> Result<(), String> {
+        if self.tasks.len() >= TASKS_MAX {
+            return Err(format!("more than {TASKS_MAX} of its demands are open"));
+        }
+        match message.message {
+            Some(Heard::Pong(pong)) => self.hear_pong(pong)?,
+            Some(Heard::Offer(job)) => {
+                self.hear_offer(Job::try_from(job).map_err(|error| format!("an offer that is none: {error}"))?);
+            }
+            Some(Heard::OutcomeAck(ack)) => self.hear_ack(intent_id(ack.service, ack.intent)?),
+            Some(Heard::Halt(halt)) => self.hear_halt(RunId::new(halt.run).map_err(|error| error.to_string())?),
+            Some(Heard::Check(request)) => self.hear_check(request),
+            Some(Heard::Watchlist(list)) => self.hear_watchlist(list),
+            Some(Heard::Welcome(_)) => return Err("a second Welcome".to_owned()),
+            Some(Heard::NotLeader(_)) => return Err("it leads no more".to_owned()),
+            None => tracing::debug!("a message of an unknown kind"),
+        }
+        Ok(())
+    }
+
+    fn hear_pong(&mut self, pong: v1::Pong) -> Result<(), String> {
+        let paused: Result<BTreeSet<RunId>, _> = pong.paused_runs.into_iter().map(RunId::new).collect();
+        if self.link.gate.pong(pong.nonce, paused.map_err(|error| format!("a Pong that is none: {error}"))?) {
+            self.last_pong = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn hear_offer(&mut self, job: Job) {
+        let (run, step, token) = (job.run.clone(), job.step.clone(), job.token);
+        let offered = self.link.executor.offer(job);
+        tracing::info!(%run, %step, intent = %token, offered = offered.name(), "intent offered");
+        match offered {
+            Offered::Taken | Offered::Known | Offered::Settled => {}
+            Offered::Finished(report) | Offered::Refused(report) => {
+                self.report(&report);
+            }
+        }
+    }
+
+    fn hear_ack(&mut self, intent: IntentId) {
+        self.reported.remove(&intent);
+        let executor = Arc::clone(&self.link.executor);
+        self.tasks.spawn(async move {
+            if let Err(error) = executor.acknowledge(&intent).await {
+                tracing::error!(error = &error as &dyn std::error::Error, %intent, "not forgotten");
+            }
+        });
+    }
+
+    fn hear_halt(&mut self, run: RunId) {
+        let (executor, outbound) = (Arc::clone(&self.link.executor), self.outbound.clone());
+        self.tasks.spawn(async move {
+            executor.halt(&run).await;
+            tracing::info!(%run, "halted");
+            let ack = Say::HaltAck(v1::HaltAck { run: run.to_string() });
+            // It fails only when the session is over.
+            let _ = outbound.send(v1::FromAgent { message: Some(ack) }).await;
+        });
+    }
+
+    fn hear_check(&mut self, request: v1::CheckRequest) {
+        let (executor, outbound) = (Arc::clone(&self.link.executor), self.outbound.clone());
+        self.tasks.spawn(async move {
+            let job = request.job.map(Job::try_from);
+            let (verdict, detail) = match job {
+                Some(Ok(job)) => executor.check(&job).await,
+                Some(Err(error)) => (v1::CheckVerdict::Unknown, format!("the request is none: {error}")),
+                None => (v1::CheckVerdict::Unknown, "the request names no job".to_owned()),
+            };
+            let report = Say::Check(v1::CheckReport { id: request.id, verdict: verdict.into(), detail });
+            let _ = outbound.send(v1::FromAgent { message: Some(report) }).await;
+        });
+    }
+
+    fn hear_watchlist(&self, list: v1::Watchlist) {
+        let watched = list.services.into_iter().filter_map(|service| match Watched::try_from(service) {
+            Ok(watched) => Some(watched),
+            Err(error) => {
+                tracing::warn!(error, "a service is not watched: this version does not understand it");
+                None
+            }
+        });
+        self.link.watchlist.send_replace(Arc::new(watched.collect()));
+    }
+
+    fn report_outcomes(&mut self) {
+        let now = Instant::now();
+        for report in self.link.executor.unacknowledged() {
+            let intent = IntentId::from(&report.job);
+            let due = self.reported.get(&intent).is_none_or(|at| now.duration_since(*at) >= REPORT_AGAIN);
+            if due && self.report(&report) {
+                self.reported.insert(intent, now);
+            }
+        }
+    }
+
+    fn report(&self, report: &Report) -> bool {
+        self.say(Say::Outcome(v1::OutcomeReport {
+            service: report.job.service.to_string(),
+            run: report.job.run.to_string(),
+            step: report.job.step.to_string(),
+            direction: v1::Direction::from(report.job.direction).into(),
+            intent: report.job.token.intent.0,
+            outcome: Some(v1::Outcome::from(&report.outcome)),
+        }))
+    }
+
+    fn send_signals(&mut self, since: u64) {
+        let (signals, newest) = self.link.board.since(since);
+        for chunk in signals.chunks(SIGNALS_PER_MESSAGE) {
+            let signals = chunk.iter().map(v1::Signal::from).collect();
+            if !self.say(Say::Signals(v1::Signals { signals })) {
+                return;
+            }
+        }
+        self.signals_sent = newest;
+    }
+
+    /// False if the leader does not take our messages; whatever matters is sent again.
+    fn say(&self, message: Say) -> bool {
+        self.outbound.try_send(v1::FromAgent { message: Some(message) }).is_ok()
+    }
+}
