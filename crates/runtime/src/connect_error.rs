@@ -98,6 +98,9 @@ impl ConnectError {
             }
             // An authority of the same name with another key signs what ours did not.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority { address },
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::Tls { address, reason: "the certificate is not a coordinator's".to_owned() }
+            }
             CertificateError::Other(other) => match other.0.downcast_ref::<IdentityError>() {
                 Some(reason) => Self::ServerIdentity { address, reason: reason.clone() },
                 None => Self::Tls { address, reason: other.to_string() },
@@ -152,4 +155,19 @@ pub(crate) fn ago(duration: Duration) -> String {
         _ => (seconds / 86_400, "day"),
     };
     if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_told_in_the_largest_unit_that_fits() {
+        let told = |seconds| ago(Duration::from_secs(seconds));
+        assert_eq!(told(1), "1 second");
+        assert_eq!(told(59), "59 seconds");
+        assert_eq!(told(190), "3 minutes");
+        assert_eq!(told(3600), "1 hour");
+        assert_eq!(told(49 * 3600), "2 days");
+    }
 }

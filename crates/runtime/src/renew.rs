@@ -100,9 +100,9 @@ pub async fn through(client: &MeshClient, csr: Vec<u8>) -> Result<String, RenewE
 }
 
 /// One renewal, now. Returns the end of the new certificate, which is in use for the next handshake.
-pub async fn renew_once<F, Fut>(identities: &Identities, files: &TlsFiles, renewer: &F) -> Result<Timestamp, RenewError>
+pub async fn renew_once<F, Fut>(identities: &Identities, files: &TlsFiles, renewer: F) -> Result<Timestamp, RenewError>
 where
-    F: Fn(Vec<u8>) -> Fut,
+    F: FnOnce(Vec<u8>) -> Fut,
     Fut: Future<Output = Result<String, RenewError>>,
 {
     let request = pki::request()?;
