@@ -1,0 +1,271 @@
+//! The table of keys: what may stand in a manifest, and where. The reader, the JSON Schema and the tests all walk it.
+
+/// What stands at a key.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Text,
+    /// A name by the rules of [`mesh_core::ids`].
+    Name,
+    Integer {
+        min: u32,
+        max: u32,
+    },
+    Boolean,
+    /// `500ms`, `30s`, `15m`, `1h30m`.
+    Duration,
+    /// The same, without a fraction of a second.
+    Seconds,
+    Word(&'static Words),
+    List(&'static Kind),
+    /// By region.
+    Regions(&'static Kind),
+    Record(&'static Record),
+}
+
+/// A choice of words.
+#[derive(Debug)]
+pub struct Words {
+    pub accepted: &'static [&'static str],
+    /// The word that `false` stands for: YAML 1.1 writers turn `off` into it.
+    pub when_false: Option<&'static str>,
+    /// Known words that are refused, and why.
+    pub refused: &'static [(&'static str, &'static str)],
+}
+
+#[derive(Debug)]
+pub struct Record {
+    pub fields: &'static [Field],
+    /// Keys of which exactly one is needed.
+    pub one_of: &'static [&'static str],
+    /// Keys that exclude each other.
+    pub at_most_one: &'static [&'static str],
+    /// The first key needs the second.
+    pub needs: &'static [(&'static str, &'static str)],
+}
+
+#[derive(Debug)]
+pub struct Field {
+    pub key: &'static str,
+    pub kind: Kind,
+    pub presence: Presence,
+    pub doc: &'static str,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Presence {
+    Required,
+    Optional,
+    /// What stands there when the key does not, as it would be written.
+    Default(&'static str),
+}
+
+const fn required(key: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field { key, kind, presence: Presence::Required, doc }
+}
+
+const fn optional(key: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field { key, kind, presence: Presence::Optional, doc }
+}
+
+const fn default(key: &'static str, kind: Kind, value: &'static str, doc: &'static str) -> Field {
+    Field { key, kind, presence: Presence::Default(value), doc }
+}
+
+const fn record(fields: &'static [Field]) -> Record {
+    Record { fields, one_of: &[], at_most_one: &[], needs: &[] }
+}
+
+const fn words(accepted: &'static [&'static str]) -> Words {
+    Words { accepted, when_false: None, refused: &[] }
+}
+
+const NAME: &str = "Its name: 1 to 32 of a-z, 0-9, '-', '.', '_'. Steps of a plan are named after it.";
+const STATUS: Kind = Kind::Integer { min: 100, max: 599 };
+const COUNT: Kind = Kind::Integer { min: 0, max: 100_000 };
+const PASSES: Kind = Kind::Integer { min: 1, max: 100 };
+const TEXT_BY_REGION: Kind = Kind::Regions(&Kind::Text);
+
+pub static MANIFEST: Record = record(&[
+    required("apiVersion", Kind::Word(&words(&["mesh/v1"])), "Version of this format."),
+    required("service", Kind::Name, "What fails over as one. A later apply with the same name is its next version."),
+    default("description", Kind::Text, "", "For people."),
+    required(
+        "writer",
+        Kind::Word(&words(&["single", "multi"])),
+        "single: one region may write (a promoted database). multi: all regions write.",
+    ),
+    required(
+        "regions",
+        Kind::Regions(&Kind::Word(&words(&["primary", "standby"]))),
+        "Regions of the service. Exactly one is primary: the one that serves when the service is adopted.",
+    ),
+    optional("depends-on", Kind::List(&Kind::Name), "Services that must have moved before this one."),
+    required("objectives", Kind::Record(&OBJECTIVES), "What an outage may cost."),
+    optional("checks", Kind::List(&Kind::Record(&CHECK)), "Health questions that agents ask."),
+    optional("resources", Kind::List(&Kind::Record(&RESOURCE)), "What the service is made of."),
+    optional("traffic", Kind::List(&Kind::Record(&TRAFFIC)), "DNS names, and what they answer."),
+    optional("verify", Kind::List(&Kind::Record(&VERIFICATION)), "Questions asked after traffic has moved."),
+    optional("notices", Kind::List(&Kind::Record(&NOTICE)), "Who is told."),
+    optional("policy", Kind::Record(&POLICY), "How it may be moved."),
+]);
+
+static OBJECTIVES: Record = record(&[
+    required("rto", Kind::Duration, "Longest acceptable outage."),
+    required("rpo", Kind::Duration, "Longest acceptable loss of accepted writes, as replication lag."),
+]);
+
+static CHECK: Record = Record {
+    fields: &[
+        required("name", Kind::Name, NAME),
+        optional("http", Kind::Record(&HTTP), "GET a URL of each region."),
+        optional("tcp", Kind::Record(&TCP), "Open a connection to each region."),
+        default("interval", Kind::Duration, "10s", "Time between two probes of one agent, 1s to 1h."),
+        default("timeout", Kind::Duration, "1s", "Time that one probe may take; not longer than the interval."),
+        default("fail-after", PASSES, "3", "Failures in a row before the check counts as failing."),
+        default("pass-after", PASSES, "2", "Passes in a row before it counts as passing again."),
+        default("critical", Kind::Boolean, "true", "Whether its failure alone makes the region unhealthy."),
+    ],
+    one_of: &["http", "tcp"],
+    at_most_one: &[],
+    needs: &[],
+};
+
+static HTTP: Record = record(&[
+    required("urls", TEXT_BY_REGION, "The URL to ask about each region."),
+    default("expect-status", STATUS, "200", "The status that passes."),
+    optional("body-contains", Kind::Text, "A text that the body must hold."),
+]);
+
+static TCP: Record = record(&[required("addresses", TEXT_BY_REGION, "host:port of each region.")]);
+
+static RESOURCE: Record = Record {
+    fields: &[
+        required("name", Kind::Name, NAME),
+        optional("rds", Kind::Record(&RDS), "A primary DB instance and its cross-region read replicas."),
+        optional("dynamodb-global-table", Kind::Record(&DYNAMODB), "A DynamoDB global table."),
+        optional("eks", Kind::Record(&EKS), "EKS clusters, their node groups and deployments."),
+        optional("msk", Kind::Record(&MSK), "MSK clusters."),
+    ],
+    one_of: &["rds", "dynamodb-global-table", "eks", "msk"],
+    at_most_one: &[],
+    needs: &[],
+};
+
+static RDS: Record = record(&[
+    required("instances", Kind::Regions(&Kind::Record(&RDS_INSTANCE)), "The instance in every region of the service."),
+    default(
+        "backup-retention-days",
+        Kind::Integer { min: 1, max: 35 },
+        "7",
+        "Automated backups of a promoted instance. Failback needs them.",
+    ),
+]);
+
+static RDS_INSTANCE: Record = record(&[
+    required("instance", Kind::Text, "DB instance identifier."),
+    required(
+        "security-groups",
+        Kind::List(&Kind::Text),
+        "The groups of an instance that may be written: what un-fence restores.",
+    ),
+    required("closed-security-group", Kind::Text, "A group without ingress rules: what a fence puts in their place."),
+]);
+
+static DYNAMODB: Record = record(&[
+    required("table", Kind::Text, "Table name."),
+    required("regions", Kind::List(&Kind::Name), "Regions with a replica."),
+]);
+
+static EKS: Record =
+    record(&[required("clusters", Kind::Regions(&Kind::Record(&EKS_CLUSTER)), "The cluster in each region.")]);
+
+static EKS_CLUSTER: Record = record(&[
+    required("cluster", Kind::Text, "Cluster name."),
+    required("node-group", Kind::Text, "Node group that is scaled."),
+    required("nodes", Kind::Record(&NODES), "Scaling of the node group while the region is active."),
+    required("namespace", Kind::Text, "Namespace of the deployments."),
+    required("replicas", COUNT, "Replicas of each deployment while the region is active."),
+]);
+
+static NODES: Record = record(&[
+    required("min", COUNT, "Smallest size."),
+    required("max", COUNT, "Largest size."),
+    required("desired", COUNT, "Desired size."),
+]);
+
+static MSK: Record = record(&[required("clusters", TEXT_BY_REGION, "Cluster name in each region.")]);
+
+static TRAFFIC: Record = record(&[
+    required("name", Kind::Name, NAME),
+    required("zone-id", Kind::Text, "Route 53 hosted zone id, without /hostedzone/."),
+    required("record", Kind::Text, "Fully qualified name, lower case, without the final dot."),
+    required(
+        "active",
+        Kind::Regions(&Kind::List(&Kind::Record(&RECORD_SET))),
+        "All record sets of the name while that region is active.",
+    ),
+]);
+
+static RECORD_SET: Record = Record {
+    fields: &[
+        required("type", Kind::Word(&words(&["A", "AAAA", "CNAME"])), "Record type."),
+        optional("alias", Kind::Record(&ALIAS), "An alias target. An alias has no TTL of its own."),
+        optional("values", Kind::List(&Kind::Text), "Addresses, or one host name."),
+        optional("ttl", Kind::Seconds, "How long resolvers may keep the values."),
+        optional("set-identifier", Kind::Text, "Name among the weighted or failover sets of the record."),
+        optional("weight", Kind::Integer { min: 0, max: 255 }, "Weighted routing: weight / sum of weights."),
+        optional("failover", Kind::Word(&words(&["primary", "secondary"])), "Failover routing: its role."),
+        optional("health-check-id", Kind::Text, "Route 53 health check."),
+    ],
+    one_of: &["alias", "values"],
+    at_most_one: &["weight", "failover"],
+    needs: &[("values", "ttl"), ("ttl", "values"), ("weight", "set-identifier"), ("failover", "set-identifier")],
+};
+
+static ALIAS: Record = record(&[
+    required("zone-id", Kind::Text, "Hosted zone id of the target, as AWS publishes it."),
+    required("dns-name", Kind::Text, "DNS name of the target."),
+    required("evaluate-target-health", Kind::Boolean, "Whether Route 53 looks at the target's health."),
+]);
+
+static VERIFICATION: Record = record(&[
+    required("name", Kind::Name, NAME),
+    required("url", Kind::Text, "URL to GET through the public name. {region} stands for the target region."),
+    default("expect-status", STATUS, "200", "The status that passes."),
+    optional("body-contains", Kind::Text, "A text that the body must hold. {region} stands for the target region."),
+    default("consecutive", Kind::Integer { min: 1, max: 20 }, "3", "Passes in a row that are needed."),
+]);
+
+static NOTICE: Record = record(&[
+    required("name", Kind::Name, NAME),
+    required("sns", TEXT_BY_REGION, "ARN of the SNS topic in each region: the target region's is used."),
+]);
+
+static POLICY: Record = record(&[
+    default("automatic", Kind::Word(&AUTOMATIC), "off", "Whether to fail over without being told to."),
+    default("fence-timeout", Kind::Duration, "5m", "A fence that takes longer holds the run for consent."),
+    default(
+        "catch-up-timeout",
+        Kind::Duration,
+        "2m",
+        "A replica that takes longer to catch up holds the run for consent to the loss.",
+    ),
+    default("promote-timeout", Kind::Duration, "30m", "Bound on a promotion."),
+    default("traffic-timeout", Kind::Duration, "5m", "Bound on a change of records."),
+    default("verify-timeout", Kind::Duration, "5m", "Bound on a verification."),
+    default("notice-timeout", Kind::Duration, "2m", "Bound on a notice."),
+]);
+
+static AUTOMATIC: Words = Words {
+    accepted: &["off"],
+    when_false: Some("off"),
+    refused: &[("full", ONLY_OFF), ("notify", ONLY_OFF), ("fence", ONLY_OFF)],
+};
+
+const ONLY_OFF: &str = "this version carries out only `off`: a person starts every failover";
+
+impl Record {
+    pub fn field(&self, key: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.key == key)
+    }
+}

@@ -1,0 +1,393 @@
+//! Nodes to values by the table of [`crate::fields`]. Everything that is wrong is reported; a value with anything wrong
+//! in it is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mesh_core::ids::StepId;
+
+use crate::diagnostic::Diagnostics;
+use crate::fields::{Field, Kind, MANIFEST, Presence, Record, Words};
+use crate::node::{Data, Key, Node, Place};
+use crate::scalar::{Type, duration, type_of};
+use crate::suggest::nearest;
+
+/// A value of the kind that the table names for it.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Text(String),
+    Integer(u32),
+    Boolean(bool),
+    Duration(Duration),
+    Word(&'static str),
+    List(Vec<Value>),
+    Regions(BTreeMap<String, Value>),
+    Record(BTreeMap<&'static str, Value>),
+}
+
+/// The top level: one value for each key that could be read.
+pub(crate) struct Values {
+    pub top: BTreeMap<&'static str, Value>,
+    /// For each list at the top level, its entries by their number in the file, as far as they could be read.
+    pub lists: BTreeMap<&'static str, Vec<(usize, Value)>>,
+    places: BTreeMap<String, Place>,
+}
+
+impl Values {
+    pub fn places(&self) -> &BTreeMap<String, Place> {
+        &self.places
+    }
+}
+
+struct Reader<'a> {
+    found: &'a mut Diagnostics,
+    places: BTreeMap<String, Place>,
+}
+
+/// Reads the value of one field: its node, its place and its path.
+type ReadField<'a, R> = dyn FnMut(&mut R, &'static Field, &Node, Place, &str) -> Option<Value> + 'a;
+
+pub(crate) fn manifest(root: &Node, found: &mut Diagnostics) -> Values {
+    let mut reader = Reader { found, places: BTreeMap::new() };
+    let mut lists = BTreeMap::new();
+    let top = reader.record_with(&MANIFEST, root, root.place, "", &mut |reader, field, node, place, path| match (
+        field.kind, &node.data,
+    ) {
+        (Kind::List(of @ Kind::Record(_)), Data::List(items)) => {
+            lists.insert(field.key, reader.items(of, items, path));
+            None
+        }
+        _ => reader.value(field.kind, node, place, path),
+    });
+    Values { top: top.unwrap_or_default().values, lists, places: reader.places }
+}
+
+/// A record as far as it could be read.
+#[derive(Default)]
+struct ReadRecord {
+    values: BTreeMap<&'static str, Value>,
+    complete: bool,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, kind: Kind, node: &Node, place: Place, path: &str) -> Option<Value> {
+        self.places.insert(path.to_owned(), place);
+        match (kind, &node.data) {
+            (Kind::List(of), Data::List(items)) => {
+                let read = self.items(of, items, path);
+                (read.len() == items.len())
+                    .then(|| Value::List(read.into_iter().map(|(_, value)| value).collect()))
+                    .and_then(|list| self.without_doubles(of, list, items, path))
+            }
+            (Kind::Regions(of), Data::Map(entries)) => self.regions(of, entries, path),
+            (Kind::Record(record), Data::Map(_)) => {
+                let read = self.record_with(record, node, place, path, &mut |reader, field, node, place, path| {
+                    reader.value(field.kind, node, place, path)
+                })?;
+                read.complete.then_some(Value::Record(read.values))
+            }
+            (_, Data::Scalar { text, plain }) => match scalar(kind, text, *plain) {
+                Ok(value) => Some(value),
+                Err((message, hint)) => {
+                    self.found.add(place, path, message, hint);
+                    None
+                }
+            },
+            (_, Data::List(_)) => self.wrong_type(kind, "a list", place, path),
+            (_, Data::Map(_)) => self.wrong_type(kind, "a map", place, path),
+        }
+    }
+
+    fn wrong_type(&mut self, kind: Kind, given: &str, place: Place, path: &str) -> Option<Value> {
+        self.found.add(place, path, format!("{given} stands here, {} is needed", described(kind)), example(kind));
+        None
+    }
+
+    fn items(&mut self, of: &Kind, items: &[Node], path: &str) -> Vec<(usize, Value)> {
+        let mut read = Vec::new();
+        for (i, item) in items.iter().enumerate() {
+            if let Some(value) = self.value(*of, item, item.place, &format!("{path}[{i}]")) {
+                read.push((i, value));
+            }
+        }
+        read
+    }
+
+    /// Lists of words are sets: a doubled one is a slip.
+    fn without_doubles(&mut self, of: &Kind, list: Value, items: &[Node], path: &str) -> Option<Value> {
+        if !matches!(of, Kind::Name | Kind::Text) {
+            return Some(list);
+        }
+        let mut seen = BTreeSet::new();
+        let mut unique = true;
+        for (i, item) in items.iter().enumerate() {
+            if let Data::Scalar { text, .. } = &item.data
+                && !seen.insert(text)
+            {
+                self.found.add(item.place, &format!("{path}[{i}]"), format!("{text:?} stands here twice"), "drop one");
+                unique = false;
+            }
+        }
+        unique.then_some(list)
+    }
+
+    fn regions(&mut self, of: &Kind, entries: &[(Key, Node)], path: &str) -> Option<Value> {
+        let mut regions = BTreeMap::new();
+        let mut complete = true;
+        let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
+        for (key, node) in entries {
+            let path = format!("{path}.{}", key.text);
+            if let Some(first) = seen.get(key.text.as_str()) {
+                self.found.add(key.place, &path, "this region stands here twice", first_at(*first));
+                complete = false;
+                continue;
+            }
+            seen.insert(&key.text, key.place);
+            if let Err(error) = StepId::new(key.text.as_str()) {
+                self.found.add(key.place, &path, format!("no region name: it {}", error.rule), "like us-east-1");
+                complete = false;
+                continue;
+            }
+            match self.value(*of, node, place_of_value(key, node), &path) {
+                Some(value) => {
+                    regions.insert(key.text.clone(), value);
+                }
+                None => complete = false,
+            }
+        }
+        complete.then_some(Value::Regions(regions))
+    }
+
+    /// Reads a record; `each` reads one field's value. `None` if the node is no map.
+    fn record_with(
+        &mut self,
+        record: &Record,
+        node: &Node,
+        place: Place,
+        path: &str,
+        each: &mut ReadField<'_, Self>,
+    ) -> Option<ReadRecord> {
+        let Data::Map(entries) = &node.data else {
+            self.found.add(place, path, "no keys stand here", "a manifest begins with `apiVersion: mesh/v1`");
+            return None;
+        };
+        let mut read = ReadRecord { values: BTreeMap::new(), complete: true };
+        let mut seen: BTreeMap<&'static str, Place> = BTreeMap::new();
+        for (key, node) in entries {
+            let path = joined(path, &key.text);
+            let Some(field) = record.field(&key.text) else {
+                self.unknown_key(record, key, &path);
+                read.complete = false;
+                continue;
+            };
+            if let Some(first) = seen.get(field.key) {
+                self.found.add(key.place, &path, "this key stands here twice", first_at(*first));
+                read.complete = false;
+                continue;
+            }
+            seen.insert(field.key, key.place);
+            match each(self, field, node, place_of_value(key, node), &path) {
+                Some(value) => {
+                    read.values.insert(field.key, value);
+                }
+                None => read.complete = false,
+            }
+        }
+        read.complete &= self.keys_together(record, &seen, place, path);
+        for field in record.fields.iter().filter(|field| !seen.contains_key(field.key)) {
+            match field.presence {
+                Presence::Required => {
+                    let hint = format!("add `{}: {}`. {}", field.key, example(field.kind), field.doc);
+                    self.found.add(place, &joined(path, field.key), "this key is missing", hint);
+                    read.complete = false;
+                }
+                Presence::Optional => {}
+                Presence::Default(text) => match scalar(field.kind, text, !text.is_empty()) {
+                    Ok(value) => {
+                        read.values.insert(field.key, value);
+                    }
+                    // Proven impossible by the test that reads every default of the table.
+                    Err(_) => read.complete = false,
+                },
+            }
+        }
+        Some(read)
+    }
+
+    fn unknown_key(&mut self, record: &Record, key: &Key, path: &str) {
+        let known = record.fields.iter().map(|field| field.key);
+        let hint = match nearest(&key.text, known.clone()) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        self.found.add(key.place, path, "this key is unknown", hint);
+    }
+
+    /// The rules about which keys of a record go together.
+    fn keys_together(
+        &mut self,
+        record: &Record,
+        seen: &BTreeMap<&'static str, Place>,
+        place: Place,
+        path: &str,
+    ) -> bool {
+        let mut good = true;
+        let mut refuse = |place: Place, message: String, hint: String| {
+            self.found.add(place, path, message, hint);
+            good = false;
+        };
+        let given =
+            |keys: &[&'static str]| keys.iter().copied().filter(|key| seen.contains_key(key)).collect::<Vec<_>>();
+        let place_of = |key: &str| seen.get(key).copied().unwrap_or(place);
+        if !record.one_of.is_empty() {
+            match given(record.one_of).as_slice() {
+                [_] => {}
+                [] => {
+                    refuse(place, format!("one of {} is needed", quoted(record.one_of)), "add exactly one".to_owned())
+                }
+                [_, second, ..] => {
+                    refuse(
+                        place_of(second),
+                        format!("only one of {} may stand here", quoted(record.one_of)),
+                        "keep one".to_owned(),
+                    );
+                }
+            }
+        }
+        if let [_, second, ..] = given(record.at_most_one).as_slice() {
+            let message = format!("only one of {} may stand here", quoted(record.at_most_one));
+            refuse(place_of(second), message, "keep one".to_owned());
+        }
+        for (key, needed) in record.needs {
+            if seen.contains_key(key) && !seen.contains_key(needed) {
+                let kind = record.field(needed).map_or("", |field| example(field.kind));
+                let hint = format!("add `{needed}: {kind}`, or drop `{key}`");
+                refuse(place_of(key), format!("`{key}` needs `{needed}` beside it"), hint);
+            }
+        }
+        good
+    }
+}
+
+/// Reads a scalar of a kind, or says what is wrong and what to do.
+fn scalar(kind: Kind, text: &str, plain: bool) -> Result<Value, (String, String)> {
+    let given = type_of(text, plain);
+    let wrong = || {
+        let given = if given == Type::Nothing { "nothing".to_owned() } else { format!("{} ({text:?})", given.name()) };
+        let hint = match (kind, type_of(text, true)) {
+            (Kind::Text | Kind::Name, Type::Number | Type::Boolean) => format!("write \"{text}\""),
+            (Kind::Integer { .. }, Type::Number) | (Kind::Boolean, Type::Boolean) => "drop the quotes".to_owned(),
+            (Kind::Duration | Kind::Seconds, Type::Number) => format!("say the unit: {text}s, {text}m or {text}ms"),
+            (Kind::List(_) | Kind::Regions(_) | Kind::Record(_), Type::Nothing) => {
+                "drop the key, or say what stands there".to_owned()
+            }
+            _ => format!("like {}", example(kind)),
+        };
+        (format!("{given} stands here, {} is needed", described(kind)), hint)
+    };
+    match kind {
+        Kind::Text if given == Type::Text => Ok(Value::Text(text.to_owned())),
+        Kind::Name if given == Type::Text => name(text),
+        Kind::Integer { min, max } if given == Type::Number => integer(text, min, max).ok_or_else(|| {
+            (format!("{text} stands here, {} is needed", described(kind)), format!("a whole number, {min} to {max}"))
+        }),
+        Kind::Boolean => match (given, text) {
+            (Type::Boolean, "true" | "True" | "TRUE") => Ok(Value::Boolean(true)),
+            (Type::Boolean, _) => Ok(Value::Boolean(false)),
+            _ => Err(wrong()),
+        },
+        Kind::Duration | Kind::Seconds if given == Type::Text => {
+            let value = duration(text).ok_or_else(wrong)?;
+            if matches!(kind, Kind::Seconds) && value.subsec_millis() != 0 {
+                return Err((format!("{text} is no whole number of seconds"), "like 60s".to_owned()));
+            }
+            Ok(Value::Duration(value))
+        }
+        Kind::Word(words) => word(words, text, given).ok_or_else(|| refused_word(words, text)),
+        _ => Err(wrong()),
+    }
+}
+
+fn name(text: &str) -> Result<Value, (String, String)> {
+    // Every name of the core follows the same rule.
+    match StepId::new(text) {
+        Ok(_) => Ok(Value::Text(text.to_owned())),
+        Err(error) => Err((format!("{:?} is no name: it {}", error.given, error.rule), "like maip-api".to_owned())),
+    }
+}
+
+fn integer(text: &str, min: u32, max: u32) -> Option<Value> {
+    let decimal = text.bytes().all(|b| b.is_ascii_digit());
+    let value = text.parse().ok().filter(|value| decimal && (min..=max).contains(value))?;
+    Some(Value::Integer(value))
+}
+
+fn word(words: &Words, text: &str, given: Type) -> Option<Value> {
+    let is_false = given == Type::Boolean && text.eq_ignore_ascii_case("false");
+    let accepted = words.accepted.iter().copied().find(|word| *word == text);
+    accepted.or(words.when_false.filter(|_| is_false)).map(Value::Word)
+}
+
+fn refused_word(words: &Words, text: &str) -> (String, String) {
+    let shown: String = text.chars().take(64).collect();
+    if let Some((word, why)) = words.refused.iter().find(|(word, _)| *word == text) {
+        return (format!("`{word}` is not carried out yet"), (*why).to_owned());
+    }
+    let hint = match nearest(text, words.accepted.iter().copied()) {
+        Some(near) if words.accepted.len() > 1 => format!("did you mean `{near}`?"),
+        _ => format!("write {}", quoted(words.accepted)),
+    };
+    (format!("{shown:?} is none of {}", quoted(words.accepted)), hint)
+}
+
+/// A collection is at its key, since its own begin is the next line; a scalar is where it stands.
+fn place_of_value(key: &Key, node: &Node) -> Place {
+    match &node.data {
+        Data::Scalar { .. } => node.place,
+        Data::List(_) | Data::Map(_) => key.place,
+    }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn first_at(place: Place) -> String {
+    format!("the first is in line {}", place.line)
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn described(kind: Kind) -> String {
+    match kind {
+        Kind::Text => "a text".to_owned(),
+        Kind::Name => "a name".to_owned(),
+        Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+        Kind::Boolean => "true or false".to_owned(),
+        Kind::Duration => "a duration".to_owned(),
+        Kind::Seconds => "a duration in whole seconds".to_owned(),
+        Kind::Word(words) => format!("one of {}", quoted(words.accepted)),
+        Kind::List(_) => "a list".to_owned(),
+        Kind::Regions(_) => "a map by region".to_owned(),
+        Kind::Record(record) => {
+            format!("a map with {}", quoted(&record.fields.iter().map(|field| field.key).collect::<Vec<_>>()))
+        }
+    }
+}
+
+fn example(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "…",
+        Kind::Name => "my-name",
+        Kind::Integer { .. } => "3",
+        Kind::Boolean => "true",
+        Kind::Duration => "30s",
+        Kind::Seconds => "60s",
+        Kind::Word(words) => words.accepted.first().copied().unwrap_or(""),
+        Kind::List(_) => "[…]",
+        Kind::Regions(_) => "{us-east-1: …}",
+        Kind::Record(_) => "{…}",
+    }
+}
