@@ -1,9 +1,9 @@
 //! The replicated log and state of the coordinators.
 //!
-//! Everything else of the coordinator sees this module's [`Consensus`] only; openraft, raft-log and sled are named
-//! nowhere else. Commands go in by [`Consensus::propose`], the state is read by [`Consensus::with_fleet`], and whatever
-//! leaves the process (a read that must not be stale, a permission for an agent) waits for [`Consensus::read_index`]
-//! first: being leader by one's own account proves nothing.
+//! Everything else of the coordinator sees this module's [`Consensus`] only; openraft is named nowhere else. Commands
+//! go in by [`Consensus::propose`], the state is read by [`Consensus::with_fleet`], and whatever leaves the process (a
+//! read that must not be stale, a permission for an agent) waits for [`Consensus::read_index`] first: being leader by
+//! one's own account proves nothing.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +12,54 @@ use std::time::Duration;
 use mesh_core::fleet::{Command, Fleet, Reply};
 use mesh_core::ids::Hash32;
 use mesh_proto::v1;
+use mesh_runtime::clock::unix_now;
+use mesh_runtime::grpc;
 use mesh_runtime::tls::Identities;
-use tokio::sync::watch;
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::{Config, ReadPolicy, SnapshotPolicy};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::store::fatal::Fatal;
+use crate::store::identity::{self, DiskIdentity};
+use crate::store::wal::Wal;
+use crate::store::{Store, StoreError, machine as store_machine};
+use admission::Admission;
+use errors::{forwarded, stopped};
+use network::{Network, Peers};
+use types::{LogBytes, Raft};
+
+pub use errors::ConsensusError;
+
+mod admission;
+mod convert;
+mod errors;
+pub mod log;
+pub mod machine;
+mod members;
+mod network;
+mod observe;
+mod service;
+pub mod types;
+
+/// Entries between snapshots: few enough to replay in seconds, many enough that snapshots are rare.
+pub const SNAPSHOT_EVERY_DEFAULT: u64 = 5_000;
+/// Of an encoded command; with its envelope it fits into a gRPC message and a frame of the log.
+pub const COMMAND_BYTES_MAX: usize = grpc::MESSAGE_MAX / 2;
+/// After this a proposal's outcome is unknown to its proposer.
+pub const PROPOSE_DEADLINE: Duration = Duration::from_secs(5);
+pub const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// Proposals in flight; the others wait within their deadline.
+const PROPOSALS_MAX: usize = 256;
+/// Sending, verifying and installing one snapshot.
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(120);
+const API_QUEUE_MAX: u64 = 4_096;
 
 /// One of the coordinators that found a new mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Founder {
     pub id: u64,
+    /// `host:port` that the other coordinators dial.
     pub address: String,
     pub region: String,
 }
@@ -28,7 +69,6 @@ pub struct ConsensusConfig {
     pub mesh: String,
     pub node_id: u64,
     pub region: String,
-    /// `host:port` that the other coordinators dial.
     pub advertise: String,
     pub data_dir: PathBuf,
     /// Only for the first start of a new mesh; every founder lists the same set. Empty for a node that joins later.
@@ -40,9 +80,6 @@ pub struct ConsensusConfig {
     pub snapshot_every: u64,
 }
 
-/// Entries between snapshots: small enough to replay in seconds, large enough that snapshots are rare.
-pub const SNAPSHOT_EVERY_DEFAULT: u64 = 5_000;
-
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leadership {
     pub term: u64,
@@ -52,126 +89,211 @@ pub struct Leadership {
     pub is_self: bool,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum ConsensusError {
-    #[error("this coordinator does not lead")]
-    NotLeader { leader: Option<(u64, String)> },
-    /// Nothing is known of the outcome: a proposal may still commit.
-    #[error("no answer from a quorum: {0}")]
-    Unavailable(String),
-    /// The request itself breaks a rule, and nothing was proposed.
-    #[error("{0}")]
-    Refused(String),
-    #[error("storage failed: {0}")]
-    Storage(String),
-}
-
 pub struct Consensus {
+    config: ConsensusConfig,
+    raft: Raft,
+    store: Arc<Store>,
+    peers: Arc<Peers>,
+    admission: Arc<Admission>,
     leadership: watch::Sender<Leadership>,
-    applied: watch::Sender<u64>,
-    fleet: Fleet,
+    proposals: Semaphore,
+    tasks: std::sync::Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
-/// The generated server's type, to be mounted by whoever serves gRPC.
-pub type RaftService = v1::raft_server::RaftServer<RaftHandler>;
-
-pub struct RaftHandler {}
+/// The generated server, to be mounted behind the authorization layer.
+pub type RaftService = v1::raft_server::RaftServer<service::RaftHandler>;
 
 impl Consensus {
-    pub async fn start(_config: ConsensusConfig, _identities: Arc<Identities>) -> Result<Arc<Self>, ConsensusError> {
-        Err(ConsensusError::Unavailable("not built yet".to_owned()))
+    /// Opens what is on disk and takes part. A failing disk ends the process.
+    pub async fn start(config: ConsensusConfig, identities: Arc<Identities>) -> Result<Arc<Self>, ConsensusError> {
+        Self::start_with(config, identities, Fatal::exit_process()).await
     }
 
-    /// The gRPC service `Raft`, to be mounted behind the authorization layer.
+    /// As [`Consensus::start`], with something else to do when the disk fails.
+    pub async fn start_with(
+        config: ConsensusConfig,
+        identities: Arc<Identities>,
+        fatal: Fatal,
+    ) -> Result<Arc<Self>, ConsensusError> {
+        let raft_config = Arc::new(raft_config(&config)?);
+        let opened = {
+            let (config, fatal) = (config.clone(), fatal.clone());
+            tokio::task::spawn_blocking(move || open(&config, fatal)).await
+        };
+        let (wal, store, admitted) = opened.map_err(storage)?.map_err(storage)?;
+        let disk = disk_identity(&config);
+        let admission = Admission::new(config.data_dir.clone(), disk, admitted, Arc::clone(&wal), Arc::clone(&store));
+        let admission = Arc::new(admission);
+        let peers = Peers::new(config.node_id, identities);
+        let raft = Raft::new(
+            config.node_id,
+            raft_config,
+            Network(Arc::clone(&peers)),
+            log::LogStore::new(wal),
+            machine::StateMachine::new(Arc::clone(&store)),
+        );
+        let raft = raft.await.map_err(stopped)?;
+        let consensus = Arc::new(Self {
+            leadership: watch::Sender::new(Leadership::default()),
+            proposals: Semaphore::new(PROPOSALS_MAX),
+            tasks: std::sync::Mutex::default(),
+            config,
+            raft,
+            store,
+            peers,
+            admission,
+        });
+        consensus.spawn_tasks(fatal);
+        Ok(consensus)
+    }
+
+    fn spawn_tasks(self: &Arc<Self>, fatal: Fatal) {
+        let (raft, admission, peers) = (self.raft.clone(), Arc::clone(&self.admission), Arc::clone(&self.peers));
+        let tasks = vec![
+            tokio::spawn(observe::publish(raft.clone(), self.leadership.clone(), fatal)),
+            tokio::spawn(admission::found(admission, raft, peers, self.config.bootstrap.clone())),
+            tokio::spawn(observe::name_mesh(Arc::clone(self))),
+        ];
+        self.tasks
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .extend(tasks.into_iter().map(AbortOnDropHandle::new));
+    }
+
     pub fn raft_service(&self) -> RaftService {
-        v1::raft_server::RaftServer::new(RaftHandler {})
+        let handler = service::RaftHandler::new(
+            self.config.node_id,
+            self.raft.clone(),
+            Arc::clone(&self.store),
+            Arc::clone(&self.admission),
+        );
+        let server = v1::raft_server::RaftServer::new(handler);
+        server.max_decoding_message_size(grpc::MESSAGE_MAX).max_encoding_message_size(grpc::MESSAGE_MAX)
     }
 
     /// Commits one command and applies it. Leader only. `Unavailable` means unknown: it may still commit.
-    pub async fn propose(&self, _command: Command) -> Result<Reply, ConsensusError> {
-        Err(ConsensusError::NotLeader { leader: None })
+    pub async fn propose(&self, command: Command) -> Result<Reply, ConsensusError> {
+        let at = self.with_fleet(|fleet| fleet.now).max(unix_now());
+        let bytes = store_machine::encode_command(at, &command);
+        check_command(&bytes, &command)?;
+        let proposed = async {
+            let _permit = self.proposals.acquire().await;
+            self.raft.client_write(LogBytes(bytes.into())).await
+        };
+        let late = |_| ConsensusError::Unavailable("the proposal has not committed in time".to_owned());
+        match tokio::time::timeout(PROPOSE_DEADLINE, proposed).await.map_err(late)? {
+            Ok(written) => written.data.0.ok_or_else(|| storage("a command was applied without a reply")),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => Err(forwarded(to)),
+            Err(RaftError::APIError(error)) => Err(ConsensusError::Unavailable(error.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
+        }
     }
 
-    /// Proves by a round of a quorum that this node leads, and waits until its state holds all that was committed
-    /// before.
+    /// Proves by a round of a quorum, begun after the call, that this node leads, and waits until its state holds all
+    /// that was committed before.
     pub async fn read_index(&self) -> Result<(), ConsensusError> {
-        Err(ConsensusError::NotLeader { leader: None })
+        let late = |_| ConsensusError::Unavailable("no quorum has confirmed this leader in time".to_owned());
+        let confirmed = tokio::time::timeout(READ_DEADLINE, self.raft.ensure_linearizable(ReadPolicy::ReadIndex));
+        match confirmed.await.map_err(late)? {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => Err(forwarded(to)),
+            Err(RaftError::APIError(error)) => Err(ConsensusError::Unavailable(error.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
+        }
     }
 
     /// Reads this node's own state, which may be stale. `read` must be short: it holds up the next apply.
     pub fn with_fleet<T>(&self, read: impl FnOnce(&Fleet) -> T) -> T {
-        read(&self.fleet)
+        self.store.with_machine(|machine| read(&machine.fleet))
     }
 
     /// Index of the last applied entry; changes after each apply.
     pub fn applied(&self) -> watch::Receiver<u64> {
-        self.applied.subscribe()
+        self.store.index()
     }
 
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.subscribe()
     }
 
-    pub fn membership(&self) -> v1::Membership {
-        v1::Membership::default()
-    }
-
-    pub async fn add_learner(&self, _id: u64, _address: String, _region: String) -> Result<(), ConsensusError> {
-        Err(ConsensusError::NotLeader { leader: None })
-    }
-
-    pub async fn promote(&self, _id: u64) -> Result<(), ConsensusError> {
-        Err(ConsensusError::NotLeader { leader: None })
-    }
-
-    pub async fn remove(&self, _id: u64) -> Result<(), ConsensusError> {
-        Err(ConsensusError::NotLeader { leader: None })
-    }
-
-    pub async fn transfer_leader(&self, _id: u64) -> Result<(), ConsensusError> {
-        Err(ConsensusError::NotLeader { leader: None })
-    }
-
-    /// The state hash after the entry of [`Consensus::applied`].
+    /// The hash of the state after the last applied entry.
     pub fn state_hash(&self) -> Hash32 {
-        Hash32::default()
+        self.store.summary().state_hash
     }
 
     /// At most `limit` audit records with an index of at least `from_index`, in order.
-    pub fn audit(&self, _from_index: u64, _limit: usize) -> Result<Vec<v1::AuditRecord>, ConsensusError> {
-        Ok(Vec::new())
+    pub fn audit(&self, from_index: u64, limit: usize) -> Result<Vec<v1::AuditRecord>, ConsensusError> {
+        self.store.audit(from_index, limit).map_err(storage)
     }
 
-    pub async fn shutdown(&self) {}
+    /// Stops taking part. What was acknowledged is on disk.
+    pub async fn shutdown(&self) {
+        self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "consensus ended by a panic");
+        }
+    }
 }
 
-#[tonic::async_trait]
-impl v1::raft_server::Raft for RaftHandler {
-    async fn append(&self, _: tonic::Request<v1::RaftMessage>) -> Result<tonic::Response<v1::RaftMessage>, tonic::Status> {
-        Err(tonic::Status::unavailable("not started"))
+fn storage(error: impl ToString) -> ConsensusError {
+    ConsensusError::Storage(error.to_string())
+}
+
+/// What is committed must be readable by every replica, for ever: it is read back before it is proposed.
+fn check_command(bytes: &[u8], command: &Command) -> Result<(), ConsensusError> {
+    if bytes.len() > COMMAND_BYTES_MAX {
+        let length = bytes.len();
+        return Err(ConsensusError::Refused(format!("a command of {length} bytes; {COMMAND_BYTES_MAX} are allowed")));
     }
-    async fn vote(&self, _: tonic::Request<v1::RaftMessage>) -> Result<tonic::Response<v1::RaftMessage>, tonic::Status> {
-        Err(tonic::Status::unavailable("not started"))
+    match store_machine::decode_command(bytes) {
+        Ok((_, read)) if read == *command => Ok(()),
+        Ok(_) => Err(ConsensusError::Refused("the command does not survive its encoding".to_owned())),
+        Err(reason) => Err(ConsensusError::Refused(reason)),
     }
-    async fn pre_vote(&self, _: tonic::Request<v1::RaftMessage>) -> Result<tonic::Response<v1::RaftMessage>, tonic::Status> {
-        Err(tonic::Status::unavailable("not started"))
+}
+
+fn disk_identity(config: &ConsensusConfig) -> DiskIdentity {
+    DiskIdentity { mesh: config.mesh.clone(), node: config.node_id }
+}
+
+fn open(config: &ConsensusConfig, fatal: Fatal) -> Result<(Arc<Wal>, Arc<Store>, bool), StoreError> {
+    let dir = &config.data_dir;
+    std::fs::create_dir_all(dir).map_err(|source| StoreError::io("make", dir, source))?;
+    let admitted = identity::read(dir, &disk_identity(config))?;
+    let wal = Arc::new(Wal::open(&dir.join("log"), admitted, fatal.clone())?);
+    let state = wal.state();
+    if !admitted && (state.vote.is_some() || state.last.is_some()) {
+        return Err(StoreError::Identity(format!(
+            "{} holds a log and no identity file: nobody knows whose votes these are",
+            dir.display()
+        )));
     }
-    async fn snapshot(
-        &self,
-        _: tonic::Request<tonic::Streaming<v1::SnapshotChunk>>,
-    ) -> Result<tonic::Response<v1::RaftMessage>, tonic::Status> {
-        Err(tonic::Status::unavailable("not started"))
-    }
-    async fn transfer_leader(
-        &self,
-        _: tonic::Request<v1::RaftMessage>,
-    ) -> Result<tonic::Response<v1::RaftMessage>, tonic::Status> {
-        Err(tonic::Status::unavailable("not started"))
-    }
-    async fn standing(
-        &self,
-        _: tonic::Request<v1::StandingRequest>,
-    ) -> Result<tonic::Response<v1::StandingResponse>, tonic::Status> {
-        Err(tonic::Status::unavailable("not started"))
-    }
+    let store = Store::open(dir, &wal, fatal)?;
+    Ok((wal, store, admitted))
+}
+
+fn raft_config(config: &ConsensusConfig) -> Result<Config, ConsensusError> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let election_max = millis(config.election_max);
+    let wrong = |error: openraft::ConfigError| ConsensusError::Refused(format!("timing: {error}"));
+    let raft_config = Config {
+        cluster_name: config.mesh.clone(),
+        heartbeat_interval: millis(config.heartbeat),
+        election_timeout_min: millis(config.election_min),
+        election_timeout_max: election_max,
+        install_snapshot_timeout: millis(SNAPSHOT_DEADLINE),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
+        // The log reaches back beyond the older of the two snapshots that are kept, so that it can stand in for the
+        // newer one.
+        max_in_snapshot_log_to_keep: config.snapshot_every.saturating_mul(2),
+        replication_lag_threshold: config.snapshot_every.saturating_mul(2),
+        api_channel_size: Some(API_QUEUE_MAX),
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        // The shortest that openraft accepts: a leader without a quorum falls silent for so long, and so its followers
+        // are free to elect another.
+        quorum_loss_probe_interval: Some(election_max.saturating_mul(2)),
+        ..Config::default()
+    };
+    raft_config.validate().map_err(wrong)
 }

@@ -13,3 +13,4 @@ pub mod pki;
 pub mod replicated;
 pub mod serve;
 pub mod sessions;
+pub mod store;

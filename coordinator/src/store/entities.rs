@@ -135,7 +135,7 @@ pub fn insert_record(fleet: &mut Fleet, record: Record) -> Result<Entity, Entity
     }
 }
 
-fn refusal(kind: &str, name: &str) -> impl Fn(&dyn std::fmt::Display) -> EntityError {
+fn refusal(kind: &str, name: &str) -> impl Fn(&dyn std::fmt::Display) -> EntityError + use<> {
     let key = format!("{kind}/{name}");
     move |reason| EntityError { key: key.clone(), reason: reason.to_string() }
 }

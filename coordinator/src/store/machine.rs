@@ -87,8 +87,9 @@ impl Machine {
     }
 
     fn apply_command(&mut self, index: u64, bytes: Vec<u8>, changes: &mut Changes) -> Result<Reply, StoreError> {
-        let (at, command) = decode_command(&bytes)
-            .map_err(|reason| StoreError::Unreadable(format!("command {index}: {reason}; a newer version wrote it?")))?;
+        let (at, command) = decode_command(&bytes).map_err(|reason| {
+            StoreError::Unreadable(format!("command {index}: {reason}; a newer version wrote it?"))
+        })?;
         let applied = self.fleet.apply(at, &command);
         let mut hash = Sha256::new();
         hash.update(self.summary.state_hash.0);
@@ -109,7 +110,8 @@ impl Machine {
             bytes,
             self.summary.state_hash,
         );
-        self.summary.audit = self.summary.audit.follow(&record).map_err(|error| StoreError::Failed(error.to_string()))?;
+        self.summary.audit =
+            self.summary.audit.follow(&record).map_err(|error| StoreError::Failed(error.to_string()))?;
         changes.audit.push(record);
         Ok(applied.reply)
     }

@@ -190,8 +190,8 @@ impl Wal {
     }
 
     fn sync_now(&self) -> Result<(), StoreError> {
-        let (tell, told) = std::sync::mpsc::sync_channel(1);
-        self.write("sync the log", Box::new(move || drop(tell.send(()))), |_| Ok(()))?;
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        self.write("sync the log", Box::new(move || tell.send(()).unwrap_or_default()), |_| Ok(()))?;
         told.recv().map_err(|error| self.fatal.fail("sync the log", error))
     }
 
@@ -234,20 +234,19 @@ fn sync_all(dir: &Path) -> io::Result<usize> {
 /// The entries follow one another from what is purged to the last, and each is what its place says.
 fn check(log: &RaftLog<MeshLog>) -> Result<(), String> {
     let state = log.log_state();
-    let mut next = state.purged().map_or(0, |purged| purged.index + 1);
     let mut last = state.purged().copied();
     for item in log.read(0, u64::MAX) {
         let (place, payload) = item.map_err(|error| error.to_string())?;
         let entry = v1::RaftEntry::decode(payload.0).map_err(|error| format!("entry {}: {error}", place.index))?;
         let written = position::of_entry(&entry).map_err(|error| format!("entry {}: {error}", place.index))?;
+        let next = last.map_or(0, |last| last.index + 1);
         if written != place || place.index != next || Some(place) < last {
-            return Err(format!("entry {next} is missing: {place:?} with {written:?} stands in its place"));
+            return Err(format!("where entry {next} belongs stands {written:?} as {place:?}"));
         }
-        next += 1;
         last = Some(place);
     }
     match last == state.last().copied() {
         true => Ok(()),
-        false => Err(format!("the log ends at {last:?} and not at {:?}", state.last())),
+        false => Err(format!("its entries end at {last:?} and not at {:?}", state.last())),
     }
 }
