@@ -65,3 +65,20 @@ impl Shutdown {
         self.drain
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sigterm_begins_the_shutdown_for_every_holder() {
+        let shutdown = Shutdown::on_signals(DRAIN_DEFAULT).expect("handlers");
+        let (holder, token) = (shutdown.clone(), shutdown.token());
+        assert!(!holder.has_begun());
+        kill_process(getpid(), Signal::TERM).expect("sent");
+        holder.begun().await;
+        assert!(shutdown.has_begun() && token.is_cancelled());
+    }
+}

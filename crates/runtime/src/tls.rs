@@ -9,7 +9,7 @@ mod load;
 mod verify;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use mesh_core::access::Identity;
@@ -63,6 +63,8 @@ pub struct Identities {
     files: TlsFiles,
     mesh: String,
     current: RwLock<Arc<Material>>,
+    /// One reading at a time, so that an older one never replaces a newer.
+    reading: Mutex<()>,
 }
 
 impl Identities {
@@ -73,7 +75,8 @@ impl Identities {
     pub fn load(files: &TlsFiles, mesh: &str) -> Result<Arc<Self>, TlsError> {
         let material = load::read(files, mesh)?;
         let current = RwLock::new(Arc::new(material));
-        let identities = Arc::new(Self { files: files.clone(), mesh: mesh.to_owned(), current });
+        let identities =
+            Arc::new(Self { files: files.clone(), mesh: mesh.to_owned(), current, reading: Mutex::new(()) });
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(watch(Arc::downgrade(&identities)));
         }
@@ -104,6 +107,7 @@ impl Identities {
 
     /// Reads the files now. `true` if they had changed. On an error the former settings stay in use.
     pub fn reload(&self) -> Result<bool, TlsError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         if load::contents(&self.files)? == self.current().contents {
             return Ok(false);
         }

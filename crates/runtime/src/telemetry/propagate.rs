@@ -52,3 +52,29 @@ impl Extractor for Incoming<'_> {
         self.0.keys().map(http::HeaderName::as_str).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    #[test]
+    fn a_call_continues_its_callers_trace() {
+        let tracer = SdkTracerProvider::builder().build().tracer("test");
+        let subscriber = tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
+        tracing::subscriber::with_default(subscriber, || {
+            let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+            let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+            let request = http::Request::builder().uri("/mesh.v1.Raft/Vote").header("traceparent", parent);
+            let span = span_of(&request.body(()).expect("a request"));
+            let mut onward = MetadataMap::new();
+            span.in_scope(|| inject(&mut onward));
+            let sent = onward.get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+            assert!(sent.starts_with(&format!("00-{trace}-")), "the trace goes on: {sent:?}");
+            assert!(!sent.contains("00f067aa0ba902b7"), "with a span of its own: {sent:?}");
+        });
+    }
+}

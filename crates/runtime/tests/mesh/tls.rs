@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::access::Role;
+use mesh_core::time::Timestamp;
+use mesh_runtime::clock::unix_now;
 use mesh_runtime::connect_error::{ConnectError, connect_error};
 use mesh_runtime::identity::IdentityError;
-use mesh_runtime::pki::write_pair;
+use mesh_runtime::pki::{self, Issued, write_pair};
 use mesh_runtime::tls::{Identities, TlsError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -26,11 +28,7 @@ fn cause(status: &Status) -> ConnectError {
 }
 
 /// What a client that is not ours, with any certificate or none, is told by the server.
-async fn alert_to(
-    server: SocketAddr,
-    trusted: &TestMesh,
-    certificate: Option<(&TestMesh, Role, Duration)>,
-) -> AlertDescription {
+async fn alert_to(server: SocketAddr, trusted: &TestMesh, certificate: Option<Issued>) -> AlertDescription {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(trusted.root.certificate_pem().as_bytes()).expect("PEM");
     roots.add(root).expect("a root");
@@ -39,8 +37,7 @@ async fn alert_to(
     let builder = builder.expect("TLS 1.3").with_root_certificates(roots);
     let mut config = match certificate {
         None => builder.with_no_client_auth(),
-        Some((mesh, role, lifetime)) => {
-            let issued = mesh.issuing.issue(&mesh.identity(role, "raw"), &[], lifetime).expect("issued");
+        Some(issued) => {
             let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes());
             let chain = chain.collect::<Result<Vec<_>, _>>().expect("PEM");
             let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).expect("PEM");
@@ -58,6 +55,13 @@ async fn alert_to(
     match refused.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::AlertReceived(alert)) => *alert,
         other => panic!("expected an alert, got {refused} ({other:?})"),
+    }
+}
+
+/// A certificate holds to the end of its last second.
+async fn passed(not_after: Timestamp) {
+    while unix_now() < not_after.plus(Duration::from_secs(1)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -81,10 +85,9 @@ async fn a_client_without_a_certificate_is_refused() {
 async fn an_expired_client_is_refused_by_the_server() {
     let mesh = TestMesh::new(MESH);
     let server = TestServer::start(&mesh.identities(Role::Coordinator, "c1"), who_am_i()).await;
-    let expired = Some((&mesh, Role::Agent, Duration::ZERO));
-    // A certificate holds to the end of its last second.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(alert_to(server.address, &mesh, expired).await, AlertDescription::CertificateExpired);
+    let issued = mesh.issuing.issue(&mesh.identity(Role::Agent, "use1-a"), &[], Duration::ZERO).expect("issued");
+    passed(pki::inspect(&issued.chain_pem).expect("readable").not_after).await;
+    assert_eq!(alert_to(server.address, &mesh, Some(issued)).await, AlertDescription::CertificateExpired);
 }
 
 #[tokio::test]
@@ -103,7 +106,7 @@ async fn an_expired_server_is_refused_and_the_error_says_how_long_ago() {
     let mesh = TestMesh::new(MESH);
     let expired = mesh.identities_for(Role::Coordinator, "c1", Duration::ZERO, &[&mesh.root]);
     let server = TestServer::start(&expired, who_am_i()).await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    passed(expired.not_after()).await;
     let status = ask(server.channel(&mesh.identities(Role::Operator, "otto"))).await.expect_err("refused");
     assert!(matches!(cause(&status), ConnectError::ServerCertificateExpired { .. }), "{status}");
     let text = status.message();
@@ -144,8 +147,8 @@ async fn a_client_of_another_mesh_is_refused_even_when_its_authority_is_trusted(
     let (mesh, other) = (TestMesh::new(MESH), TestMesh::new("other"));
     let trusting = mesh.identities_for(Role::Coordinator, "c1", HOUR, &[&mesh.root, &other.root]);
     let server = TestServer::start(&trusting, who_am_i()).await;
-    let stranger = Some((&other, Role::Agent, HOUR));
-    assert_eq!(alert_to(server.address, &mesh, stranger).await, AlertDescription::CertificateUnknown);
+    let stranger = other.issuing.issue(&other.identity(Role::Agent, "use1-a"), &[], HOUR).expect("issued");
+    assert_eq!(alert_to(server.address, &mesh, Some(stranger)).await, AlertDescription::CertificateUnknown);
 }
 
 #[tokio::test]
