@@ -1,0 +1,100 @@
+//! CloudWatch metrics and alarms. RDS publishes `ReplicaLag` here by itself; clients publish under their own namespaces.
+
+pub mod alarm;
+pub mod metric;
+
+use std::collections::BTreeMap;
+
+use crate::error::ApiError;
+use crate::rds::replication;
+use crate::wire::request::Call;
+use crate::wire::{Node, clock};
+use crate::world::World;
+use crate::world::timers::Timer;
+use alarm::Alarm;
+
+/// Beyond this many the oldest data of a metric are forgotten.
+const DATA_MAX: usize = 20_000;
+const METRICS_MAX: usize = 2_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetricKey {
+    pub region: String,
+    pub namespace: String,
+    pub name: String,
+    /// Sorted by name.
+    pub dimensions: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Datum {
+    pub at_ms: u64,
+    pub value: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Metric {
+    pub unit: String,
+    pub data: Vec<Datum>,
+}
+
+#[derive(Debug, Default)]
+pub struct CloudWatch {
+    pub metrics: BTreeMap<MetricKey, Metric>,
+    pub alarms: BTreeMap<(String, String), Alarm>,
+}
+
+impl CloudWatch {
+    pub fn record(&mut self, key: MetricKey, unit: &str, datum: Datum) -> Result<(), ApiError> {
+        if self.metrics.len() >= METRICS_MAX && !self.metrics.contains_key(&key) {
+            return Err(ApiError::bad("LimitExceeded", "the double keeps no more metrics"));
+        }
+        let metric = self.metrics.entry(key).or_default();
+        unit.clone_into(&mut metric.unit);
+        if metric.data.len() >= DATA_MAX {
+            metric.data.drain(..DATA_MAX / 10);
+        }
+        metric.data.push(datum);
+        Ok(())
+    }
+}
+
+/// Publishes what the instances of living regions measure of themselves, once a period.
+pub fn sample(world: &mut World) {
+    let now_ms = world.now_ms;
+    let lags: Vec<(MetricKey, f64)> = world
+        .rds
+        .instances
+        .values()
+        .filter(|instance| instance.serving && world.is_alive(&instance.key.region))
+        .filter_map(|instance| {
+            let key = MetricKey {
+                region: instance.key.region.clone(),
+                namespace: "AWS/RDS".to_owned(),
+                name: "ReplicaLag".to_owned(),
+                dimensions: vec![("DBInstanceIdentifier".to_owned(), instance.key.id.clone())],
+            };
+            Some((key, clock::to_seconds(replication::lag_ms(instance, now_ms)?)))
+        })
+        .collect();
+    for (key, value) in lags {
+        // Only a world of more instances than METRICS_MAX can fail here.
+        let _ = world.cloudwatch.record(key, "Seconds", Datum { at_ms: now_ms, value });
+    }
+    let period = world.settings.metric_period_ms.max(1);
+    world.timers.set(now_ms - now_ms % period + period, Timer::SampleMetrics);
+}
+
+pub fn call(world: &mut World, call: &Call) -> Result<Node, ApiError> {
+    let (region, input) = (call.region.as_str(), &call.input);
+    match call.operation.as_str() {
+        "PutMetricData" => metric::put(world, region, input),
+        "GetMetricStatistics" => metric::statistics(world, region, input),
+        "GetMetricData" => metric::data(world, region, input),
+        "ListMetrics" => metric::list(world, region, input),
+        "PutMetricAlarm" => alarm::put(world, region, input),
+        "DescribeAlarms" => alarm::describe(world, region, input),
+        "SetAlarmState" => alarm::set_state(world, region, input),
+        other => Err(ApiError::unsupported(format!("cloudwatch {other}"))),
+    }
+}

@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::Request;
+use anyhow::{Context as _, anyhow};
+use axum::body::Bytes;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::double::{Double, now_ms};
+use crate::world::World;
+use crate::world::file::WorldFile;
+use crate::{api, app, checkers, control, database, dns, http};
+
+/// How late something that is due may happen while nobody asks.
+const TICK: Duration = Duration::from_millis(5);
+
+/// Where everything listens: the content of the ready file.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    pub aws: String,
+    pub dns: SocketAddr,
+    pub apps: BTreeMap<String, SocketAddr>,
+    pub databases: BTreeMap<String, SocketAddr>,
+}
+
+/// A double with all its listeners; they end when it is dropped.
+pub struct Running {
+    pub addresses: Addresses,
+    pub double: Arc<Double>,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    pub async fn start(file: &WorldFile, ip: IpAddr) -> anyhow::Result<Self> {
+        let mut world =
+            World::build(file, now_ms()).map_err(|why| anyhow!("the world file does not fit together: {why}"))?;
+        let aws = TcpListener::bind(SocketAddr::new(ip, 0)).await.context("binding the AWS endpoint")?;
+        let (udp, tcp) = dns::bind(ip).await.context("binding the name server")?;
+        let regions: Vec<String> = world.app_regions().into_keys().collect();
+        let apps = app::bind(regions.len()).await.context("binding the sample applications")?;
+        let mut addresses = Addresses {
+            aws: format!("http://{}", aws.local_addr()?),
+            dns: udp.local_addr()?,
+            apps: BTreeMap::new(),
+            databases: BTreeMap::new(),
+        };
+        let mut databases = Vec::new();
+        for key in world.database_keys() {
+            let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await.context("binding a database")?;
+            let address = listener.local_addr()?;
+            addresses.databases.insert(key.to_string(), address);
+            if let Some(instance) = world.rds.instances.get_mut(&key) {
+                instance.port = address.port();
+            }
+            databases.push((key, listener));
+        }
+        let apps: Vec<(String, TcpListener)> = regions.into_iter().zip(apps).collect();
+        for (region, listener) in &apps {
+            let address = listener.local_addr()?;
+            addresses.apps.insert(region.clone(), address);
+            if let Some(app) = world.apps.get_mut(region) {
+                app.address = Some(address);
+            }
+        }
+        let double = Arc::new(Double::new(world));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(tick(double.clone()));
+        tasks.spawn(checkers::run(double.clone()));
+        tasks.spawn(dns::serve_udp(double.clone(), udp));
+        tasks.spawn(dns::serve_tcp(double.clone(), tcp));
+        for (key, listener) in databases {
+            tasks.spawn(database::serve(double.clone(), listener, key));
+        }
+        for (region, listener) in apps {
+            tasks.spawn(app::serve(double.clone(), listener, region));
+        }
+        let serving = double.clone();
+        tasks.spawn(http::serve(aws, move |request| endpoint(serving.clone(), request)));
+        Ok(Self { addresses, double, tasks })
+    }
+
+    /// Until some listener ends, which none does by itself.
+    pub async fn wait(&mut self) {
+        // A listener that ended, however it did, means that the double is no longer whole.
+        let _ = self.tasks.join_next().await;
+    }
+}
+
+async fn endpoint(
+    double: Arc<Double>,
+    request: Request<Bytes>,
+) -> Result<::http::Response<axum::body::Body>, http::Lost> {
+    if request.uri().path().starts_with(control::PREFIX) {
+        return Ok(control::handle(&double, &request));
+    }
+    api::handle(double, request).await
+}
+
+async fn tick(double: Arc<Double>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        double.world(|_| ());
+    }
+}

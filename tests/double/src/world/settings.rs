@@ -1,0 +1,85 @@
+use serde::{Deserialize, Serialize};
+
+/// How calls to a region that cannot be reached end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unreachable {
+    /// No answer until the caller gives up.
+    Silent,
+    /// The connection is closed at once.
+    Reset,
+}
+
+/// Delays are scaled down from AWS's minutes; rules are not scaled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    pub promotion_ms: u64,
+    pub backing_up_ms: u64,
+    pub reboot_ms: u64,
+    pub modify_ms: u64,
+    /// How long after an accepted call the instance still shows its old status.
+    pub status_delay_ms: u64,
+    pub security_group_ms: u64,
+    pub route53_insync_ms: u64,
+    /// A zone takes one change call at a time, for this long.
+    pub route53_accept_ms: u64,
+    /// 0 switches throttling off.
+    pub route53_requests_per_second: u32,
+    pub route53_control_plane_region: String,
+    pub replication_lag_ms: u64,
+    /// An idle source still writes this often, so that its replicas' lag stays meaningful.
+    pub source_heartbeat_ms: u64,
+    /// Whether what the replica had not received is lost at promotion. Otherwise the lag is one of replay only.
+    pub lose_tail: bool,
+    pub metric_period_ms: u64,
+    pub signature_lifetime_ms: u64,
+    /// How long a connection whose reply is lost stays open.
+    pub lost_reply_ms: u64,
+    pub unreachable: Unreachable,
+    pub health_check_interval_ms: u64,
+    pub fifo_deduplication_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            promotion_ms: 3000,
+            backing_up_ms: 500,
+            reboot_ms: 1500,
+            modify_ms: 500,
+            status_delay_ms: 100,
+            security_group_ms: 400,
+            route53_insync_ms: 1500,
+            route53_accept_ms: 30,
+            route53_requests_per_second: 5,
+            route53_control_plane_region: "us-east-1".to_owned(),
+            replication_lag_ms: 200,
+            source_heartbeat_ms: 100,
+            lose_tail: true,
+            metric_period_ms: 1000,
+            signature_lifetime_ms: 300_000,
+            lost_reply_ms: 30_000,
+            unreachable: Unreachable::Silent,
+            health_check_interval_ms: 1000,
+            fifo_deduplication_ms: 300_000,
+        }
+    }
+}
+
+impl Settings {
+    /// These settings with the given keys replaced; a key that does not exist is an error.
+    pub fn patched(&self, patch: &serde_json::Value) -> Result<Self, String> {
+        let mut value = serde_json::to_value(self).map_err(|error| error.to_string())?;
+        let (Some(all), Some(patch)) = (value.as_object_mut(), patch.as_object()) else {
+            return Err("settings are a JSON object".to_owned());
+        };
+        all.extend(patch.clone());
+        let settings: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        if settings.metric_period_ms == 0 || settings.source_heartbeat_ms == 0 || settings.health_check_interval_ms == 0
+        {
+            return Err("metric_period_ms, source_heartbeat_ms and health_check_interval_ms must be above 0".to_owned());
+        }
+        Ok(settings)
+    }
+}
