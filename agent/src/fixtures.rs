@@ -1,5 +1,7 @@
 //! Jobs and records for this crate's own tests.
 
+pub mod scripted;
+
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

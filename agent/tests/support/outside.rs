@@ -1,0 +1,58 @@
+//! A thing outside with one state: before its call and after it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mesh_agent::agent::Outside;
+use mesh_agent::prober::Probes;
+use mesh_core::execute::{CallResult, Job, Observation};
+use mesh_core::time::Timestamp;
+use mesh_providers::Provider;
+
+#[derive(Default)]
+pub struct Thing {
+    pub calls: AtomicU32,
+}
+
+impl Thing {
+    pub fn outside(self: &Arc<Self>) -> Outside {
+        Outside { provider: Arc::clone(self) as Arc<dyn Provider>, probes: Arc::clone(self) as Arc<dyn Probes> }
+    }
+
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Provider for Thing {
+    async fn observe(&self, _: &Job, _: Option<&str>) -> Observation {
+        match self.calls() {
+            0 => Observation::Ready { before: "{}".to_owned() },
+            _ => Observation::Satisfied { read_back: "{}".to_owned() },
+        }
+    }
+
+    async fn call(&self, _: &Job, _: &str) -> CallResult {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        CallResult::Accepted { reference: "C1".to_owned() }
+    }
+}
+
+/// Every URL with `up` in it passes.
+#[async_trait]
+impl Probes for Thing {
+    async fn http(&self, url: &str, _: u16, _: Option<&str>, _: Duration) -> Result<Duration, String> {
+        if url.contains("up") { Ok(Duration::from_millis(3)) } else { Err("connection refused".to_owned()) }
+    }
+
+    async fn tcp(&self, _: &str, _: Duration) -> Result<Duration, String> {
+        Err("not asked in these tests".to_owned())
+    }
+
+    async fn rds_lag(&self, _: &str) -> Result<Option<(Duration, Timestamp)>, String> {
+        Ok(Some((Duration::from_secs(2), Timestamp::from_millis(7))))
+    }
+}
