@@ -1,0 +1,210 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use mesh_core::ids::{KeyId, RegionId, RunId, ServiceId};
+
+pub mod admin;
+pub mod demo;
+
+const ABOUT: &str = "Moves services between regions, and shows what the mesh knows and did.";
+
+/// Operates a failover mesh.
+#[derive(Debug, Parser)]
+#[command(name = "meshctl", version, about = ABOUT, after_help = crate::exit::table(), max_term_width = 110, propagate_version = true)]
+pub struct Cli {
+    /// How to reach the mesh: a TOML file with its name, its coordinators and your certificate.
+    #[arg(long, global = true, value_name = "FILE", env = "MESH_PROFILE")]
+    pub profile: Option<PathBuf>,
+
+    /// Print one JSON value on standard output instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a manifest file without a mesh; lists every error with line, column and a hint.
+    Validate(ManifestFile),
+    /// Print the JSON Schema of manifests, for editors.
+    Schema,
+    /// Store a manifest: shows what changes against the stored version, asks, then commits it.
+    Apply(Apply),
+    /// Show services, regions, agents and coordinators.
+    Status(Status),
+    /// Show one service: version, active region, write authority, health as the agents see it.
+    Service { service: ServiceId },
+    /// Show what a command would do, and change nothing.
+    Plan {
+        #[command(subcommand)]
+        plan: PlanCommand,
+    },
+    /// Move services to another region: shows the plan, asks, carries it out with live progress.
+    ///
+    /// Without --service, every service that can move there moves, in waves and in dependency order.
+    /// Giving the same command again attaches to the run that is going. Ctrl-C stops watching, not the run.
+    Failover(Failover),
+    /// Traffic records.
+    Traffic {
+        #[command(subcommand)]
+        traffic: TrafficCommand,
+    },
+    /// Follow a run until it ends. Ctrl-C stops watching, not the run.
+    Watch { run: RunId },
+    /// Stop a run before its next change. Prints which executors have not confirmed yet.
+    Pause { run: RunId },
+    /// Let a paused run go on.
+    Resume { run: RunId },
+    /// Give the failed steps of a held run a new chance.
+    Retry { run: RunId },
+    /// End a run and undo what can be undone, in reverse order.
+    Abort {
+        run: RunId,
+        /// Why; it is kept in the run and in the audit.
+        #[arg(long)]
+        reason: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Sign that a held run may go on although its old region is not proven closed. Needs two people with enrolled keys.
+    Approve(Approve),
+    /// List runs, newest first.
+    History {
+        /// Only this service.
+        #[arg(long)]
+        service: Option<ServiceId>,
+        /// At most this many (1 to 1000).
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// Show what a run did: what took how long, what was read back, what was lost, who approved.
+    Report { run: RunId },
+    /// Keys whose signatures count for two-person decisions.
+    Keys {
+        #[command(subcommand)]
+        keys: admin::KeysCommand,
+    },
+    /// Sign an approval for a change of keys or of membership.
+    Approval {
+        #[command(subcommand)]
+        approval: admin::ApprovalCommand,
+    },
+    /// The hash-chained record of every decision.
+    Audit {
+        #[command(subcommand)]
+        audit: admin::AuditCommand,
+    },
+    /// The coordinators and their membership.
+    Coordinator {
+        #[command(subcommand)]
+        coordinator: admin::CoordinatorCommand,
+    },
+    /// Make a mesh's certificate authority and issue certificates.
+    Pki {
+        #[command(subcommand)]
+        pki: admin::PkiCommand,
+    },
+    /// Print a completion script: `meshctl completions bash > /etc/bash_completion.d/meshctl`.
+    Completions { shell: clap_complete::Shell },
+    /// A whole mesh on this machine, against a stand-in for AWS. Needs no cloud and no account.
+    Demo(demo::Demo),
+    /// Runs a program that must not outlive this one.
+    #[command(hide = true)]
+    DemoChild {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ManifestFile {
+    /// The manifest (YAML, one service).
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Apply {
+    #[command(flatten)]
+    pub manifest: ManifestFile,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Answer from one coordinator's own state, without a quorum. It may be out of date, and says so.
+    #[arg(long)]
+    pub stale: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// The plan of a failover: steps, preconditions, proofs, undo, expected loss, hash.
+    Failover(Target),
+}
+
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The region to move to.
+    #[arg(long, value_name = "REGION")]
+    pub to: RegionId,
+    /// Only services that are active there.
+    #[arg(long, value_name = "REGION")]
+    pub from: Option<RegionId>,
+    /// Only these services; can be given several times.
+    #[arg(long = "service", value_name = "SERVICE")]
+    pub services: Vec<ServiceId>,
+}
+
+#[derive(Debug, Args)]
+pub struct Failover {
+    #[command(flatten)]
+    pub target: Target,
+    /// Ask the providers whether each step could run now, and change nothing. Exit code 3 if something would stop it.
+    #[arg(long, conflicts_with_all = ["yes", "no_wait"])]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Start the runs and return; `meshctl watch` follows them. With several waves only the first is started.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TrafficCommand {
+    /// Create the fencing token of each traffic record, adopting the records as they are. Once per service, before its
+    /// first failover.
+    Setup {
+        /// Only these services; can be given several times.
+        #[arg(long = "service", value_name = "SERVICE")]
+        services: Vec<ServiceId>,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Approve {
+    pub run: RunId,
+    /// Your private key, from `meshctl keys generate`.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The name the key was enrolled under, if not that in the file.
+    #[arg(long, value_name = "KEY")]
+    pub key_name: Option<KeyId>,
+    /// How long the signature counts.
+    #[arg(long, value_name = "MINUTES", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub minutes: u64,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}

@@ -1,0 +1,70 @@
+//! The commands. Each asks the mesh, prints, and says with which exit code.
+
+pub mod audit;
+pub mod coordinator;
+pub mod failover;
+pub mod follow;
+pub mod keys;
+pub mod manifest;
+pub mod pki;
+pub mod plan;
+pub mod run;
+pub mod status;
+
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command, PlanCommand, TrafficCommand};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::mesh::Mesh;
+use crate::output::Output;
+use crate::{demo, profile};
+
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub output: Output,
+    pub profile: Option<PathBuf>,
+}
+
+impl Context {
+    pub fn mesh(&self) -> Result<Mesh, Failure> {
+        Mesh::open(&profile::load(self.profile.as_deref())?)
+    }
+}
+
+pub async fn dispatch(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Validate(file) => manifest::validate(context, &file.file),
+        Command::Schema => manifest::schema(context),
+        Command::Apply(args) => manifest::apply(context, &args).await,
+        Command::Status(args) => status::status(context, args.stale).await,
+        Command::Service { service } => status::service(context, &service).await,
+        Command::Plan { plan: PlanCommand::Failover(target) } => plan::failover(context, &target).await,
+        Command::Failover(args) if args.dry_run => plan::dry_run(context, &args.target).await,
+        Command::Failover(args) => failover::failover(context, &args).await,
+        Command::Traffic { traffic: TrafficCommand::Setup { services, yes } } => {
+            failover::traffic_setup(context, &services, yes).await
+        }
+        Command::Watch { run } => run::watch(context, &run).await,
+        Command::Pause { run } => run::pause(context, &run).await,
+        Command::Resume { run } => run::resume(context, &run).await,
+        Command::Retry { run } => run::retry(context, &run).await,
+        Command::Abort { run, reason, yes } => run::abort(context, &run, &reason, yes).await,
+        Command::Approve(args) => keys::approve(context, &args).await,
+        Command::History { service, limit } => run::history(context, service.as_ref(), limit).await,
+        Command::Report { run } => run::report(context, &run).await,
+        Command::Keys { keys } => keys::keys(context, keys).await,
+        Command::Approval { approval } => keys::approval(context, approval),
+        Command::Audit { audit } => audit::audit(context, audit).await,
+        Command::Coordinator { coordinator } => coordinator::coordinator(context, coordinator).await,
+        Command::Pki { pki } => pki::pki(context, pki),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "meshctl", &mut std::io::stdout());
+            Ok(Exit::Ok)
+        }
+        Command::Demo(args) => demo::demo(context, args).await,
+        Command::DemoChild { command } => demo::child::become_child(&command),
+    }
+}

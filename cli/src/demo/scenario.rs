@@ -1,0 +1,234 @@
+//! The scenario: a real failover under real writes, judged from outside the mesh.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use mesh_core::time::duration_millis;
+use mesh_runtime::clock::unix_now;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::child::{Processes, Programs};
+use super::double::Double;
+use super::lookup;
+use super::maip::{NEW, OLD, app_port};
+use super::stand::{Stand, Story};
+use super::verdict::{Verdict, effects_twice, floor_ms, lost_writes};
+use super::writers::{Writers, list};
+use crate::args::demo::Scenario;
+use crate::commands::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::render::text;
+
+/// Writes that must be accepted before the failover begins, so that "lost" and "twice" can be seen.
+const WARM_WRITES: usize = 100;
+const WARM_WITHIN: Duration = Duration::from_secs(15);
+const FAILOVER_WITHIN: Duration = Duration::from_secs(300);
+/// How long clients go on after the end: a second writer would show itself.
+const AFTERWARDS: Duration = Duration::from_secs(1);
+const FIRST_WRITE_WITHIN: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
+
+/// SIGINT or SIGTERM.
+pub async fn asked_to_stop() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+pub async fn run(context: &Context, scenario: Scenario) -> Outcome {
+    let programs = Programs::find()?;
+    let dir = tempfile::Builder::new().prefix("mesh-demo-").tempdir();
+    let dir = dir.map_err(|error| Failure::failed(format!("cannot make a directory for the demo: {error}")))?;
+    let output = &context.output;
+    let mut verdict = Verdict::new(scenario.name());
+    let played = tokio::select! {
+        played = play(output, dir.path(), programs, &mut verdict) => played,
+        () = asked_to_stop() => {
+            output.note("interrupted; everything that was started is being stopped");
+            return Ok(Exit::Interrupted);
+        }
+    };
+    if let Err(failure) = played {
+        verdict.failures.push(failure.to_string());
+    }
+    verdict.conclude(NEW);
+    output.either(&verdict, || report(&verdict))?;
+    if verdict.held {
+        return Ok(Exit::Ok);
+    }
+    let kept = dir.keep();
+    output.note(&format!("logs and files of all processes are kept in {}", kept.display()));
+    Ok(Exit::Failed)
+}
+
+async fn play(output: &Output, dir: &Path, programs: Programs, verdict: &mut Verdict) -> Result<(), Failure> {
+    let story = Story { output, began: Instant::now() };
+    output.note(&format!("A mesh of three regions as real processes on this machine; files in {}", dir.display()));
+    let tie = programs.clone();
+    let stand = Stand::raise(dir, programs, || Processes::tied_to_us(&tie), &story).await?;
+    verdict.up_ms = Some(duration_millis(story.began.elapsed()));
+    let double = Double::new(&stand.ready.aws).map_err(Failure::failed)?;
+
+    let databases = [OLD, NEW].map(|region| Some((region.to_owned(), stand.world.database(&stand.ready, region)?)));
+    let databases: Vec<(String, String)> = databases.into_iter().flatten().collect();
+    let writers = Writers::start(&databases);
+    warm_up(&writers).await?;
+    story.tell(&format!("clients write to both databases; {OLD} accepts, {NEW} is a read-only replica"));
+
+    let seen_activities = double.activities().await.map_err(Failure::failed)?.len();
+    story.tell(&format!("$ meshctl failover --to {NEW} --yes"));
+    let commanded = writers.elapsed();
+    let ended = failover(output, &stand).await;
+    let run = writers.elapsed().saturating_sub(commanded);
+    let ended_at = unix_now().as_millis();
+    match ended {
+        Ok(()) => {
+            verdict.run_ms = Some(duration_millis(run));
+            story.tell(&format!("the command ended after {}", text::duration(run)));
+        }
+        Err(failure) => verdict.failures.push(failure.to_string()),
+    }
+    let deadline = Instant::now() + FIRST_WRITE_WITHIN;
+    while writers.accepted_in(NEW) == 0 && Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+    }
+    tokio::time::sleep(AFTERWARDS).await;
+    let accepted = writers.stop().await;
+    verdict.judge_writes(&accepted, OLD, NEW, commanded);
+
+    let mut seen = Seen { verdict };
+    seen.floor(double.activities().await, seen_activities, ended_at);
+    seen.effects(double.effects().await.map(|effects| effects_twice(&effects)));
+    seen.notices(&double, &stand).await;
+    seen.lost(&databases, &accepted).await;
+    seen.api(&stand).await;
+    Ok(())
+}
+
+async fn warm_up(writers: &Writers) -> Result<(), Failure> {
+    let deadline = Instant::now() + WARM_WITHIN;
+    while writers.accepted_in(OLD) < WARM_WRITES {
+        if Instant::now() >= deadline {
+            let accepted = writers.accepted_in(OLD);
+            return Err(Failure::failed(format!(
+                "the database in {OLD} accepted only {accepted} writes before anything moved"
+            )));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// The real command, as an operator gives it, with its own live progress.
+async fn failover(output: &Output, stand: &Stand) -> Result<(), Failure> {
+    let mut command = tokio::process::Command::new(&stand.programs.meshctl);
+    command
+        .args(["failover", "--to", NEW, "--yes"])
+        .env("MESH_PROFILE", stand.layout.profile_of("operator"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(std::io::stderr()))
+        .kill_on_drop(true);
+    if !output.paint.on {
+        command.env("NO_COLOR", "1");
+    }
+    let fail = |why: String| Failure::failed(format!("meshctl failover --to {NEW} {why}"));
+    let mut child = command.spawn().map_err(|error| fail(format!("cannot be run: {error}")))?;
+    let ended = tokio::time::timeout(FAILOVER_WITHIN, child.wait()).await;
+    let status = ended
+        .map_err(|_| fail(format!("did not end within {} s", FAILOVER_WITHIN.as_secs())))?
+        .map_err(|error| fail(format!("was lost: {error}")))?;
+    if status.success() { Ok(()) } else { Err(fail(format!("ended with {status}"))) }
+}
+
+/// Fills in what was observed; what could not be observed is a failure that says why.
+struct Seen<'a> {
+    verdict: &'a mut Verdict,
+}
+
+impl Seen<'_> {
+    fn note<T>(&mut self, what: &str, seen: Result<T, String>) -> Option<T> {
+        seen.map_err(|error| self.verdict.failures.push(format!("{what} could not be observed: {error}"))).ok()
+    }
+
+    fn floor(&mut self, activities: Result<Vec<super::double::Activity>, String>, before: usize, until_ms: u64) {
+        if let Some(all) = self.note("the provider's time", activities) {
+            self.verdict.floor_ms = Some(floor_ms(all.get(before..).unwrap_or_default(), until_ms));
+        }
+    }
+
+    fn effects(&mut self, twice: Result<usize, String>) {
+        self.verdict.effects_twice = self.note("effects", twice);
+    }
+
+    async fn notices(&mut self, double: &Double, stand: &Stand) {
+        let seen = match stand.world.queue() {
+            Some(queue) => double.queue(queue).await,
+            None => Err("the double's world has no queue".to_owned()),
+        };
+        self.verdict.notices = self.note("notices", seen);
+    }
+
+    async fn lost(&mut self, databases: &[(String, String)], accepted: &[super::writers::Accepted]) {
+        let survivor = match databases.iter().find(|(region, _)| region == NEW) {
+            Some((_, address)) => list(address).await,
+            None => Err(format!("no database in {NEW}")),
+        };
+        let survivor = self.note("the writes of the new database", survivor);
+        self.verdict.lost_writes = survivor.map(|survivor| lost_writes(accepted, OLD, &survivor));
+    }
+
+    async fn api(&mut self, stand: &Stand) {
+        let seen = match (stand.world.public_name(), app_port(&stand.ready)) {
+            (Some(name), Some(port)) => lookup::health(&stand.ready.dns, name, port).await,
+            _ => Err("the double's world has no public name".to_owned()),
+        };
+        if let Some(health) = self.note("the public API", seen) {
+            if !health.writable {
+                self.verdict.failures.push(format!("the application in {} cannot write", health.region));
+            }
+            self.verdict.api_region = Some(health.region);
+        }
+    }
+}
+
+fn report(verdict: &Verdict) -> String {
+    let ms = |value: Option<u64>| {
+        value.map_or_else(|| "not observed".to_owned(), |ms| text::duration(Duration::from_millis(ms)))
+    };
+    let number = |value: Option<String>| value.unwrap_or_else(|| "not observed".to_owned());
+    let mut out = format!(
+        "\nSeen from outside the mesh\n  mesh raised in            {}\n  first write in {NEW}  {} after the command\n  \
+         no writes for             {}\n  the command took          {}\n    of it the provider's    {}\n    of it the mesh's        {}\n  \
+         writers at a time         {}\n  writes lost               {} of {} accepted in {OLD}\n  effects applied twice     {}\n  \
+         notices to on-call        {}\n  the public API answers    from {}\n",
+        ms(verdict.up_ms),
+        ms(verdict.first_write_ms),
+        ms(verdict.outage_ms),
+        ms(verdict.run_ms),
+        ms(verdict.floor_ms),
+        ms(verdict.overhead_ms),
+        number(verdict.writers_max.map(|n| n.to_string())),
+        number(verdict.lost_writes.map(|n| n.to_string())),
+        verdict.accepted_before,
+        number(verdict.effects_twice.map(|n| n.to_string())),
+        number(verdict.notices.map(|n| n.to_string())),
+        verdict.api_region.as_deref().unwrap_or("nowhere"),
+    );
+    if verdict.held {
+        out.push_str("\nEverything held.\n");
+    } else {
+        out.push_str("\nNOT everything held:\n");
+        for failure in &verdict.failures {
+            out.push_str(&format!("  - {failure}\n"));
+        }
+    }
+    out
+}

@@ -1,0 +1,10 @@
+//! Text for people, as pure functions of what the mesh answered.
+
+pub mod diff;
+pub mod json;
+pub mod plan;
+pub mod progress;
+pub mod report;
+pub mod status;
+pub mod table;
+pub mod text;

@@ -1,0 +1,116 @@
+//! A plan as a tree: each step hangs below the one it waits for longest.
+
+use mesh_core::ids::Hash32;
+use mesh_core::manifest::{RecordData, RecordSet, Routing};
+use mesh_core::plan::{Action, Plan, Step};
+
+use crate::output::Paint;
+use crate::render::text;
+
+pub fn render(plan: &Plan, hash: &Hash32, paint: Paint) -> String {
+    let mut out = format!(
+        "{}  {} → {}   {}, generation {}, manifest version {}, plan {}\n",
+        paint.bold(plan.service.as_str()),
+        plan.from,
+        plan.to,
+        plan.kind,
+        plan.generation,
+        plan.manifest_version,
+        hash.short()
+    );
+    out.push_str(&format!("  expected loss: {}\n", text::loss(&plan.loss)));
+    for warning in &plan.warnings {
+        out.push_str(&format!("  {} {warning}\n", paint.yellow("warning:")));
+    }
+    branch(plan, None, "  ", paint, &mut out);
+    out
+}
+
+/// Position of the predecessor that stands last. Only earlier steps count, so the tree has no circle.
+fn parent(plan: &Plan, position: usize) -> Option<usize> {
+    let step = plan.steps.get(position)?;
+    (0..position).rev().find(|earlier| plan.steps.get(*earlier).is_some_and(|earlier| step.after.contains(&earlier.id)))
+}
+
+fn branch(plan: &Plan, below: Option<usize>, indent: &str, paint: Paint, out: &mut String) {
+    let children: Vec<usize> = (0..plan.steps.len()).filter(|position| parent(plan, *position) == below).collect();
+    for (nth, position) in children.iter().enumerate() {
+        let Some(step) = plan.steps.get(*position) else { continue };
+        let last = nth + 1 == children.len();
+        let (knot, line) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        // A chain needs no deeper indentation: an only child stands under its parent's knot.
+        out.push_str(&format!("{indent}{knot}{}\n", heading(step, paint)));
+        let inner = format!("{indent}{line}");
+        for detail in details(plan, step, below) {
+            out.push_str(&format!("{inner}   {}\n", paint.dim(&detail)));
+        }
+        branch(plan, Some(*position), &inner, paint, out);
+    }
+}
+
+fn heading(step: &Step, paint: Paint) -> String {
+    format!(
+        "{}  {}  [{}]  {}, at most {}",
+        paint.bold(step.id.as_str()),
+        step.title,
+        step.region,
+        step.reversibility,
+        text::duration(step.timeout)
+    )
+}
+
+fn details(plan: &Plan, step: &Step, shown_below: Option<usize>) -> Vec<String> {
+    let shown = shown_below.and_then(|position| plan.steps.get(position)).map(|step| &step.id);
+    let also: Vec<&str> = step.after.iter().filter(|id| Some(*id) != shown).map(|id| id.as_str()).collect();
+    let mut lines = vec![format!("does      {}", action(&step.action))];
+    if !also.is_empty() {
+        lines.push(format!("also after {}", also.join(", ")));
+    }
+    lines.push(format!("needs     {}", step.action.precondition()));
+    lines.push(format!("read back {}", step.action.read_back()));
+    if let Some(undo) = &step.undo {
+        lines.push(format!("undo      {}", action(undo)));
+    }
+    lines
+}
+
+/// What an action does, with its parameters.
+pub fn action(action: &Action) -> String {
+    match action {
+        Action::RdsSetSecurityGroups { instance, security_groups, .. } => {
+            let groups: Vec<&str> = security_groups.iter().map(String::as_str).collect();
+            format!("security groups of {instance} become {}", groups.join(", "))
+        }
+        Action::RdsReboot { instance } => format!("reboot {instance}, which ends its sessions"),
+        Action::RdsAwaitCaughtUp { instance } => format!("wait until {instance} has caught up with the fenced primary"),
+        Action::Grant => "commit the write authority of the target".to_owned(),
+        Action::RdsPromote { instance, backup_retention_days } => {
+            format!("promote {instance}, backups kept {backup_retention_days} days")
+        }
+        Action::RdsSetBackupRetention { instance, days } => format!("backups of {instance} kept {days} days"),
+        Action::Route53Replace { zone_id, record, sets } => {
+            let sets: Vec<String> = sets.iter().map(record_set).collect();
+            format!("{record} in zone {zone_id} becomes {}", sets.join("; "))
+        }
+        Action::Route53CreateToken { zone_id, record } => format!("create TXT _mesh.{record} in zone {zone_id}"),
+        Action::HttpVerify { url, expect_status, body_contains, consecutive } => {
+            let body = body_contains.as_ref().map(|text| format!(" and {text:?} in the body")).unwrap_or_default();
+            format!("GET {url} until it answers {expect_status}{body}, {consecutive} times in a row")
+        }
+        Action::SnsNotify { topic_arn, subject, .. } => format!("publish {subject:?} to {topic_arn}"),
+    }
+}
+
+fn record_set(set: &RecordSet) -> String {
+    let routing = match set.routing {
+        Routing::Simple => String::new(),
+        Routing::Weighted(weight) => format!(" weight {weight}"),
+        Routing::FailoverPrimary => " failover primary".to_owned(),
+        Routing::FailoverSecondary => " failover secondary".to_owned(),
+    };
+    let data = match &set.data {
+        RecordData::Values { ttl_seconds, values } => format!("{} (TTL {ttl_seconds} s)", values.join(", ")),
+        RecordData::Alias { dns_name, .. } => format!("alias {dns_name}"),
+    };
+    format!("{}{routing} {data}", set.kind.as_str())
+}

@@ -1,0 +1,97 @@
+//! Durations, times and shortened texts.
+
+use std::time::Duration;
+
+use mesh_core::plan::PredictedLoss;
+use mesh_core::time::Timestamp;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+/// `350 ms`, `4.2 s`, `2 min 05 s`, `1 h 03 min`.
+pub fn duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let seconds = duration.as_secs();
+    match millis {
+        0..=999 => format!("{millis} ms"),
+        1_000..=59_999 => format!("{}.{} s", seconds, (millis % 1000) / 100),
+        60_000..=3_599_999 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, (seconds % 3600) / 60),
+    }
+}
+
+/// `+4.2s`, for the first column of a timeline.
+pub fn offset(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    if millis < 600_000 {
+        format!("+{}.{:03}s", millis / 1000, millis % 1000)
+    } else {
+        format!("+{}m{:02}s", millis / 60_000, (millis / 1000) % 60)
+    }
+}
+
+/// `2026-01-31 03:12:45.123Z`.
+pub fn time(at: Timestamp) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.as_millis()) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(&format).ok())
+        .unwrap_or_else(|| at.to_string())
+}
+
+/// `spiffe://demo/region/us-east-1/operator/ann` → `ann (operator)`.
+pub fn person(spiffe: &str) -> String {
+    spiffe
+        .parse::<mesh_core::access::Identity>()
+        .map_or_else(|_| spiffe.to_owned(), |identity| format!("{} ({})", identity.name, identity.role))
+}
+
+pub fn loss(loss: &PredictedLoss) -> String {
+    match loss {
+        PredictedLoss::Nothing => "nothing: no database is promoted".to_owned(),
+        PredictedLoss::Lag { lag, age, observer } => format!(
+            "at most the writes of the last {} if the old primary cannot be fenced first (lag measured {} ago by {observer})",
+            duration(*lag),
+            duration(*age)
+        ),
+        PredictedLoss::Unknown => "UNKNOWN: replication lag was never measured while both ends lived".to_owned(),
+    }
+}
+
+/// At most `max` characters; a longer text ends in `…`.
+pub fn clip(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let mut clipped: String = text.chars().take(max.saturating_sub(1)).collect();
+    clipped.push('…');
+    clipped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well_at_every_size() {
+        let text = |millis| duration(Duration::from_millis(millis));
+        assert_eq!(text(0), "0 ms");
+        assert_eq!(text(999), "999 ms");
+        assert_eq!(text(4_250), "4.2 s");
+        assert_eq!(text(125_000), "2 min 05 s");
+        assert_eq!(text(3_780_000), "1 h 03 min");
+        assert_eq!(offset(Duration::from_millis(4_205)), "+4.205s");
+        assert_eq!(offset(Duration::from_secs(605)), "+10m05s");
+    }
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        assert_eq!(time(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14 22:13:20.123Z");
+        assert!(time(Timestamp::from_millis(u64::MAX)).ends_with("ms"));
+    }
+
+    #[test]
+    fn a_clipped_text_shows_that_it_was_clipped() {
+        assert_eq!(clip("short", 5), "short");
+        assert_eq!(clip("longer", 5), "long…");
+    }
+}
