@@ -72,6 +72,7 @@ pub async fn run(node: Arc<Node>) {
             }
         };
         if confirmed {
+            batch.iter().for_each(|(session, _)| session.note_permission());
             let paused = node.replica.with_fleet(paused_runs);
             batch.iter().for_each(|(session, nonce)| session.pong(*nonce, &paused));
         }

@@ -86,8 +86,12 @@ impl Session {
         self.lock().heard
     }
 
-    pub fn pong(&self, nonce: u64, paused_runs: &[String]) {
+    /// A pong follows, made from the state that is read after this: so a pause that is committed later sees its time.
+    pub fn note_permission(&self) {
         self.lock().ponged = Some(Instant::now());
+    }
+
+    pub fn pong(&self, nonce: u64, paused_runs: &[String]) {
         self.send(Message::Pong(v1::Pong { nonce, paused_runs: paused_runs.to_vec() }));
     }
 

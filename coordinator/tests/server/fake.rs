@@ -1,0 +1,157 @@
+//! Consensus of one process: what is proposed is applied at once, unless the test holds it.
+
+use std::sync::{Arc, Mutex};
+
+use mesh_coordinator::consensus::{ConsensusError, Leadership};
+use mesh_coordinator::replicated::{MembershipChange, Replicated};
+use mesh_core::fleet::{Command, Fleet, Reply};
+use mesh_core::ids::Hash32;
+use mesh_proto::v1;
+use mesh_runtime::clock;
+use tokio::sync::watch;
+use tonic::async_trait;
+
+/// What all nodes of a test share: one state, one leader.
+pub struct Shared {
+    fleet: Mutex<Fleet>,
+    commands: Mutex<Vec<Command>>,
+    changes: Mutex<Vec<MembershipChange>>,
+    applied: watch::Sender<u64>,
+    /// Whether commits and confirmations go through.
+    quorum: watch::Sender<bool>,
+    nodes: Mutex<Vec<(u64, String, watch::Sender<Leadership>)>>,
+}
+
+impl Shared {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            fleet: Mutex::default(),
+            commands: Mutex::default(),
+            changes: Mutex::default(),
+            applied: watch::channel(0).0,
+            quorum: watch::channel(true).0,
+            nodes: Mutex::default(),
+        })
+    }
+
+    pub fn join(self: &Arc<Self>, id: u64, address: &str) -> Arc<Fake> {
+        let leadership = watch::channel(Leadership::default());
+        self.nodes.lock().expect("no panic").push((id, address.to_owned(), leadership.0));
+        Arc::new(Fake { id, shared: Arc::clone(self), leadership: leadership.1 })
+    }
+
+    pub fn elect(&self, leader: u64) {
+        let nodes = self.nodes.lock().expect("no panic");
+        let address = nodes.iter().find(|(id, _, _)| *id == leader).map(|(id, address, _)| (*id, address.clone()));
+        for (id, _, leadership) in nodes.iter() {
+            leadership.send_modify(|now| {
+                *now = Leadership { term: now.term + 1, leader: address.clone(), is_self: *id == leader };
+            });
+        }
+    }
+
+    pub fn set_quorum(&self, there: bool) {
+        self.quorum.send_replace(there);
+    }
+
+    pub fn apply(&self, command: &Command) -> Reply {
+        let reply = self.fleet.lock().expect("no panic").apply(clock::unix_now(), command).reply;
+        self.commands.lock().expect("no panic").push(command.clone());
+        self.applied.send_modify(|index| *index += 1);
+        reply
+    }
+
+    pub fn with_fleet<T>(&self, look: impl FnOnce(&Fleet) -> T) -> T {
+        look(&self.fleet.lock().expect("no panic"))
+    }
+
+    pub fn commands(&self) -> Vec<Command> {
+        self.commands.lock().expect("no panic").clone()
+    }
+
+    pub fn membership_changes(&self) -> Vec<MembershipChange> {
+        self.changes.lock().expect("no panic").clone()
+    }
+
+    /// Waits until the state is as wanted.
+    pub async fn until(&self, what: &str, holds: impl Fn(&Fleet) -> bool) {
+        let mut applied = self.applied.subscribe();
+        let seen = async {
+            while !self.with_fleet(&holds) {
+                applied.changed().await.expect("the sender lives");
+            }
+        };
+        tokio::time::timeout(crate::world::PATIENCE, seen).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+}
+
+pub struct Fake {
+    id: u64,
+    shared: Arc<Shared>,
+    leadership: watch::Receiver<Leadership>,
+}
+
+impl Fake {
+    fn check(&self) -> Result<(), ConsensusError> {
+        let leadership = self.leadership.borrow();
+        if leadership.is_self { Ok(()) } else { Err(ConsensusError::NotLeader { leader: leadership.leader.clone() }) }
+    }
+}
+
+#[async_trait]
+impl Replicated for Fake {
+    async fn propose(&self, command: Command) -> Result<Reply, ConsensusError> {
+        self.check()?;
+        let mut quorum = self.shared.quorum.subscribe();
+        quorum.wait_for(|there| *there).await.expect("the sender lives");
+        self.check()?;
+        Ok(self.shared.apply(&command))
+    }
+
+    async fn read_index(&self) -> Result<(), ConsensusError> {
+        self.check()?;
+        if *self.shared.quorum.borrow() { Ok(()) } else { Err(ConsensusError::Unavailable("no quorum".to_owned())) }
+    }
+
+    fn look(&self, look: &mut dyn FnMut(&Fleet)) {
+        self.shared.with_fleet(look);
+    }
+
+    fn applied(&self) -> watch::Receiver<u64> {
+        self.shared.applied.subscribe()
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    fn membership(&self) -> v1::Membership {
+        let leadership = self.leadership.borrow();
+        let leader = leadership.leader.as_ref().map_or(0, |(id, _)| *id);
+        let nodes = self.shared.nodes.lock().expect("no panic");
+        let members = nodes.iter().map(|(id, address, _)| v1::Member {
+            id: *id,
+            address: address.clone(),
+            region: "us-east-1".to_owned(),
+            voter: true,
+            ..Default::default()
+        });
+        v1::Membership { leader, term: leadership.term, members: members.collect() }
+    }
+
+    async fn change_membership(&self, change: MembershipChange) -> Result<(), ConsensusError> {
+        self.check()?;
+        self.shared.changes.lock().expect("no panic").push(change);
+        Ok(())
+    }
+
+    fn state_hash(&self) -> Hash32 {
+        Hash32([u8::try_from(self.id).expect("few nodes"); 32])
+    }
+
+    async fn audit(&self, from: u64, limit: usize) -> Result<Vec<v1::AuditRecord>, ConsensusError> {
+        let last = *self.shared.applied.borrow();
+        let records = (from.max(1)..=last).take(limit).map(|index| v1::AuditRecord { index, ..Default::default() });
+        Ok(records.collect())
+    }
+}

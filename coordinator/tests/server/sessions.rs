@@ -1,0 +1,214 @@
+use mesh_core::access::Role;
+use mesh_core::fleet::Command;
+use mesh_core::signal::{Reading, Signal};
+use mesh_core::time::Timestamp;
+use mesh_proto::v1;
+use mesh_proto::v1::agent_session_client::AgentSessionClient;
+use tonic::Code;
+use v1::from_agent::Message as Say;
+use v1::to_agent::Message as Hear;
+
+use crate::fixture::{EAST, WEST, maip, report, run, start_failover};
+use crate::world::World;
+
+#[tokio::test]
+async fn a_hello_that_contradicts_the_certificate_is_refused() {
+    let world = World::start(1).await;
+    for (place, name) in [(WEST, "use1-a"), (EAST, "use1-b")] {
+        let mut agent = world.connect(1, EAST, "use1-a").await;
+        agent.hello(place, name).await;
+        let status = agent.ending().await;
+        assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+    }
+    assert!(world.shared.with_fleet(|fleet| fleet.agents.is_empty()), "a refused agent is not registered");
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_begin_with_hello_is_refused() {
+    let world = World::start(1).await;
+    let mut agent = world.connect(1, EAST, "use1-a").await;
+    agent.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    assert_eq!(agent.ending().await.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn an_agents_id_never_moves_to_another_region() {
+    let world = World::start(1).await;
+    drop(world.agent(1, EAST, "roamer").await);
+    let mut agent = world.connect(1, WEST, "roamer").await;
+    agent.hello(WEST, "roamer").await;
+    assert_eq!(agent.ending().await.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn a_person_gets_no_agent_session() {
+    let world = World::start(1).await;
+    let channel = world.channel(1, Role::Admin, "ann");
+    let refused = AgentSessionClient::new(channel).open(tokio_stream::empty()).await;
+    assert_eq!(refused.expect_err("refused").code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_lead_names_the_leader_and_ends_the_session() {
+    let world = World::start(2).await;
+    let mut agent = world.connect(2, EAST, "use1-a").await;
+    agent.hello(EAST, "use1-a").await;
+    match agent.next().await {
+        Ok(Some(Hear::NotLeader(not_leader))) => {
+            assert_eq!(not_leader.leader.as_deref(), Some(world.nodes[0].address.as_str()));
+        }
+        other => panic!("{other:?} instead of NotLeader"),
+    }
+    assert_eq!(agent.ending().await.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_node_leads_no_more() {
+    let world = World::start(2).await;
+    let mut agent = world.agent(1, EAST, "use1-a").await;
+    world.shared.elect(2);
+    let leader = agent.until("NotLeader", |message| match message {
+        Hear::NotLeader(not_leader) => Some(not_leader.leader),
+        _ => None,
+    });
+    assert_eq!(leader.await.as_deref(), Some(world.nodes[1].address.as_str()));
+}
+
+#[tokio::test]
+async fn a_newer_session_of_an_agent_ends_the_older() {
+    let world = World::start(1).await;
+    let mut older = world.agent(1, EAST, "use1-a").await;
+    let mut newer = world.agent(1, EAST, "use1-a").await;
+    assert_eq!(older.ending().await.code(), Code::Aborted);
+    newer.say(Say::Ping(v1::Ping { nonce: 9 })).await;
+    assert_eq!(newer.pong().await.nonce, 9);
+}
+
+#[tokio::test]
+async fn a_pong_names_the_runs_that_are_paused() {
+    let world = World::start(1).await;
+    let mut agent = world.agent(1, EAST, "use1-a").await;
+    agent.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    assert!(agent.pong().await.paused_runs.is_empty());
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    world.shared.apply(&Command::Pause { run: run("maip-g1"), by: "ann".to_owned() });
+    agent.say(Say::Ping(v1::Ping { nonce: 2 })).await;
+    assert_eq!(agent.pong().await.paused_runs, ["maip-g1"]);
+}
+
+#[tokio::test]
+async fn no_pong_is_given_without_a_quorum() {
+    let world = World::start(1).await;
+    let mut agent = world.agent(1, EAST, "use1-a").await;
+    world.shared.set_quorum(false);
+    for nonce in 1..=3 {
+        agent.say(Say::Ping(v1::Ping { nonce })).await;
+        // One round each: the refused ones are over before the next is sent.
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    }
+    world.shared.set_quorum(true);
+    agent.say(Say::Ping(v1::Ping { nonce: 4 })).await;
+    let first = agent.pong().await.nonce;
+    assert_eq!(first, 4, "a ping that no quorum confirmed must stay unanswered");
+}
+
+#[tokio::test]
+async fn an_outcome_is_acknowledged_only_after_its_commit() {
+    let world = World::start(1).await;
+    let mut agent = world.agent(1, EAST, "use1-a").await;
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    let job = agent.offer().await;
+    world.shared.set_quorum(false);
+    agent.say(Say::Outcome(report(&job))).await;
+    agent.say(Say::HaltAck(v1::HaltAck { run: job.run.clone() })).await;
+    let shared = std::sync::Arc::clone(&world.shared);
+    let closed = move || shared.commands().iter().any(|command| matches!(command, Command::CloseIntent { .. }));
+    assert!(!closed(), "nothing commits without a quorum");
+    let heal = {
+        let shared = std::sync::Arc::clone(&world.shared);
+        async move { shared.set_quorum(true) }
+    };
+    let (acknowledgement, ()) = tokio::join!(agent.acknowledgement(), heal);
+    assert_eq!(acknowledgement.intent, job.intent);
+    assert!(closed(), "an acknowledgement says that the outcome is committed");
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_reported_again_is_acknowledged_again_and_committed_once() {
+    let world = World::start(1).await;
+    let mut agent = world.agent(1, EAST, "use1-a").await;
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    let job = agent.offer().await;
+    for _ in 0..2 {
+        agent.say(Say::Outcome(report(&job))).await;
+        assert_eq!(agent.acknowledgement().await.intent, job.intent);
+    }
+    let closes = world
+        .shared
+        .commands()
+        .into_iter()
+        .filter(|command| matches!(command, Command::CloseIntent { seq, .. } if seq.0 == job.intent));
+    assert_eq!(closes.count(), 1);
+}
+
+#[tokio::test]
+async fn an_agent_cannot_close_anothers_intent() {
+    let world = World::start(1).await;
+    let mut holder = world.agent(1, EAST, "use1-a").await;
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    let job = holder.offer().await;
+    let mut other = world.agent(1, EAST, "use1-b").await;
+    other.say(Say::Outcome(report(&job))).await;
+    other.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    other.pong().await;
+    let open = world.shared.with_fleet(|fleet| fleet.runs[&run("maip-g1")].open_intents().count());
+    assert_eq!(open, 1, "the intent must still be open");
+}
+
+#[tokio::test]
+async fn the_watchlist_comes_with_the_session_and_again_with_a_new_manifest() {
+    let world = World::start(1).await;
+    let mut agent = world.connect(1, EAST, "use1-a").await;
+    agent.hello(EAST, "use1-a").await;
+    let description = |message| match message {
+        Hear::Watchlist(watchlist) => {
+            let services: Vec<String> =
+                watchlist.services.into_iter().filter_map(|watched| Some(watched.manifest?.description)).collect();
+            Some(services)
+        }
+        _ => None,
+    };
+    assert_eq!(agent.until("a watchlist", description).await, [""]);
+    let mut manifest = maip();
+    manifest.description = "changed".to_owned();
+    world.shared.apply(&Command::ApplyManifest {
+        manifest: Box::new(manifest),
+        source: "changed".to_owned(),
+        by: "test".to_owned(),
+        expected_version: 1,
+    });
+    assert_eq!(agent.until("a watchlist", description).await, ["changed"]);
+}
+
+#[tokio::test]
+async fn a_signal_in_anothers_name_ends_the_session() {
+    let world = World::start(1).await;
+    let mut agent = world.agent(1, EAST, "use1-a").await;
+    let signal = |observer: &str| {
+        v1::Signal::from(&Signal {
+            observer: observer.parse().expect("an agent"),
+            observer_region: EAST.parse().expect("a region"),
+            service: "maip".parse().expect("a service"),
+            region: WEST.parse().expect("a region"),
+            subject: "database".to_owned(),
+            reading: Reading::Unknown { reason: "test".to_owned() },
+            at: Timestamp::from_millis(1),
+        })
+    };
+    agent.say(Say::Signals(v1::Signals { signals: vec![signal("use1-a")] })).await;
+    agent.say(Say::Signals(v1::Signals { signals: vec![signal("use1-b")] })).await;
+    assert_eq!(agent.ending().await.code(), Code::PermissionDenied);
+    let observers: Vec<String> =
+        world.nodes[0].node.signals.all().iter().map(|signal| signal.observer.to_string()).collect();
+    assert_eq!(observers, ["use1-a"], "only its own signal is kept");
+}
