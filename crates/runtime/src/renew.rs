@@ -14,6 +14,7 @@ use mesh_proto::v1::pki_client::PkiClient;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
 
 use crate::backoff::{Backoff, jittered, os_seed};
 use crate::client::MeshClient;
@@ -89,14 +90,18 @@ where
     }
 }
 
-/// Asks the coordinators, through `Pki.Renew`.
+/// Asks the coordinators, through `Pki.Renew`, until one signs: not each needs to have an issuing key.
 pub async fn through(client: &MeshClient, csr: Vec<u8>) -> Result<String, RenewError> {
     let renewed = client.call(|channel| {
         let request = RenewRequest { csr: csr.clone() };
-        async move { PkiClient::new(channel).renew(request).await }
+        async move { PkiClient::new(channel).renew(request).await.map_err(ask_the_next) }
     });
     let renewed = renewed.await.map_err(|err| RenewError::Call(err.to_string()))?;
     Ok(renewed.into_inner().chain)
+}
+
+fn ask_the_next(status: Status) -> Status {
+    if status.code() == Code::FailedPrecondition { Status::unavailable(status.message()) } else { status }
 }
 
 /// One renewal, now. Returns the end of the new certificate, which is in use for the next handshake.

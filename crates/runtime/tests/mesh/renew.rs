@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use crate::support::{HOUR, MESH, PATIENCE, TestMesh, TestServer};
+use crate::support::{HOUR, MESH, PATIENCE, TestMesh, TestServer, every_service};
 
 const LONGER: Duration = Duration::from_secs(2 * 3600);
 
@@ -67,6 +67,19 @@ async fn an_agent_renews_through_a_coordinator_and_uses_the_new_certificate_at_o
     let fresh = MeshClient::new(&[server.address.to_string()], &agent).expect("addresses");
     let request = pki::request().expect("a request");
     renew::through(&fresh, request.csr_der).await.expect("the new certificate opens connections");
+}
+
+#[tokio::test]
+async fn the_next_coordinator_is_asked_when_one_has_no_issuing_key() {
+    let mesh = TestMesh::new(MESH);
+    let keyless = TestServer::start(&mesh.identities(Role::Coordinator, "c1"), every_service()).await;
+    let routes = Routes::new(PkiServer::new(Signer(mesh.root.create_issuing().expect("an issuing authority"))));
+    let signing = TestServer::start(&mesh.identities(Role::Coordinator, "c2"), routes).await;
+    let agent = mesh.identities(Role::Agent, "use1-a");
+    let addresses = [keyless.address.to_string(), signing.address.to_string()];
+    let client = MeshClient::new(&addresses, &agent).expect("addresses");
+    let request = pki::request().expect("a request");
+    renew::through(&client, request.csr_der).await.expect("the second signs");
 }
 
 #[tokio::test]
