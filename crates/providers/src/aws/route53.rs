@@ -4,6 +4,8 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_route53::Client;
 use aws_sdk_route53::operation::change_resource_record_sets::ChangeResourceRecordSetsError as ChangeError;
 use aws_sdk_route53::types::{ChangeStatus, ResourceRecordSet, RrType};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use mesh_core::execute::CallResult;
 
 use super::error::{ReadError, call_failure, is_stale};
@@ -17,6 +19,9 @@ mod convert;
 const PAGE: i32 = 100;
 /// Route 53 allows 100 sets of one name and type; three types fit in as many pages, with what stands between.
 const PAGES_MAX: usize = 5;
+
+/// As much of an unread refusal as is shown.
+const MESSAGE_MAX: usize = 1000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Route53(Client);
@@ -89,17 +94,15 @@ impl Route53 {
                 Some(info) => CallResult::Accepted { reference: info.id().to_owned() },
                 None => CallResult::Unknown { reason: format!("{operation}: the answer names no change") },
             },
-            Err(error) => match error.as_service_error() {
-                Some(ChangeError::InvalidChangeBatch(invalid)) => {
-                    let mut messages = invalid.messages().to_vec();
-                    messages.extend(invalid.message().map(str::to_owned));
-                    let reason = format!("{operation}: InvalidChangeBatch: {}", messages.join("; "));
+            Err(error) => match invalid_batch(&error) {
+                Some(why) => {
+                    let reason = format!("{operation}: InvalidChangeBatch: {why}");
                     match is_stale(&reason) {
                         true => CallResult::NotApplied { reason },
                         false => CallResult::Rejected { reason },
                     }
                 }
-                _ => call_failure(operation, &error),
+                None => call_failure(operation, &error),
             },
         }
     }
@@ -123,6 +126,20 @@ impl Route53 {
             .map_err(|error| ReadError::of("route53:GetHostedZone", &error))?;
         Ok(output.delegation_set().map(|set| set.name_servers().to_vec()).unwrap_or_default())
     }
+}
+
+/// Why Route 53 refused a batch as a whole. It says so in an `ErrorResponse` like its other errors, or in an
+/// `InvalidChangeBatch` of its own, which the SDK does not read.
+fn invalid_batch(error: &SdkError<ChangeError, HttpResponse>) -> Option<String> {
+    if let Some(ChangeError::InvalidChangeBatch(invalid)) = error.as_service_error() {
+        let mut messages = invalid.messages().to_vec();
+        messages.extend(invalid.message().map(str::to_owned));
+        return Some(messages.join("; "));
+    }
+    let response = error.raw_response().filter(|response| response.status().is_client_error())?;
+    let body = std::str::from_utf8(response.body().bytes()?).ok()?;
+    let inner = body.split_once("<InvalidChangeBatch")?.1.split_once('>')?.1;
+    Some(inner.chars().take(MESSAGE_MAX).collect())
 }
 
 struct Start {

@@ -4,12 +4,17 @@
 //! its timestamp the replica was at most this much behind. When timestamp less lag is not before the restart, the
 //! replica has all of it.
 
+use std::time::Duration;
+
 use mesh_core::execute::Observation;
 use serde_json::json;
 
 use super::{Readiness, Rebooted, passing, readiness, stuck, waits_for};
 use crate::aws::cloudwatch::LagPoint;
 use crate::aws::rds::{Instance, Replication};
+
+/// The primary's reboot breaks replication too, for the seconds until the replica has connected again.
+const RECONNECT: Duration = Duration::from_secs(60);
 
 pub(super) fn observe(instance: &Instance, lag: &[LagPoint], rebooted: Option<&Rebooted>) -> Observation {
     if instance.source.is_none() {
@@ -24,6 +29,13 @@ pub(super) fn observe(instance: &Instance, lag: &[LagPoint], rebooted: Option<&R
         return stuck(instance);
     }
     if let Some(broken) = instance.replication.iter().find(|replication| is_broken(replication)) {
+        let just_restarted =
+            rebooted.is_some_and(|rebooted| instance.seen_at.since(rebooted.restarted_at_ms) < RECONNECT);
+        if just_restarted && broken.status != "terminated" {
+            return Observation::Pending {
+                note: format!("replication is {} since the primary restarted", broken.status),
+            };
+        }
         return Observation::Blocked {
             reason: format!(
                 "replication is {}: {}; the replica will not catch up, so promoting it loses what it lacks",

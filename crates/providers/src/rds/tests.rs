@@ -174,12 +174,20 @@ fn a_replica_has_caught_up_when_its_lag_reaches_back_to_after_the_restart() {
 }
 
 #[test]
-fn broken_replication_never_catches_up() {
-    for (status, normal, expected) in
-        [("replicating", true, "pending"), ("error", false, "blocked"), ("terminated", true, "blocked")]
-    {
+fn broken_replication_is_given_the_time_to_reconnect_after_the_reboot_and_then_never_catches_up() {
+    let restarted = |ago_ms: u64| {
+        let at = at(FENCED_AT + 60_000 - ago_ms);
+        Some(Rebooted { restarted_at_ms: at, provider_time_ms: at })
+    };
+    for (status, normal, rebooted, expected) in [
+        ("replicating", true, None, "pending"),
+        ("error", false, None, "blocked"),
+        ("error", false, restarted(59_999), "pending"),
+        ("error", false, restarted(60_000), "blocked"),
+        ("terminated", true, restarted(1000), "blocked"),
+    ] {
         let replication = vec![Replication { status: status.to_owned(), normal, message: String::new() }];
         let found = Instance { replication, ..replica("available") };
-        assert_eq!(kind(&caught_up::observe(&found, &[], None)), expected, "{status}");
+        assert_eq!(kind(&caught_up::observe(&found, &[], rebooted.as_ref())), expected, "{status} {rebooted:?}");
     }
 }

@@ -1,0 +1,68 @@
+//! HTTP verification and probes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mesh_core::execute::{Job, Observation};
+use mesh_core::plan::Action;
+use mesh_providers::{Provider, Resolver, probe};
+
+use crate::dns::DnsStub;
+use crate::jobs;
+use crate::stub::{Reply, Stub, providers_at};
+
+fn verify(port: u16, consecutive: u32) -> Job {
+    jobs::job(
+        "http-verify-api",
+        Action::HttpVerify {
+            url: format!("http://api.example.com:{port}/actuator/health"),
+            expect_status: 200,
+            body_contains: Some("us-west-2".to_owned()),
+            consecutive,
+        },
+    )
+}
+
+#[tokio::test]
+async fn a_name_is_verified_as_the_given_servers_resolve_it_and_as_often_as_asked() {
+    let stub = Stub::start(|_| Reply::Text(200, r#"{"region":"us-west-2"}"#.to_owned())).await;
+    let dns = DnsStub::start("", false).await;
+    let providers = providers_at(&stub.endpoint(), vec![dns.address]).await;
+    let observed = providers.observe(&verify(stub.address.port(), 3), None).await;
+    assert!(matches!(observed, Observation::Satisfied { .. }), "{observed:?}");
+    assert_eq!(stub.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn one_wrong_answer_in_a_row_is_not_yet_verified() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let stub = Stub::start(move |_| {
+        let region = if count.fetch_add(1, Ordering::Relaxed) == 1 { "us-east-1" } else { "us-west-2" };
+        Reply::Text(200, format!(r#"{{"region":"{region}"}}"#))
+    })
+    .await;
+    let dns = DnsStub::start("", false).await;
+    let providers = providers_at(&stub.endpoint(), vec![dns.address]).await;
+    let Observation::Pending { note } = providers.observe(&verify(stub.address.port(), 3), None).await else {
+        panic!("the second answer came from the old region");
+    };
+    assert!(note.contains("pass 2 of 3") && note.contains("us-east-1"), "{note}");
+}
+
+#[tokio::test]
+async fn a_probe_says_what_it_met() {
+    let stub = Stub::start(|request| match request.head.starts_with("GET /slow") {
+        true => Reply::Silence,
+        false => Reply::Text(503, "down".to_owned()),
+    })
+    .await;
+    let resolver = Resolver::new(Vec::new()).expect("it can be made");
+    let (timeout, base) = (Duration::from_secs(1), stub.endpoint());
+    let down = probe::http(&format!("{base}/"), 200, None, timeout, &resolver).await.expect_err("it is down");
+    assert!(down.contains("status 503"), "{down}");
+    assert!(probe::http(&format!("{base}/"), 503, Some("down"), timeout, &resolver).await.is_ok());
+    assert!(probe::http(&format!("{base}/slow"), 200, None, Duration::from_millis(100), &resolver).await.is_err());
+    assert!(probe::tcp(&stub.address.to_string(), timeout, &resolver).await.is_ok());
+    assert!(probe::tcp("no port", timeout, &resolver).await.is_err());
+}
