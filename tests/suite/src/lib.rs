@@ -1,0 +1,23 @@
+//! A whole mesh for one test: three coordinators, six agents and the AWS double as real processes, which a test may
+//! kill, restart and disturb, and whose double is the judge.
+//!
+//! The programs are those beside this test's own executable's directory: `cargo build --workspace --bins` makes them,
+//! `make test` does so first.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test's rig fails its test")]
+
+pub mod ctl;
+pub mod judge;
+pub mod rig;
+
+pub use ctl::Said;
+pub use rig::Rig;
+
+use std::path::PathBuf;
+
+/// Where cargo puts binaries: two levels above a test executable, `target/<profile>/deps/<test>`.
+pub fn binaries() -> PathBuf {
+    let own = std::env::current_exe().expect("a running test has an executable");
+    let profile = own.parent().and_then(|deps| deps.parent()).expect("a test lies in target/<profile>/deps");
+    profile.to_owned()
+}
