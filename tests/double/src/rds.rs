@@ -94,7 +94,7 @@ pub struct Instance {
     pub cursor: usize,
     /// The moment of the source that this replica has reached.
     pub applied_through_ms: u64,
-    pub link_lost_ms: Option<u64>,
+    pub link_lost: Option<replication::LinkLost>,
 }
 
 impl Instance {

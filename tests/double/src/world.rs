@@ -132,6 +132,7 @@ impl World {
             RegionState::Down => rds::data::cut_sessions(self, region),
             RegionState::Up | RegionState::Partitioned => self.timers.wake(region, self.now_ms),
         }
+        rds::replication::replicate(self);
         true
     }
 

@@ -74,7 +74,7 @@ fn status_infos(instance: &Instance) -> Node {
     if instance.source.is_none() {
         return Node::List("DBInstanceStatusInfo", Vec::new());
     }
-    let healthy = instance.link_lost_ms.is_none();
+    let healthy = instance.link_lost.is_none();
     let info = Node::map()
         .with("StatusType", "read replication")
         .with("Normal", healthy)

@@ -4,27 +4,32 @@
 use super::{Instance, InstanceKey, Write};
 use crate::world::{RegionState, World};
 
+/// Since when a replica has heard nothing of its source, and how many writes had been sent by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkLost {
+    pub at_ms: u64,
+    pub sent: usize,
+}
+
 pub fn replicate(world: &mut World) {
-    let replicas: Vec<InstanceKey> = world
-        .rds
-        .instances
-        .values()
-        .filter(|one| one.source.is_some() && !one.promoting)
-        .map(|one| one.key.clone())
-        .collect();
+    let replicas = world.rds.instances.values().filter(|one| one.source.is_some() && !one.promoting);
+    let replicas: Vec<InstanceKey> = replicas.map(|one| one.key.clone()).collect();
+    let now_ms = world.now_ms;
+    let horizon = now_ms.saturating_sub(world.settings.replication_lag_ms);
+    let heartbeat = horizon - horizon % world.settings.source_heartbeat_ms.max(1);
     for key in replicas {
         let linked = is_linked(world, &key);
-        let now_ms = world.now_ms;
-        let horizon = now_ms.saturating_sub(world.settings.replication_lag_ms);
-        let heartbeat = horizon - horizon % world.settings.source_heartbeat_ms.max(1);
+        let sent = source_of(world, &key).map_or(0, |source| source.writes.len());
         if let Some(replica) = world.rds.instances.get_mut(&key) {
-            if !linked {
-                replica.link_lost_ms.get_or_insert(now_ms);
-                continue;
-            }
-            replica.link_lost_ms = None;
+            replica.link_lost = match (linked, replica.link_lost) {
+                (true, _) => None,
+                (false, None) => Some(LinkLost { at_ms: now_ms, sent }),
+                (false, earlier) => earlier,
+            };
         }
-        take_over(world, &key, horizon, heartbeat);
+        if linked {
+            take_over(world, &key, sent, horizon, heartbeat);
+        }
     }
 }
 
@@ -34,9 +39,10 @@ pub fn drain_for_promotion(world: &mut World, key: &InstanceKey) {
     if world.settings.lose_tail {
         return;
     }
-    let Some(replica) = world.rds.instances.get(key) else { return };
-    let received = replica.link_lost_ms.unwrap_or(world.now_ms);
-    take_over(world, key, received, received);
+    let sent = source_of(world, key).map_or(0, |source| source.writes.len());
+    let now = LinkLost { at_ms: world.now_ms, sent };
+    let lost = world.rds.instances.get(key).and_then(|replica| replica.link_lost).unwrap_or(now);
+    take_over(world, key, lost.sent, lost.at_ms, lost.at_ms);
 }
 
 /// How far behind its source a replica is, as `ReplicaLag` tells it.
@@ -44,25 +50,23 @@ pub fn lag_ms(instance: &Instance, now_ms: u64) -> Option<u64> {
     instance.source.as_ref().map(|_| now_ms.saturating_sub(instance.applied_through_ms))
 }
 
+fn source_of<'a>(world: &'a World, key: &InstanceKey) -> Option<&'a Instance> {
+    let replica = world.rds.instances.get(key)?;
+    replica.source.as_ref().and_then(|source| world.rds.instances.get(source))
+}
+
 fn is_linked(world: &World, key: &InstanceKey) -> bool {
-    let Some(replica) = world.rds.instances.get(key) else { return false };
-    let Some(source) = replica.source.as_ref().and_then(|source| world.rds.instances.get(source)) else { return false };
+    let (Some(replica), Some(source)) = (world.rds.instances.get(key), source_of(world, key)) else { return false };
     let up = |region: &str| world.region_state(region) == RegionState::Up;
     let same_region = source.key.region == replica.key.region && world.is_alive(&source.key.region);
     source.serving && replica.serving && (same_region || (up(&source.key.region) && up(&replica.key.region)))
 }
 
-fn take_over(world: &mut World, key: &InstanceKey, through_ms: u64, heartbeat_ms: u64) {
-    let Some(replica) = world.rds.instances.get(key) else { return };
-    let Some(source) = replica.source.as_ref().and_then(|source| world.rds.instances.get(source)) else { return };
-    let fresh: Vec<Write> = source
-        .writes
-        .get(replica.cursor..)
-        .unwrap_or_default()
-        .iter()
-        .take_while(|write| write.at_ms <= through_ms)
-        .cloned()
-        .collect();
+/// Of the source's first `sent` writes, those until `through_ms`.
+fn take_over(world: &mut World, key: &InstanceKey, sent: usize, through_ms: u64, heartbeat_ms: u64) {
+    let (Some(replica), Some(source)) = (world.rds.instances.get(key), source_of(world, key)) else { return };
+    let waiting = source.writes.get(replica.cursor..sent).unwrap_or_default();
+    let fresh: Vec<Write> = waiting.iter().take_while(|write| write.at_ms <= through_ms).cloned().collect();
     let reached = fresh.last().map_or(heartbeat_ms, |write| write.at_ms.max(heartbeat_ms));
     if let Some(replica) = world.rds.instances.get_mut(key) {
         replica.cursor += fresh.len();

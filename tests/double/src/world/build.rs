@@ -81,7 +81,7 @@ impl World {
             writes: Vec::new(),
             cursor: 0,
             applied_through_ms: self.now_ms,
-            link_lost_ms: None,
+            link_lost: None,
         })
     }
 
