@@ -61,9 +61,10 @@ impl Gate {
         Arc::new(Self { clock, state: Mutex::default(), changed: watch::Sender::new(()) })
     }
 
-    /// A new session: what an earlier one offered must be offered again before it may call.
+    /// A new session: its leader must be heard, and what an earlier one offered must be offered again, before a call.
     pub fn session_started(&self) {
         let mut state = self.lock();
+        state.heard = None;
         state.offered.clear();
         state.pings.clear();
     }
@@ -229,6 +230,9 @@ mod tests {
         assert!(!gate.permits(&job), "the intent may have been closed meanwhile");
         gate.offered(IntentId::from(&job));
         assert!(gate.permits(&job));
+        gate.session_started();
+        gate.offered(IntentId::from(&job));
+        assert!(!gate.permits(&job), "the new leader has not answered yet: it may know of a pause");
     }
 
     #[tokio::test]

@@ -57,6 +57,8 @@ struct Asker {
     clock: Arc<dyn Clock>,
     at_once: Arc<Semaphore>,
     rng: StdRng,
+    /// Why the lag could not be read, as it was last logged.
+    trouble: String,
 }
 
 impl Prober {
@@ -115,6 +117,7 @@ impl Prober {
             clock: Arc::clone(&self.clock),
             at_once: Arc::clone(at_once),
             rng: StdRng::seed_from_u64(seed),
+            trouble: String::new(),
         }
     }
 }
@@ -127,37 +130,70 @@ impl Asker {
         loop {
             self.clock.sleep(pause).await;
             let Ok(permit) = self.at_once.acquire().await else { return };
-            let (reading, at) = self.ask(&mut hysteresis).await;
+            let seen = self.ask(&mut hysteresis).await;
             drop(permit);
-            self.board.publish(Signal { reading, at, ..self.signal.clone() });
+            if let Some((reading, at)) = seen {
+                self.board.publish(Signal { reading, at, ..self.signal.clone() });
+            }
             pause = self.question.interval.mul_f64(self.rng.random_range(0.9..1.1));
         }
     }
 
-    async fn ask(&self, hysteresis: &mut Hysteresis) -> (Reading, Timestamp) {
-        let timeout = self.question.timeout;
-        let asked = async {
-            match &self.question.ask {
-                Ask::Http { url, expect_status, body_contains } => {
-                    let answer = self.probes.http(url, *expect_status, body_contains.as_deref(), timeout).await;
-                    Ok(answer)
-                }
-                Ask::Tcp { address } => Ok(self.probes.tcp(address, timeout).await),
-                Ask::Lag { instance } => Err(self.probes.rds_lag(instance).await),
+    async fn ask(&mut self, hysteresis: &mut Hysteresis) -> Option<(Reading, Timestamp)> {
+        match self.question.ask.clone() {
+            Ask::Http { url, expect_status, body_contains } => {
+                let (body, timeout) = (body_contains.as_deref(), self.question.timeout);
+                let answer = self.bounded(self.probes.http(&url, expect_status, body, timeout)).await;
+                Some(self.health(answer, hysteresis))
             }
-        };
-        // The probe bounds itself; this bounds a probe that does not.
-        let answer = tokio::select! {
-            biased;
-            answer = asked => answer,
-            () = self.clock.sleep(timeout.saturating_mul(2)) => Ok(Err(format!("no answer within {timeout:?}"))),
-        };
-        let now = self.clock.stamp().unix();
-        match answer {
-            Ok(answer) => (hysteresis.record(answer, now), now),
-            Err(Ok(Some((lag, at)))) => (Reading::ReplicaLag { lag }, at),
-            Err(Ok(None)) => (Reading::Unknown { reason: "no lag was published".to_owned() }, now),
-            Err(Err(reason)) => (Reading::Unknown { reason }, now),
+            Ask::Tcp { address } => {
+                let answer = self.bounded(self.probes.tcp(&address, self.question.timeout)).await;
+                Some(self.health(answer, hysteresis))
+            }
+            Ask::Lag { instance } => {
+                let answer = self.bounded(self.probes.rds_lag(&instance)).await;
+                self.lag(&instance, answer)
+            }
         }
     }
+
+    /// The probe bounds itself; this bounds one that does not.
+    async fn bounded<T>(&self, asked: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+        let timeout = self.question.timeout;
+        tokio::select! {
+            biased;
+            answer = asked => answer,
+            () = self.clock.sleep(timeout.saturating_mul(2)) => Err(format!("no answer within {timeout:?}")),
+        }
+    }
+
+    fn health(&self, answer: Result<Duration, String>, hysteresis: &mut Hysteresis) -> (Reading, Timestamp) {
+        let now = self.clock.stamp().unix();
+        (hysteresis.record(answer, now), now)
+    }
+
+    /// Of the time when it was measured. When it cannot be read the last measurement stands, growing old: it is what
+    /// the loss to expect is told from.
+    fn lag(
+        &mut self,
+        instance: &str,
+        answer: Result<Option<(Duration, Timestamp)>, String>,
+    ) -> Option<(Reading, Timestamp)> {
+        let trouble = match answer {
+            Ok(Some((lag, at))) => {
+                self.trouble.clear();
+                return Some((Reading::ReplicaLag { lag }, at));
+            }
+            Ok(None) => "none was published lately".to_owned(),
+            Err(reason) => reason,
+        };
+        if trouble != self.trouble {
+            tracing::info!(instance, reason = trouble, "replica lag is not known");
+            self.trouble = trouble;
+        }
+        None
+    }
 }
+
+#[cfg(test)]
+mod tests;
