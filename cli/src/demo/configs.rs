@@ -168,6 +168,8 @@ impl Layout {
                     "tls": self.tls(&written),
                     "aws": {
                         "endpoint_url": ready.aws, "access_key_id": key.id, "secret_access_key": key.secret,
+                        // The double publishes a lag every second; AWS every minute.
+                        "cloudwatch_period_s": 1,
                     },
                     "dns": { "nameservers": [ready.dns], "route53_nameservers": [ready.dns] },
                     "log": { "level": "info" },
