@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::engine;
-use mesh_core::fleet::Command;
 use mesh_core::time::Timestamp;
 use mesh_runtime::backoff::Backoff;
 use tokio::sync::watch;
@@ -91,10 +90,7 @@ async fn confirm(node: &Node, leadership: &mut watch::Receiver<Leadership>, term
 fn round(node: &Node, led_since: Timestamp, proposals: &mut Proposals) -> Duration {
     let view = view::of(node, led_since);
     let (commands, wakeup) = node.replica.with_fleet(|fleet| {
-        let unnamed = fleet.mesh.is_empty().then(|| Command::NameMesh { mesh: node.mesh.clone() });
-        let mut commands = view.due(fleet);
-        commands.extend(unnamed);
-        (commands, engine::next_wakeup(fleet, &view.all))
+        (view.due(fleet), engine::next_wakeup(fleet, &view.all))
     });
     for command in commands {
         proposals.propose(&node.replica, command);

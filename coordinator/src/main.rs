@@ -123,14 +123,23 @@ async fn run(config: Config, identities: Arc<Identities>) -> anyhow::Result<()> 
     let mut tasks = serve::tasks(&node);
     serve::renewal(&mut tasks, &node, &identities, issuing(&config));
     info!(node = config.node_id, region = %config.region, listen = %config.listen, "coordinator runs");
-    let serve = tokio::spawn(grpc::serve(listener, identities, routes, serving.clone()));
+    let served = grpc::serve(listener, identities, routes, serving.clone());
+    tokio::pin!(served);
     let ended = tokio::select! {
         () = signals.begun() => Ok(()),
         ended = first_end(&mut tasks) => ended,
+        served = &mut served => served.context("serving").and_then(|()| bail!("the server ended by itself")),
     };
-    hand_over(&node).await;
+    if ended.is_ok() {
+        // Consensus needs the server until the other node has taken over.
+        tokio::select! {
+            () = hand_over(&node) => {}
+            served = &mut served => served.context("serving")?,
+        }
+        serving.begin();
+        served.await.context("serving")?;
+    }
     serving.begin();
-    serve.await.context("the gRPC server failed")?.context("the gRPC server failed")?;
     consensus.shutdown().await;
     info!("stopped");
     ended

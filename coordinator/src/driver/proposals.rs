@@ -116,8 +116,8 @@ fn kind(command: &Command) -> &'static str {
         Command::CloseIntent { .. } => "close-intent",
         Command::FailStep { .. } => "fail-step",
         Command::Grant { .. } => "grant",
-        Command::NameMesh { .. } => "name-mesh",
-        Command::ApplyManifest { .. }
+        Command::NameMesh { .. }
+        | Command::ApplyManifest { .. }
         | Command::RegisterAgent { .. }
         | Command::StartRun { .. }
         | Command::Pause { .. }
@@ -127,6 +127,6 @@ fn kind(command: &Command) -> &'static str {
         | Command::Approve { .. }
         | Command::EnrollKey { .. }
         | Command::RevokeKey { .. }
-        | Command::NoteMembership { .. } => "of a person",
+        | Command::NoteMembership { .. } => "not the engine's",
     }
 }

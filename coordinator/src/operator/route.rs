@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesh_core::access::{Identity, Role};
 use mesh_proto::v1::operator_client::OperatorClient;
 use mesh_runtime::grpc::MESSAGE_MAX;
-use mesh_runtime::identity;
+use mesh_runtime::{identity, telemetry};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -73,5 +73,6 @@ pub fn pass_on<T>(caller: &Identity, body: T) -> Request<T> {
 pub fn pass_on_stream<T>(caller: &Identity, body: T) -> Request<T> {
     let mut request = Request::new(body);
     identity::speak_for(&mut request, caller);
+    telemetry::inject(request.metadata_mut());
     request
 }

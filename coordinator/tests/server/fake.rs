@@ -19,6 +19,9 @@ pub struct Shared {
     applied: watch::Sender<u64>,
     /// Whether commits and confirmations go through.
     quorum: watch::Sender<bool>,
+    /// Proposals that were made, and confirmations that were refused.
+    pub proposed: watch::Sender<u64>,
+    pub refused: watch::Sender<u64>,
     nodes: Mutex<Vec<(u64, String, watch::Sender<Leadership>)>>,
 }
 
@@ -30,6 +33,8 @@ impl Shared {
             changes: Mutex::default(),
             applied: watch::channel(0).0,
             quorum: watch::channel(true).0,
+            proposed: watch::channel(0).0,
+            refused: watch::channel(0).0,
             nodes: Mutex::default(),
         })
     }
@@ -73,6 +78,14 @@ impl Shared {
         self.changes.lock().expect("no panic").clone()
     }
 
+    /// Waits until `count` has reached `least`.
+    pub async fn counted(&self, count: &watch::Sender<u64>, least: u64) {
+        let mut count = count.subscribe();
+        let reached = count.wait_for(|count| *count >= least);
+        let reached = tokio::time::timeout(crate::world::PATIENCE, reached).await;
+        reached.expect("it happens").expect("the sender lives");
+    }
+
     /// Waits until the state is as wanted.
     pub async fn until(&self, what: &str, holds: impl Fn(&Fleet) -> bool) {
         let mut applied = self.applied.subscribe();
@@ -102,6 +115,7 @@ impl Fake {
 impl Replicated for Fake {
     async fn propose(&self, command: Command) -> Result<Reply, ConsensusError> {
         self.check()?;
+        self.shared.proposed.send_modify(|count| *count += 1);
         let mut quorum = self.shared.quorum.subscribe();
         quorum.wait_for(|there| *there).await.expect("the sender lives");
         self.check()?;
@@ -110,7 +124,11 @@ impl Replicated for Fake {
 
     async fn read_index(&self) -> Result<(), ConsensusError> {
         self.check()?;
-        if *self.shared.quorum.borrow() { Ok(()) } else { Err(ConsensusError::Unavailable("no quorum".to_owned())) }
+        if *self.shared.quorum.borrow() {
+            return Ok(());
+        }
+        self.shared.refused.send_modify(|count| *count += 1);
+        Err(ConsensusError::Unavailable("no quorum".to_owned()))
     }
 
     fn look(&self, look: &mut dyn FnMut(&Fleet)) {

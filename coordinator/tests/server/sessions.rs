@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use mesh_core::access::Role;
 use mesh_core::fleet::Command;
 use mesh_core::signal::{Reading, Signal};
@@ -103,8 +105,7 @@ async fn no_pong_is_given_without_a_quorum() {
     world.shared.set_quorum(false);
     for nonce in 1..=3 {
         agent.say(Say::Ping(v1::Ping { nonce })).await;
-        // One round each: the refused ones are over before the next is sent.
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        world.shared.counted(&world.shared.refused, nonce).await;
     }
     world.shared.set_quorum(true);
     agent.say(Say::Ping(v1::Ping { nonce: 4 })).await;
@@ -119,18 +120,21 @@ async fn an_outcome_is_acknowledged_only_after_its_commit() {
     world.shared.apply(&world.shared.with_fleet(start_failover));
     let job = agent.offer().await;
     world.shared.set_quorum(false);
+    let proposed = *world.shared.proposed.borrow();
     agent.say(Say::Outcome(report(&job))).await;
-    agent.say(Say::HaltAck(v1::HaltAck { run: job.run.clone() })).await;
-    let shared = std::sync::Arc::clone(&world.shared);
-    let closed = move || shared.commands().iter().any(|command| matches!(command, Command::CloseIntent { .. }));
-    assert!(!closed(), "nothing commits without a quorum");
-    let heal = {
-        let shared = std::sync::Arc::clone(&world.shared);
-        async move { shared.set_quorum(true) }
-    };
-    let (acknowledgement, ()) = tokio::join!(agent.acknowledgement(), heal);
-    assert_eq!(acknowledgement.intent, job.intent);
-    assert!(closed(), "an acknowledgement says that the outcome is committed");
+    let shared = Arc::clone(&world.shared);
+    let acknowledged = tokio::spawn(async move {
+        let acknowledgement = agent.acknowledgement().await;
+        let closed = |command: &Command| matches!(command, Command::CloseIntent { .. });
+        (acknowledgement.intent, shared.commands().iter().any(closed))
+    });
+    world.shared.counted(&world.shared.proposed, proposed + 1).await;
+    // An acknowledgement that was sent too early would be here by now.
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    world.shared.set_quorum(true);
+    let (intent, committed) = acknowledged.await.expect("no panic");
+    assert_eq!(intent, job.intent);
+    assert!(committed, "an acknowledgement says that the outcome is committed");
 }
 
 #[tokio::test]
