@@ -129,7 +129,7 @@ impl Asker {
         let mut pause = self.question.interval.mul_f64(self.rng.random_range(0.0..0.5));
         loop {
             self.clock.sleep(pause).await;
-            let Ok(permit) = self.at_once.acquire().await else { return };
+            let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else { return };
             let seen = self.ask(&mut hysteresis).await;
             drop(permit);
             if let Some((reading, at)) = seen {
