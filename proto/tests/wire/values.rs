@@ -1,0 +1,552 @@
+//! Complete values of every type, with every variant of every enum. All numbers differ, so that no two fields can be
+//! taken for one another.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mesh_core::execute::{CallResult, Job};
+use mesh_core::fleet::{
+    AgentRecord, Authority, AuthorityState, Command, EnrolledKey, OpenCall, Refusal, RefusalCode, Reply, Service,
+};
+use mesh_core::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, ServiceId, StepId, Token};
+use mesh_core::manifest::{
+    AutomaticMode, Check, EksCluster, Manifest, Notice, Objectives, Policy, Probe, RdsInstance, RecordData, RecordKind,
+    RecordSet, RegionRole, Resource, ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
+};
+use mesh_core::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility, SecurityGroupPurpose, Step};
+use mesh_core::run::{
+    Approval, Direction, Intent, Need, Outcome, OutcomeResult, Pause, Run, RunState, StepRun, TimelineEntry, Unwind,
+    Work, WorkState,
+};
+use mesh_core::signal::{Reading, Signal};
+use mesh_core::time::Timestamp;
+
+pub fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub fn id<T: TryFrom<String>>(name: &str) -> T {
+    T::try_from(name.to_owned()).unwrap_or_else(|_| panic!("{name} is a name"))
+}
+
+fn region(name: &str) -> RegionId {
+    id(name)
+}
+
+fn by_region<T>(east: T, west: T) -> BTreeMap<RegionId, T> {
+    BTreeMap::from([(region("us-east-1"), east), (region("us-west-2"), west)])
+}
+
+fn texts(east: &str, west: &str) -> BTreeMap<RegionId, String> {
+    by_region(east.to_owned(), west.to_owned())
+}
+
+fn set<T: Ord>(members: impl IntoIterator<Item = T>) -> std::collections::BTreeSet<T> {
+    members.into_iter().collect()
+}
+
+pub fn manifest() -> Manifest {
+    Manifest {
+        service: id("maip"),
+        description: "Merchant API, größer".to_owned(),
+        writer: WriterMode::Single,
+        regions: by_region(RegionRole::Primary, RegionRole::Standby),
+        depends_on: set([id("ledger"), id("auth")]),
+        objectives: Objectives { rto: ms(900_001), rpo: ms(30_002) },
+        checks: checks(),
+        resources: resources(),
+        traffic: vec![TrafficRecord {
+            name: "api".to_owned(),
+            zone_id: "Z1".to_owned(),
+            record: "api.maip.example.com".to_owned(),
+            active: by_region(record_sets(), record_sets().into_iter().rev().collect()),
+        }],
+        verify: vec![
+            Verification {
+                name: "api".to_owned(),
+                url: "http://api.maip.example.com/".to_owned(),
+                expect_status: 204,
+                body_contains: Some("{region}".to_owned()),
+                consecutive: 3,
+            },
+            Verification {
+                name: "plain".to_owned(),
+                url: "http://plain.example.com/".to_owned(),
+                expect_status: 200,
+                body_contains: None,
+                consecutive: 1,
+            },
+        ],
+        notices: vec![Notice {
+            name: "oncall".to_owned(),
+            topics: texts("arn:aws:sns:us-east-1:1:oncall", "arn:aws:sns:us-west-2:1:oncall"),
+        }],
+        policy: Policy {
+            automatic: AutomaticMode::Off,
+            fence_timeout: ms(1_001),
+            catch_up_timeout: ms(1_002),
+            promote_timeout: ms(1_003),
+            traffic_timeout: ms(1_004),
+            verify_timeout: ms(1_005),
+            notice_timeout: ms(1_006),
+        },
+    }
+}
+
+fn checks() -> Vec<Check> {
+    let check = |name: &str, probe, critical| Check {
+        name: name.to_owned(),
+        probe,
+        interval: ms(10_001),
+        timeout: ms(2_001),
+        fail_after: 4,
+        pass_after: 2,
+        critical,
+    };
+    let urls = texts("http://east/", "http://west/");
+    vec![
+        check(
+            "api",
+            Probe::Http { urls: urls.clone(), expect_status: 201, body_contains: Some("UP".to_owned()) },
+            true,
+        ),
+        check("any-body", Probe::Http { urls, expect_status: 200, body_contains: None }, false),
+        check("port", Probe::Tcp { addresses: texts("east:5432", "west:5433") }, false),
+    ]
+}
+
+fn resources() -> Vec<Resource> {
+    let instance = |name: &str, closed: &str| RdsInstance {
+        instance: name.to_owned(),
+        security_groups: set(["sg-1".to_owned(), "sg-2".to_owned()]),
+        closed_security_group: closed.to_owned(),
+    };
+    let cluster = |name: &str, n: u32| EksCluster {
+        cluster: name.to_owned(),
+        node_group: format!("{name}-nodes"),
+        nodes_min: n,
+        nodes_max: n + 20,
+        nodes_desired: n + 8,
+        namespace: "maip".to_owned(),
+        replicas: n + 1,
+    };
+    let resource = |name: &str, kind| Resource { name: name.to_owned(), kind };
+    vec![
+        resource(
+            "database",
+            ResourceKind::Rds {
+                instances: by_region(instance("primary", "sg-8"), instance("replica", "sg-9")),
+                backup_retention_days: 7,
+            },
+        ),
+        resource(
+            "table",
+            ResourceKind::DynamodbGlobalTable {
+                table: "analytics".to_owned(),
+                regions: set([region("us-east-1"), region("us-west-2")]),
+            },
+        ),
+        resource("cluster", ResourceKind::Eks { clusters: by_region(cluster("east", 1), cluster("west", 4)) }),
+        resource("kafka", ResourceKind::Msk { clusters: texts("kafka", "dr-kafka") }),
+    ]
+}
+
+pub fn record_sets() -> Vec<RecordSet> {
+    let values = |ttl_seconds, value: &str| RecordData::Values { ttl_seconds, values: vec![value.to_owned()] };
+    let alias = |evaluate_target_health| RecordData::Alias {
+        zone_id: "Z35SXDOTRQ7X7K".to_owned(),
+        dns_name: "alb.example.com".to_owned(),
+        evaluate_target_health,
+    };
+    let record = |kind, name: Option<&str>, routing, check: Option<&str>, data| RecordSet {
+        kind,
+        set_identifier: name.map(str::to_owned),
+        routing,
+        health_check_id: check.map(str::to_owned),
+        data,
+    };
+    vec![
+        record(RecordKind::A, None, Routing::Simple, None, alias(true)),
+        record(RecordKind::Aaaa, Some("p"), Routing::FailoverPrimary, Some("hc-1"), alias(false)),
+        record(RecordKind::Aaaa, Some("s"), Routing::FailoverSecondary, None, values(61, "2001:db8::1")),
+        record(RecordKind::Cname, Some("w"), Routing::Weighted(255), None, values(62, "web.example.net")),
+        record(RecordKind::Cname, Some("z"), Routing::Weighted(0), None, values(0, "old.example.net")),
+    ]
+}
+
+pub fn actions() -> Vec<Action> {
+    let instance = "maip-prod-postgres".to_owned();
+    let groups = |purpose| Action::RdsSetSecurityGroups {
+        instance: "maip-prod-postgres".to_owned(),
+        security_groups: set(["sg-1".to_owned(), "sg-2".to_owned()]),
+        purpose,
+    };
+    let verify = |body: Option<&str>| Action::HttpVerify {
+        url: "http://api.maip.example.com/".to_owned(),
+        expect_status: 200,
+        body_contains: body.map(str::to_owned),
+        consecutive: 3,
+    };
+    let (zone_id, record) = ("Z1".to_owned(), "api.maip.example.com".to_owned());
+    vec![
+        groups(SecurityGroupPurpose::Fence),
+        groups(SecurityGroupPurpose::Unfence),
+        Action::RdsReboot { instance: instance.clone() },
+        Action::RdsAwaitCaughtUp { instance: instance.clone() },
+        Action::Grant,
+        Action::RdsPromote { instance: instance.clone(), backup_retention_days: 7 },
+        Action::RdsSetBackupRetention { instance, days: 8 },
+        Action::Route53Replace { zone_id: zone_id.clone(), record: record.clone(), sets: record_sets() },
+        Action::Route53CreateToken { zone_id, record },
+        verify(Some("us-west-2")),
+        verify(None),
+        Action::SnsNotify {
+            topic_arn: "arn:aws:sns:us-west-2:1:oncall".to_owned(),
+            subject: "maip moved".to_owned(),
+            message: "to us-west-2".to_owned(),
+        },
+    ]
+}
+
+fn retry() -> Retry {
+    Retry { attempts_max: 5, backoff_min: ms(101), backoff_max: ms(10_102) }
+}
+
+/// One step of each action, each after the one before it.
+pub fn plan() -> Plan {
+    let undo = actions().into_iter().next();
+    let steps = actions().into_iter().enumerate().map(|(i, action)| {
+        let reversibility = match i {
+            0 => Reversibility::Reversible,
+            5 => Reversibility::OneWay,
+            _ => Reversibility::NothingToUndo,
+        };
+        Step {
+            id: id(&format!("step-{i}")),
+            title: format!("title {i}"),
+            region: region("us-west-2"),
+            action,
+            after: i.checked_sub(1).map(|before| id(&format!("step-{before}"))).into_iter().collect(),
+            timeout: ms(60_000 + u64::try_from(i).expect("small")),
+            retry: retry(),
+            reversibility,
+            undo: undo.clone().filter(|_| reversibility == Reversibility::Reversible),
+        }
+    });
+    Plan {
+        service: id("maip"),
+        kind: PlanKind::Failover,
+        from: region("us-east-1"),
+        to: region("us-west-2"),
+        manifest_version: 3,
+        generation: Generation(7),
+        steps: steps.collect(),
+        warnings: vec!["eks is not scaled".to_owned(), "msk is not moved".to_owned()],
+        loss: losses().remove(1),
+    }
+}
+
+pub fn plans() -> Vec<Plan> {
+    let setup = Plan { kind: PlanKind::TrafficSetup, warnings: Vec::new(), ..plan() };
+    let with_loss = losses().into_iter().map(|loss| Plan { loss, ..plan() });
+    with_loss.chain([setup]).collect()
+}
+
+pub fn losses() -> Vec<PredictedLoss> {
+    let lag = PredictedLoss::Lag { lag: ms(1_500), age: ms(2_500), observer: "usw2-a".to_owned() };
+    vec![PredictedLoss::Nothing, lag, PredictedLoss::Unknown]
+}
+
+pub fn outcomes() -> Vec<Outcome> {
+    let results = [
+        OutcomeResult::Done,
+        OutcomeResult::Refused { retry: true },
+        OutcomeResult::Refused { retry: false },
+        OutcomeResult::Unknown,
+    ];
+    let outcome = |result| Outcome {
+        result,
+        detail: "as wanted".to_owned(),
+        read_back: r#"{"status":"available"}"#.to_owned(),
+        before: r#"{"status":"modifying"}"#.to_owned(),
+        calls: 2,
+        provider_wait: ms(12_345),
+    };
+    results.into_iter().map(outcome).collect()
+}
+
+fn intents() -> Vec<Intent> {
+    let intent = |seq: u64, outcome: Option<Outcome>| Intent {
+        seq: IntentSeq(seq),
+        key: "maip-g7/step-0".to_owned(),
+        generation: Generation(7),
+        agent: id("use1-a"),
+        opened_at: at(1_000 + seq),
+        closed_at: outcome.as_ref().map(|_| at(2_000 + seq)),
+        outcome,
+    };
+    let open = intent(99, None);
+    outcomes().into_iter().zip(20..).map(|(outcome, seq)| intent(seq, Some(outcome))).chain([open]).collect()
+}
+
+pub fn works() -> Vec<Work> {
+    let reason = || "why".to_owned();
+    let states = [
+        WorkState::Waiting,
+        WorkState::Open,
+        WorkState::Backoff { until: at(5_000), reason: reason() },
+        WorkState::Done,
+        WorkState::Skipped { reason: reason() },
+        WorkState::Failed { reason: reason() },
+    ];
+    let work = |state| Work { state, started_at: Some(at(11)), ended_at: Some(at(12)), intents: intents() };
+    states.into_iter().map(work).chain([Work::default()]).collect()
+}
+
+pub fn run_states() -> Vec<RunState> {
+    let reason = || "why".to_owned();
+    vec![
+        RunState::Running,
+        RunState::Unwinding,
+        RunState::Held { reason: reason(), need: Need::Consent { region: region("us-east-1") } },
+        RunState::Held { reason: reason(), need: Need::Decision { step: id("step-0") } },
+        RunState::Done,
+        RunState::Compensated,
+        RunState::Refused { reason: reason() },
+    ]
+}
+
+pub fn approval() -> Approval {
+    Approval {
+        key: id("ada-1"),
+        subject: "consent maip-g7".to_owned(),
+        expires_at: at(900_000),
+        signature: (0..64).collect(),
+        at: at(800_000),
+    }
+}
+
+pub fn run() -> Run {
+    let plan = plan();
+    let steps = plan.steps.iter().zip(works().into_iter().cycle()).map(|(step, forward)| {
+        let undo = step.undo.as_ref().map(|_| Work { state: WorkState::Open, ..Work::default() });
+        (step.id.clone(), StepRun { forward, undo })
+    });
+    Run {
+        id: id("maip-g7"),
+        plan_hash: mesh_proto::plan_hash(&plan),
+        requested_by: "spiffe://demo/region/us-east-1/operator/ada".to_owned(),
+        started_at: at(1_700_000_000_001),
+        state: run_states().remove(2),
+        paused: Some(Pause { by: "spiffe://demo/region/us-east-1/operator/bob".to_owned(), at: at(1_700_000_000_002) }),
+        unwind: Some(Unwind {
+            generation: Generation(8),
+            by: "mesh".to_owned(),
+            reason: "asked".to_owned(),
+            at: at(1_700_000_000_003),
+        }),
+        approvals: vec![approval()],
+        steps: steps.collect(),
+        timeline: vec![
+            TimelineEntry { at: at(1), step: Some(id("step-0")), text: "opened".to_owned() },
+            TimelineEntry { at: at(2), step: None, text: "paused".to_owned() },
+        ],
+        ended_at: Some(at(1_700_000_000_004)),
+        plan,
+    }
+}
+
+pub fn runs() -> Vec<Run> {
+    let bare = Run {
+        paused: None,
+        unwind: None,
+        approvals: Vec::new(),
+        steps: BTreeMap::new(),
+        timeline: Vec::new(),
+        ended_at: None,
+        ..run()
+    };
+    run_states().into_iter().map(|state| Run { state, ..run() }).chain([bare]).collect()
+}
+
+pub fn service() -> Service {
+    let authority = |generation, state| Authority { generation: Generation(generation), state };
+    let mut authorities =
+        by_region(authority(5, AuthorityState::Closed { run: id("maip-g6") }), authority(6, AuthorityState::Granted));
+    let keys: Vec<KeyId> = vec![id("ada-1"), id("bob-1")];
+    let consent = AuthorityState::ClosedByConsent { run: id("maip-g4"), keys };
+    authorities.insert(region("eu-west-1"), authority(3, consent));
+    Service {
+        manifest: manifest(),
+        version: 3,
+        source: "apiVersion: mesh/v1\n".to_owned(),
+        applied_by: "spiffe://demo/region/us-east-1/admin/ada".to_owned(),
+        applied_at: at(4_001),
+        generation: Generation(8),
+        intent: IntentSeq(99),
+        active: region("us-east-1"),
+        authority: authorities,
+        current_run: Some(id("maip-g7")),
+        open_calls: vec![OpenCall {
+            resource: "rds/us-east-1/maip-prod-postgres".to_owned(),
+            generation: Generation(6),
+            until: at(4_002),
+        }],
+    }
+}
+
+pub fn services() -> Vec<Service> {
+    let manifest = Manifest { writer: WriterMode::Multi, ..manifest() };
+    vec![
+        service(),
+        Service { manifest, authority: BTreeMap::new(), current_run: None, open_calls: Vec::new(), ..service() },
+    ]
+}
+
+pub fn agent() -> AgentRecord {
+    AgentRecord { region: region("us-east-1"), registered_at: at(77) }
+}
+
+pub fn key() -> EnrolledKey {
+    EnrolledKey {
+        owner: "ada".to_owned(),
+        public_key: (100..132).collect(),
+        enrolled_by: "spiffe://demo/region/us-east-1/admin/bob".to_owned(),
+        enrolled_at: at(78),
+    }
+}
+
+pub fn signals() -> Vec<Signal> {
+    let readings = [
+        Reading::Passing { latency: ms(12) },
+        Reading::Failing { reason: "connection refused".to_owned(), since: at(13) },
+        Reading::ReplicaLag { lag: ms(14) },
+        Reading::Unknown { reason: "no answer".to_owned() },
+    ];
+    let signal = |reading| Signal {
+        observer: id::<AgentId>("usw2-a"),
+        observer_region: region("us-west-2"),
+        service: id::<ServiceId>("maip"),
+        region: region("us-east-1"),
+        subject: "api".to_owned(),
+        reading,
+        at: at(15),
+    };
+    readings.into_iter().map(signal).collect()
+}
+
+pub fn jobs() -> Vec<Job> {
+    let job = |(i, action): (usize, Action)| Job {
+        service: id("maip"),
+        run: id("maip-g7"),
+        step: id("step-1"),
+        direction: if i % 2 == 0 { Direction::Forward } else { Direction::Undo },
+        token: Token { generation: Generation(7), intent: IntentSeq(21) },
+        key: "maip-g7/step-1".to_owned(),
+        region: region("us-west-2"),
+        action,
+        time_left: ms(59_000),
+        retry: retry(),
+        maybe_sent_since: (i % 3 == 0).then(|| at(16)),
+        evidence: BTreeMap::from([(id::<StepId>("step-0"), r#"{"provider_time_ms":17}"#.to_owned())]),
+    };
+    actions().into_iter().enumerate().map(job).collect()
+}
+
+pub fn call_results() -> Vec<CallResult> {
+    let reason = || "because".to_owned();
+    vec![
+        CallResult::Accepted { reference: "change/C1".to_owned() },
+        CallResult::NotApplied { reason: reason() },
+        CallResult::Rejected { reason: reason() },
+        CallResult::Unknown { reason: reason() },
+    ]
+}
+
+/// One of each kind, by its name.
+pub fn commands() -> Vec<(&'static str, Command)> {
+    let run: RunId = id("maip-g7");
+    let step: StepId = id("step-0");
+    let by = "spiffe://demo/region/us-east-1/operator/ada".to_owned();
+    let reason = "because".to_owned();
+    let approvals = vec![approval()];
+    let direction = Direction::Forward;
+    let outcome = outcomes().remove(0);
+    vec![
+        ("name-mesh", Command::NameMesh { mesh: "demo".to_owned() }),
+        (
+            "apply-manifest",
+            Command::ApplyManifest {
+                manifest: Box::new(manifest()),
+                source: "apiVersion: mesh/v1\n".to_owned(),
+                by: by.clone(),
+                expected_version: 2,
+            },
+        ),
+        ("register-agent", Command::RegisterAgent { agent: id("use1-a"), region: region("us-east-1") }),
+        (
+            "start-run",
+            Command::StartRun { plan: Box::new(plan()), plan_hash: mesh_proto::plan_hash(&plan()), by: by.clone() },
+        ),
+        ("open-intent", Command::OpenIntent { run: run.clone(), step: step.clone(), direction, agent: id("use1-a") }),
+        (
+            "close-intent",
+            Command::CloseIntent { run: run.clone(), step: step.clone(), direction, seq: IntentSeq(21), outcome },
+        ),
+        (
+            "fail-step",
+            Command::FailStep {
+                run: run.clone(),
+                step: step.clone(),
+                direction: Direction::Undo,
+                reason: reason.clone(),
+            },
+        ),
+        ("grant", Command::Grant { run: run.clone(), step }),
+        ("pause", Command::Pause { run: run.clone(), by: by.clone() }),
+        ("resume", Command::Resume { run: run.clone(), by: by.clone() }),
+        ("abort", Command::Abort { run: run.clone(), by: by.clone(), reason }),
+        ("retry", Command::Retry { run: run.clone(), by: by.clone() }),
+        ("approve", Command::Approve { run, approval: approval(), by: by.clone() }),
+        (
+            "enroll-key",
+            Command::EnrollKey {
+                key: id("ada-1"),
+                owner: "ada".to_owned(),
+                public_key: (100..132).collect(),
+                approvals: approvals.clone(),
+                by: by.clone(),
+            },
+        ),
+        ("revoke-key", Command::RevokeKey { key: id("ada-1"), approvals: approvals.clone(), by: by.clone() }),
+        ("note-membership", Command::NoteMembership { text: "promote 4".to_owned(), approvals, by }),
+    ]
+}
+
+pub fn replies() -> Vec<Reply> {
+    let codes = [
+        RefusalCode::Invalid,
+        RefusalCode::NotFound,
+        RefusalCode::Conflict,
+        RefusalCode::Precondition,
+        RefusalCode::NeedsApproval,
+    ];
+    let refused = codes.map(|code| Reply::Refused(Refusal { code, message: "no".to_owned() }));
+    let started = |existing| Reply::RunStarted { run: id("maip-g7"), existing };
+    let others = [
+        Reply::Ok,
+        Reply::ManifestApplied { version: 4 },
+        started(true),
+        started(false),
+        Reply::IntentOpened { seq: IntentSeq(5) },
+    ];
+    refused.into_iter().chain(others).collect()
+}
+
+pub fn hash(byte: u8) -> Hash32 {
+    Hash32([byte; 32])
+}
