@@ -38,12 +38,8 @@ pub(crate) fn manifest(values: &Values) -> Option<Built> {
     let top = Fields(&values.top);
     let mut lists = Lists { values, kept: BTreeMap::new(), complete: true };
     let writer = top.word("writer").map(|word| if word == "single" { WriterMode::Single } else { WriterMode::Multi });
-    let objectives = top.record("objectives").and_then(objectives);
-    let policy = match values.top.get("policy") {
-        Some(value) => value.record().and_then(policy),
-        None => Some(Policy::default()),
-    };
-    let mut complete = writer.is_some() && objectives.is_some() && policy.is_some();
+    let objectives = top.record("objectives").map(objectives);
+    let mut complete = writer.is_some() && objectives.is_some();
     let checks = lists.read("checks", check);
     let resources = lists.read("resources", resource);
     let traffic = lists.read("traffic", traffic);
@@ -58,13 +54,13 @@ pub(crate) fn manifest(values: &Values) -> Option<Built> {
             Some(if role.word()? == "primary" { RegionRole::Primary } else { RegionRole::Standby })
         })?,
         depends_on: top.names("depends-on").unwrap_or_default(),
-        objectives: objectives.unwrap_or(Objectives { rto: Duration::from_secs(1), rpo: Duration::ZERO }),
+        objectives: objectives.unwrap_or(UNREAD_OBJECTIVES),
         checks,
         resources,
         traffic,
         verify,
         notices,
-        policy: policy.unwrap_or_default(),
+        policy: top.record("policy").map(policy).unwrap_or_default(),
     };
     Some(Built { manifest, complete, kept: lists.kept })
 }
@@ -92,8 +88,14 @@ impl Lists<'_> {
     }
 }
 
-fn objectives(fields: Fields<'_>) -> Option<Objectives> {
-    Some(Objectives { rto: fields.duration("rto")?, rpo: fields.duration("rpo")? })
+/// Stands for objectives that could not be read; no rule objects to it.
+const UNREAD_OBJECTIVES: Objectives = Objectives { rto: Duration::from_secs(1), rpo: Duration::ZERO };
+
+fn objectives(fields: Fields<'_>) -> Objectives {
+    Objectives {
+        rto: fields.duration("rto").unwrap_or(UNREAD_OBJECTIVES.rto),
+        rpo: fields.duration("rpo").unwrap_or(UNREAD_OBJECTIVES.rpo),
+    }
 }
 
 fn check(fields: Fields<'_>) -> Option<Check> {
@@ -208,20 +210,19 @@ fn notice(fields: Fields<'_>) -> Option<Notice> {
     Some(Notice { name: fields.text("name")?, topics: fields.regions("sns", Value::text)? })
 }
 
-fn policy(fields: Fields<'_>) -> Option<Policy> {
-    let automatic = match fields.word("automatic")? {
-        "off" => AutomaticMode::Off,
-        _ => return None,
-    };
-    Some(Policy {
-        automatic,
-        fence_timeout: fields.duration("fence-timeout")?,
-        catch_up_timeout: fields.duration("catch-up-timeout")?,
-        promote_timeout: fields.duration("promote-timeout")?,
-        traffic_timeout: fields.duration("traffic-timeout")?,
-        verify_timeout: fields.duration("verify-timeout")?,
-        notice_timeout: fields.duration("notice-timeout")?,
-    })
+/// A field that could not be read has its default here: it is reported, and its neighbours are still checked.
+fn policy(fields: Fields<'_>) -> Policy {
+    let default = Policy::default();
+    let duration = |key, default| fields.duration(key).unwrap_or(default);
+    Policy {
+        automatic: AutomaticMode::Off,
+        fence_timeout: duration("fence-timeout", default.fence_timeout),
+        catch_up_timeout: duration("catch-up-timeout", default.catch_up_timeout),
+        promote_timeout: duration("promote-timeout", default.promote_timeout),
+        traffic_timeout: duration("traffic-timeout", default.traffic_timeout),
+        verify_timeout: duration("verify-timeout", default.verify_timeout),
+        notice_timeout: duration("notice-timeout", default.notice_timeout),
+    }
 }
 
 impl Value {

@@ -55,8 +55,12 @@ impl Diagnostics {
         self.found.is_empty()
     }
 
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= DIAGNOSTICS_MAX
+    }
+
     pub fn add(&mut self, place: Place, path: &str, message: impl Into<String>, hint: impl Into<String>) {
-        if self.found.len() >= DIAGNOSTICS_MAX {
+        if self.is_full() {
             return;
         }
         self.found.push(Diagnostic {

@@ -50,15 +50,22 @@ type ReadField<'a, R> = dyn FnMut(&mut R, &'static Field, &Node, Place, &str) ->
 pub(crate) fn manifest(root: &Node, found: &mut Diagnostics) -> Values {
     let mut reader = Reader { found, places: BTreeMap::new() };
     let mut lists = BTreeMap::new();
-    let top = reader.record_with(&MANIFEST, root, root.place, "", &mut |reader, field, node, place, path| match (
-        field.kind, &node.data,
-    ) {
-        (Kind::List(of @ Kind::Record(_)), Data::List(items)) => {
-            lists.insert(field.key, reader.items(of, items, path));
-            None
+    let mut each = |reader: &mut Reader<'_>, field: &'static Field, node: &Node, place: Place, path: &str| {
+        match (field.kind, &node.data) {
+            (Kind::List(of @ Kind::Record(_)), Data::List(items)) => {
+                reader.places.insert(path.to_owned(), place);
+                lists.insert(field.key, reader.items(of, items, path));
+                None
+            }
+            // What could be read of it is enough for the rules about it.
+            (Kind::Record(record), Data::Map(_)) => {
+                reader.places.insert(path.to_owned(), place);
+                reader.record(record, node, place, path).map(|read| Value::Record(read.values))
+            }
+            _ => reader.value(field.kind, node, place, path),
         }
-        _ => reader.value(field.kind, node, place, path),
-    });
+    };
+    let top = reader.record_with(&MANIFEST, root, root.place, "", &mut each);
     Values { top: top.unwrap_or_default().values, lists, places: reader.places }
 }
 
@@ -81,9 +88,7 @@ impl Reader<'_> {
             }
             (Kind::Regions(of), Data::Map(entries)) => self.regions(of, entries, path),
             (Kind::Record(record), Data::Map(_)) => {
-                let read = self.record_with(record, node, place, path, &mut |reader, field, node, place, path| {
-                    reader.value(field.kind, node, place, path)
-                })?;
+                let read = self.record(record, node, place, path)?;
                 read.complete.then_some(Value::Record(read.values))
             }
             (_, Data::Scalar { text, plain }) => match scalar(kind, text, *plain) {
@@ -99,7 +104,8 @@ impl Reader<'_> {
     }
 
     fn wrong_type(&mut self, kind: Kind, given: &str, place: Place, path: &str) -> Option<Value> {
-        self.found.add(place, path, format!("{given} stands here, {} is needed", described(kind)), example(kind));
+        let message = format!("{given} stands here, {} is needed", described(kind));
+        self.found.add(place, path, message, format!("like {}", example(kind)));
         None
     }
 
@@ -156,6 +162,12 @@ impl Reader<'_> {
             }
         }
         complete.then_some(Value::Regions(regions))
+    }
+
+    fn record(&mut self, record: &Record, node: &Node, place: Place, path: &str) -> Option<ReadRecord> {
+        self.record_with(record, node, place, path, &mut |reader, field, node, place, path| {
+            reader.value(field.kind, node, place, path)
+        })
     }
 
     /// Reads a record; `each` reads one field's value. `None` if the node is no map.
@@ -215,6 +227,9 @@ impl Reader<'_> {
     }
 
     fn unknown_key(&mut self, record: &Record, key: &Key, path: &str) {
+        if self.found.is_full() {
+            return;
+        }
         let known = record.fields.iter().map(|field| field.key);
         let hint = match nearest(&key.text, known.clone()) {
             Some(word) => format!("did you mean `{word}`?"),
@@ -260,7 +275,7 @@ impl Reader<'_> {
         }
         for (key, needed) in record.needs {
             if seen.contains_key(key) && !seen.contains_key(needed) {
-                let kind = record.field(needed).map_or("", |field| example(field.kind));
+                let kind = record.field(needed).map_or(String::new(), |field| example(field.kind));
                 let hint = format!("add `{needed}: {kind}`, or drop `{key}`");
                 refuse(place_of(key), format!("`{key}` needs `{needed}` beside it"), hint);
             }
@@ -377,17 +392,20 @@ fn described(kind: Kind) -> String {
     }
 }
 
-fn example(kind: Kind) -> &'static str {
+fn example(kind: Kind) -> String {
     match kind {
-        Kind::Text => "…",
+        Kind::Text => "\"a text\"",
         Kind::Name => "my-name",
-        Kind::Integer { .. } => "3",
+        Kind::Integer { min, max } => return 3.clamp(min, max).to_string(),
         Kind::Boolean => "true",
         Kind::Duration => "30s",
         Kind::Seconds => "60s",
         Kind::Word(words) => words.accepted.first().copied().unwrap_or(""),
-        Kind::List(_) => "[…]",
-        Kind::Regions(_) => "{us-east-1: …}",
-        Kind::Record(_) => "{…}",
+        Kind::List(of) => return format!("[{}]", example(*of)),
+        Kind::Regions(of) => return format!("{{us-east-1: {}}}", example(*of)),
+        Kind::Record(record) => {
+            return record.fields.first().map_or(String::new(), |first| format!("{{{}: …}}", first.key));
+        }
     }
+    .to_owned()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{example, examples, yaml_to_json};
+use crate::support::{example, examples, schema_problems, yaml_to_json};
 use mesh_core::manifest::{Policy, Probe, RecordData, ResourceKind, Routing, WriterMode};
 use mesh_manifest::{json_schema, parse};
 
@@ -22,7 +22,7 @@ fn every_example_is_accepted() {
 fn the_schema_accepts_every_example() {
     let schema = json_schema();
     for (name, text) in examples() {
-        let problems = support::schema_problems(&schema, &yaml_to_json(&text), "");
+        let problems = schema_problems(&schema, &yaml_to_json(&text), "");
         assert!(problems.is_empty(), "{name}: {problems:?}");
     }
 }
@@ -102,4 +102,23 @@ traffic:
     assert_eq!(routing, [Routing::Simple, Routing::FailoverPrimary, Routing::FailoverSecondary, Routing::Simple]);
     assert_eq!(sets[1].health_check_id.as_deref(), Some("hc-1"));
     assert!(matches!(sets[2].data, RecordData::Values { ttl_seconds: 90, .. }));
+}
+
+#[test]
+fn every_key_of_the_policy_and_the_objectives_reaches_the_manifest() {
+    let text = example("minimal.yaml").replace("rto: 2m, rpo: 0s", "rto: 11s, rpo: 12s")
+        + "policy: {fence-timeout: 1s, catch-up-timeout: 2s, promote-timeout: 3s, traffic-timeout: 4s, \
+           verify-timeout: 5s, notice-timeout: 6s}\n";
+    let manifest = parse(&text, "").expect("it is accepted");
+    let policy = manifest.policy;
+    let given = [
+        policy.fence_timeout,
+        policy.catch_up_timeout,
+        policy.promote_timeout,
+        policy.traffic_timeout,
+        policy.verify_timeout,
+        policy.notice_timeout,
+    ];
+    assert_eq!(given.map(|timeout| timeout.as_secs()), [1, 2, 3, 4, 5, 6]);
+    assert_eq!((manifest.objectives.rto.as_secs(), manifest.objectives.rpo.as_secs()), (11, 12));
 }
