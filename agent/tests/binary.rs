@@ -1,5 +1,6 @@
 //! The binary itself: bad configurations and SIGTERM.
 
+#[path = "support/all.rs"]
 mod support;
 
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,6 @@
 //! The agent's session with fake coordinators, over real mTLS gRPC.
 
+#[path = "support/all.rs"]
 mod support;
 
 use std::sync::Arc;

@@ -129,6 +129,17 @@ async fn a_crash_at_any_record_leaves_one_effect() {
 }
 
 #[tokio::test]
+async fn a_call_without_its_record_would_be_seen_as_a_second_effect() {
+    let (directory, world) = (directory(), World::new(vec![]));
+    let rig = start(directory.path(), &world, None).await;
+    rig.log.forget_calls();
+    let job = job(3, 7);
+    rig.executor.offer(job.clone());
+    rig.outcome(&job).await;
+    assert!(world.effects() > 1, "the planted bug must show");
+}
+
+#[tokio::test]
 async fn after_a_restart_an_intent_that_is_not_offered_again_is_only_read_back() {
     let (directory, world) = (directory(), World::new(vec![]));
     let job = job(3, 7);
