@@ -12,8 +12,10 @@ pub mod run;
 pub mod status;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::CommandFactory;
+use mesh_runtime::client::CallLimits;
 
 use crate::args::{Cli, Command, PlanCommand, TrafficCommand};
 use crate::exit::Exit;
@@ -26,11 +28,15 @@ use crate::{demo, profile};
 pub struct Context {
     pub output: Output,
     pub profile: Option<PathBuf>,
+    /// For one call to be answered by any coordinator.
+    pub timeout: Duration,
 }
 
 impl Context {
     pub fn mesh(&self) -> Result<Mesh, Failure> {
-        Mesh::open(&profile::load(self.profile.as_deref())?)
+        let per_try = CallLimits::default().per_try.min(self.timeout);
+        let limits = CallLimits { per_try, total: self.timeout };
+        Ok(Mesh::open(&profile::load(self.profile.as_deref())?)?.with_limits(limits))
     }
 }
 

@@ -12,6 +12,8 @@ pub mod prompt;
 pub mod render;
 pub mod signing;
 
+use std::time::Duration;
+
 use crate::args::Cli;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -26,7 +28,7 @@ pub fn run(cli: Cli) -> Exit {
             return Exit::Failed;
         }
     };
-    let context = commands::Context { output, profile: cli.profile };
+    let context = commands::Context { output, profile: cli.profile, timeout: Duration::from_secs(cli.timeout) };
     let exit = match runtime.block_on(commands::dispatch(&context, cli.command)) {
         Ok(exit) => exit,
         Err(failure) => {

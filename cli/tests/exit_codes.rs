@@ -84,7 +84,7 @@ fn an_invalid_manifest_is_exit_1_with_every_error_at_its_place() {
 fn a_mesh_that_cannot_be_reached_is_exit_5_and_names_the_coordinator() {
     let dir = tempfile::tempdir().expect("a directory");
     profile(dir.path(), Duration::from_secs(3600));
-    let output = meshctl(dir.path(), &["status", "--profile", "profile.toml", "--json"]);
+    let output = meshctl(dir.path(), &["status", "--profile", "profile.toml", "--json", "--timeout", "2"]);
     assert_exit(&output, 5);
     assert!(output.stdout.is_empty(), "no data, no output");
     assert!(String::from_utf8_lossy(&output.stderr).contains("127.0.0.1:"));

@@ -12,7 +12,10 @@ use crate::failure::{Failure, Outcome};
 use crate::mesh::{Plans, StepCheck};
 use crate::output::Paint;
 use crate::render::table::Table;
-use crate::render::{json as shapes, plan as render};
+use crate::render::{json as shapes, plan as render, text};
+
+/// Widest detail that the table shows; `--json` has all of it.
+const DETAIL_LEN_MAX: usize = 120;
 
 pub async fn failover(context: &Context, target: &Target) -> Outcome {
     let plans = plans(context, target).await?;
@@ -131,15 +134,18 @@ const fn verdict_name(verdict: CheckVerdict) -> &'static str {
 fn table(checks: &[StepCheck]) -> String {
     let mut table = Table::new(&["step", "verdict", "asked by", "detail"]);
     for check in checks {
-        let agent = if check.agent.is_empty() { "no agent" } else { &check.agent };
-        table.row(vec![
-            check.step.clone(),
-            verdict_name(check.verdict).to_owned(),
-            agent.to_owned(),
-            check.detail.clone(),
-        ]);
+        let agent = if check.agent.is_empty() { "-" } else { &check.agent };
+        let verdict = verdict_name(check.verdict).to_owned();
+        table.row(vec![check.step.clone(), verdict, agent.to_owned(), in_words(&check.detail)]);
     }
     table.render("  ")
+}
+
+/// What an agent saw, short: the note in its evidence, if it has one.
+fn in_words(detail: &str) -> String {
+    let evidence = serde_json::from_str::<Value>(detail).ok();
+    let note = evidence.as_ref().and_then(|evidence| evidence.get("note")).and_then(Value::as_str);
+    text::clip(note.unwrap_or(detail), DETAIL_LEN_MAX)
 }
 
 #[cfg(test)]

@@ -189,11 +189,12 @@ checks:
       addresses:
 {app}    interval: 1s
     timeout: 500ms
-  - name: database
+  - name: postgres
     tcp:
       addresses:
 {database}    interval: 1s
     timeout: 500ms
+    critical: false
 resources:
   - name: database
     rds:

@@ -1,4 +1,5 @@
-//! A plan as a tree: each step hangs below the one it waits for longest.
+//! A plan as a tree: what follows stands below, what can go on at the same time branches off. A step hangs below the
+//! last of those that it waits for.
 
 use mesh_core::ids::Hash32;
 use mesh_core::manifest::{RecordData, RecordSet, Routing};
@@ -22,7 +23,7 @@ pub fn render(plan: &Plan, hash: &Hash32, paint: Paint) -> String {
     for warning in &plan.warnings {
         out.push_str(&format!("  {} {warning}\n", paint.yellow("warning:")));
     }
-    branch(plan, None, "  ", paint, &mut out);
+    below(plan, None, "  ", paint, &mut out);
     out
 }
 
@@ -32,20 +33,30 @@ fn parent(plan: &Plan, position: usize) -> Option<usize> {
     (0..position).rev().find(|earlier| plan.steps.get(*earlier).is_some_and(|earlier| step.after.contains(&earlier.id)))
 }
 
-fn branch(plan: &Plan, below: Option<usize>, indent: &str, paint: Paint, out: &mut String) {
-    let children: Vec<usize> = (0..plan.steps.len()).filter(|position| parent(plan, *position) == below).collect();
-    for (nth, position) in children.iter().enumerate() {
-        let Some(step) = plan.steps.get(*position) else { continue };
-        let last = nth + 1 == children.len();
-        let (knot, line) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        // A chain needs no deeper indentation: an only child stands under its parent's knot.
-        out.push_str(&format!("{indent}{knot}{}\n", heading(step, paint)));
-        let inner = format!("{indent}{line}");
-        for detail in details(plan, step, below) {
-            out.push_str(&format!("{inner}   {}\n", paint.dim(&detail)));
-        }
-        branch(plan, Some(*position), &inner, paint, out);
+/// The steps that hang below `parent`. A single one continues the line, several branch off.
+fn below(plan: &Plan, above: Option<usize>, indent: &str, paint: Paint, out: &mut String) {
+    let children: Vec<usize> = (0..plan.steps.len()).filter(|position| parent(plan, *position) == above).collect();
+    if let [only] = children.as_slice() {
+        return show(plan, *only, above, (indent, indent), paint, out);
     }
+    for (position, nth) in children.iter().zip(1..) {
+        let (knot, line) = if nth == children.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (first, rest) = (format!("{indent}{knot}"), format!("{indent}{line}"));
+        show(plan, *position, above, (&first, &rest), paint, out);
+    }
+}
+
+/// A step and all below it. `indents`: of its first line, and of the others.
+fn show(plan: &Plan, at: usize, above: Option<usize>, indents: (&str, &str), paint: Paint, out: &mut String) {
+    let Some(step) = plan.steps.get(at) else { return };
+    let (first, rest) = indents;
+    let goes_on = (0..plan.steps.len()).any(|position| parent(plan, position) == Some(at));
+    let line = if goes_on { "│" } else { " " };
+    out.push_str(&format!("{first}● {}\n", heading(step, paint)));
+    for detail in details(plan, step, above) {
+        out.push_str(&format!("{rest}{line}     {}\n", paint.dim(&detail)));
+    }
+    below(plan, Some(at), rest, paint, out);
 }
 
 fn heading(step: &Step, paint: Paint) -> String {

@@ -7,13 +7,14 @@ use mesh_core::time::Timestamp;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// `350 ms`, `4.2 s`, `2 min 05 s`, `1 h 03 min`.
+/// `350 ms`, `4.2 s`, `5 min`, `2 min 05 s`, `1 h 03 min`.
 pub fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let seconds = duration.as_secs();
     match millis {
         0..=999 => format!("{millis} ms"),
         1_000..=59_999 => format!("{}.{} s", seconds, (millis % 1000) / 100),
+        60_000..=3_599_999 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60_000..=3_599_999 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, (seconds % 3600) / 60),
     }
@@ -77,6 +78,7 @@ mod tests {
         assert_eq!(text(0), "0 ms");
         assert_eq!(text(999), "999 ms");
         assert_eq!(text(4_250), "4.2 s");
+        assert_eq!(text(300_000), "5 min");
         assert_eq!(text(125_000), "2 min 05 s");
         assert_eq!(text(3_780_000), "1 h 03 min");
         assert_eq!(offset(Duration::from_millis(4_205)), "+4.205s");
