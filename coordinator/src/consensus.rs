@@ -5,7 +5,7 @@
 //! read that must not be stale, a permission for an agent) waits for [`Consensus::read_index`] first: being leader by
 //! one's own account proves nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::store::fatal::Fatal;
 use crate::store::identity::{self, DiskIdentity};
+use crate::store::snapshot::sync_dir;
 use crate::store::wal::Wal;
 use crate::store::{Store, StoreError, machine as store_machine};
 use admission::Admission;
@@ -30,6 +31,7 @@ use network::{Network, Peers};
 use types::{LogBytes, Raft};
 
 pub use errors::ConsensusError;
+pub use network::Dial;
 
 mod admission;
 mod convert;
@@ -106,13 +108,14 @@ pub type RaftService = v1::raft_server::RaftServer<service::RaftHandler>;
 impl Consensus {
     /// Opens what is on disk and takes part. A failing disk ends the process.
     pub async fn start(config: ConsensusConfig, identities: Arc<Identities>) -> Result<Arc<Self>, ConsensusError> {
-        Self::start_with(config, identities, Fatal::exit_process()).await
+        let dial: Dial = Arc::new(move |address| grpc::connect(address, &identities).map_err(|e| e.to_string()));
+        Self::start_with(config, dial, Fatal::exit_process()).await
     }
 
-    /// As [`Consensus::start`], with something else to do when the disk fails.
+    /// As [`Consensus::start`], with another way to the other nodes and something else to do when the disk fails.
     pub async fn start_with(
         config: ConsensusConfig,
-        identities: Arc<Identities>,
+        dial: Dial,
         fatal: Fatal,
     ) -> Result<Arc<Self>, ConsensusError> {
         let raft_config = Arc::new(raft_config(&config)?);
@@ -124,7 +127,7 @@ impl Consensus {
         let disk = disk_identity(&config);
         let admission = Admission::new(config.data_dir.clone(), disk, admitted, Arc::clone(&wal), Arc::clone(&store));
         let admission = Arc::new(admission);
-        let peers = Peers::new(config.node_id, identities);
+        let peers = Peers::new(config.node_id, dial);
         let raft = Raft::new(
             config.node_id,
             raft_config,
@@ -258,7 +261,7 @@ fn disk_identity(config: &ConsensusConfig) -> DiskIdentity {
 
 fn open(config: &ConsensusConfig, fatal: Fatal) -> Result<(Arc<Wal>, Arc<Store>, bool), StoreError> {
     let dir = &config.data_dir;
-    std::fs::create_dir_all(dir).map_err(|source| StoreError::io("make", dir, source))?;
+    make_dir(dir).map_err(|source| StoreError::io("make", dir, source))?;
     let admitted = identity::read(dir, &disk_identity(config))?;
     let wal = Arc::new(Wal::open(&dir.join("log"), admitted, fatal.clone())?);
     let state = wal.state();
@@ -270,6 +273,13 @@ fn open(config: &ConsensusConfig, fatal: Fatal) -> Result<(Arc<Wal>, Arc<Store>,
     }
     let store = Store::open(dir, &wal, fatal)?;
     Ok((wal, store, admitted))
+}
+
+/// Durably: a directory that a power cut takes back would take the votes with it.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let parent = std::fs::canonicalize(dir)?.parent().map(Path::to_owned);
+    parent.map_or(Ok(()), |parent| sync_dir(&parent))
 }
 
 fn raft_config(config: &ConsensusConfig) -> Result<Config, ConsensusError> {

@@ -15,7 +15,6 @@ use mesh_proto::v1;
 use mesh_proto::v1::raft_client::RaftClient;
 use mesh_proto::v1::raft_message::Message;
 use mesh_runtime::grpc;
-use mesh_runtime::tls::Identities;
 use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
@@ -37,10 +36,13 @@ pub const CHUNK_BYTES: usize = 1024 * 1024;
 /// What one append carries at most beside the entry that crosses this: half of a gRPC message.
 const APPEND_BYTES_MAX: usize = grpc::MESSAGE_MAX / 2;
 
+/// Makes the channel to an address, without waiting for it.
+pub type Dial = Arc<dyn Fn(&str) -> Result<Channel, String> + Send + Sync>;
+
 /// The channels to the other coordinators, by address.
 pub struct Peers {
     own_id: u64,
-    identities: Arc<Identities>,
+    dial: Dial,
     channels: Mutex<BTreeMap<String, Channel>>,
 }
 
@@ -54,8 +56,8 @@ pub struct Peer {
 }
 
 impl Peers {
-    pub fn new(own_id: u64, identities: Arc<Identities>) -> Arc<Self> {
-        Arc::new(Self { own_id, identities, channels: Mutex::default() })
+    pub fn new(own_id: u64, dial: Dial) -> Arc<Self> {
+        Arc::new(Self { own_id, dial, channels: Mutex::default() })
     }
 
     pub fn client(&self, address: &str) -> Result<RaftClient<Channel>, Status> {
@@ -63,8 +65,7 @@ impl Peers {
         let channel = match channels.get(address) {
             Some(channel) => channel.clone(),
             None => {
-                let connected = grpc::connect(address, &self.identities);
-                let channel = connected.map_err(|error| Status::unavailable(error.to_string()))?;
+                let channel = (self.dial)(address).map_err(Status::unavailable)?;
                 channels.insert(address.to_owned(), channel.clone());
                 channel
             }

@@ -105,7 +105,10 @@ impl Wal {
             return Err(StoreError::LogLost { dir: dir.to_owned() });
         }
         let corrupt = |reason: String| StoreError::LogCorrupt { dir: dir.to_owned(), reason };
-        let log = RaftLog::<MeshLog>::open(Arc::new(config(dir))).map_err(|error| corrupt(error.to_string()))?;
+        let log = RaftLog::<MeshLog>::open(Arc::new(config(dir))).map_err(|error| match is_damage(&error) {
+            true => corrupt(error.to_string()),
+            false => StoreError::io("open the log in", dir, error),
+        })?;
         check(&log).map_err(corrupt)?;
         let wal = Self { log: Mutex::new(log), fatal };
         wal.sync_now()?;
@@ -155,7 +158,10 @@ impl Wal {
     /// Drops every entry after `keep`, or all.
     pub fn truncate_after(&self, keep: Option<LogPosition>, synced: Synced) -> Result<(), StoreError> {
         let from = keep.map_or(0, |keep| keep.index + 1);
-        self.write("truncate the log", synced, |log| log.truncate(from).map(drop))
+        self.write("truncate the log", synced, |log| {
+            let is_shorter = log.log_state().last().is_none_or(|last| last.index < from);
+            if is_shorter { Ok(()) } else { log.truncate(from).map(drop) }
+        })
     }
 
     /// Drops every entry up to `upto`, which may lie beyond the last.
@@ -198,6 +204,12 @@ impl Wal {
     fn lock(&self) -> Result<MutexGuard<'_, RaftLog<MeshLog>>, StoreError> {
         self.log.lock().map_err(|_| self.fatal.fail("use the log", "a thread panicked while it wrote"))
     }
+}
+
+/// Not a lock held by another process, or a disk that refuses.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
+    matches!(error.kind(), InvalidData | UnexpectedEof | Other)
 }
 
 fn config(dir: &Path) -> raft_log::Config {

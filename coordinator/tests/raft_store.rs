@@ -1,0 +1,12 @@
+//! What is on disk, and what comes back from it after every kind of loss.
+
+#[path = "raft_store/crash.rs"]
+mod crash;
+#[path = "raft_store/damage.rs"]
+mod damage;
+#[path = "raft_store/fixture.rs"]
+mod fixture;
+#[path = "raft_store/recovery.rs"]
+mod recovery;
+#[path = "raft_store/suite.rs"]
+mod suite;
