@@ -572,3 +572,36 @@ fn no_intent_is_opened_on_a_resource_where_an_older_call_may_still_arrive() {
     assert_eq!(refused(&mut fleet, at(99), &open), RefusalCode::Precondition);
     accepted(&mut fleet, at(100), &open);
 }
+
+#[test]
+fn an_abort_does_not_wait_for_a_look_that_is_still_out() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let now = play_until_looking(&mut fleet);
+    accepted(&mut fleet, at(now), &Command::Abort { run: run_id(), by: "ann".to_owned(), reason: "lag".to_owned() });
+    let commands = engine::next(&fleet, &view(&fleet, at(now), &[]));
+    assert!(
+        matches!(commands.as_slice(), [Command::OpenIntent { direction: Direction::Undo, .. }]),
+        "the undo begins at once: {commands:?}"
+    );
+}
+
+/// Plays until the gate that waits for the replica has its intent out.
+fn play_until_looking(fleet: &mut Fleet) -> u64 {
+    for second in 2..100 {
+        for command in engine::next(fleet, &view(fleet, at(second), &[])) {
+            accepted(fleet, at(second), &command);
+        }
+        let open: Vec<_> =
+            run(fleet).open_intents().map(|(s, d, i)| (s.id.clone(), d, i.seq, s.action.clone())).collect();
+        for (step, direction, seq, action) in open {
+            if matches!(action, Action::RdsAwaitCaughtUp { .. }) {
+                return second;
+            }
+            let outcome = outcome(OutcomeResult::Done);
+            accepted(fleet, at(second), &Command::CloseIntent { run: run_id(), step, direction, seq, outcome });
+        }
+    }
+    panic!("the gate was never reached")
+}

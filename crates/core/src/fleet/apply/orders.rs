@@ -1,5 +1,7 @@
 //! What people tell a run: pause, resume, abort, retry, approve.
 
+use std::time::Duration;
+
 use super::runs::{consenting_keys, note, skip_by_consent};
 use super::steps::calls_left_open;
 use super::{Change, Outcome, not_found, precondition, refuse};
@@ -7,7 +9,10 @@ use crate::access;
 use crate::fleet::{Authority, AuthorityState, Entity, Fleet, RefusalCode, Reply};
 use crate::ids::RunId;
 use crate::plan::{Action, PlanKind, Reversibility};
-use crate::run::{Approval, Direction, Need, OutcomeResult, Pause, Run, RunState, Unwind, Work, WorkState};
+use crate::run::{
+    Approval, Direction, Need, Outcome as StepOutcome, OutcomeResult, Pause, Run, RunState, Unwind, Work, WorkState,
+};
+use crate::time::Timestamp;
 
 impl Fleet {
     pub(super) fn pause(&mut self, id: &RunId, by: &str) -> Outcome {
@@ -60,7 +65,7 @@ impl Fleet {
         run.state = RunState::Unwinding;
         run.paused = None;
         note(run, now, None, format!("aborted by {by}: {reason}"));
-        prepare_undo(run);
+        prepare_undo(run, now);
         let mut touched = self.settle(id);
         touched.push(Entity::Service(service_id));
         let text = format!("run {id} aborted, unwinding at generation {generation}: {reason}");
@@ -184,10 +189,14 @@ fn one_way_step_taken(run: &Run) -> Option<String> {
     })
 }
 
-/// Gives every reversible step that may have had an effect something to undo, and drops the rest.
-fn prepare_undo(run: &mut Run) {
+/// Gives every reversible step that may have had an effect something to undo, and drops the rest. A look that is still
+/// out changes nothing, so nothing waits for it.
+fn prepare_undo(run: &mut Run, now: Timestamp) {
     for step in &run.plan.steps {
         let Some(work) = run.steps.get_mut(&step.id) else { continue };
+        if !step.action.mutates() {
+            give_up_looking(&mut work.forward, now);
+        }
         let touched = !work.forward.intents.is_empty();
         if touched && step.undo.is_some() {
             work.undo = Some(Work::default());
@@ -196,4 +205,17 @@ fn prepare_undo(run: &mut Run) {
             work.forward.state = WorkState::Skipped { reason: "aborted".to_owned() };
         }
     }
+}
+
+fn give_up_looking(work: &mut Work, now: Timestamp) {
+    let Some(intent) = work.intents.last_mut().filter(|intent| intent.outcome.is_none()) else { return };
+    intent.closed_at = Some(now);
+    intent.outcome = Some(StepOutcome {
+        result: OutcomeResult::Refused { retry: false },
+        detail: "the run was aborted".to_owned(),
+        read_back: String::new(),
+        before: String::new(),
+        calls: 0,
+        provider_wait: Duration::ZERO,
+    });
 }
