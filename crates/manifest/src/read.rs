@@ -7,10 +7,13 @@ use std::time::Duration;
 use mesh_core::ids::StepId;
 
 use crate::diagnostic::Diagnostics;
-use crate::fields::{Field, Kind, MANIFEST, Presence, Record, Words};
+use crate::fields::{Field, Kind, MANIFEST, Presence, Record};
 use crate::node::{Data, Key, Node, Place};
-use crate::scalar::{Type, duration, type_of};
 use crate::suggest::nearest;
+
+mod leaf;
+
+use leaf::{described, example, quoted, scalar};
 
 /// A value of the kind that the table names for it.
 #[derive(Clone, Debug)]
@@ -284,77 +287,6 @@ impl Reader<'_> {
     }
 }
 
-/// Reads a scalar of a kind, or says what is wrong and what to do.
-fn scalar(kind: Kind, text: &str, plain: bool) -> Result<Value, (String, String)> {
-    let given = type_of(text, plain);
-    let wrong = || {
-        let given = if given == Type::Nothing { "nothing".to_owned() } else { format!("{} ({text:?})", given.name()) };
-        let hint = match (kind, type_of(text, true)) {
-            (Kind::Text | Kind::Name, Type::Number | Type::Boolean) => format!("write \"{text}\""),
-            (Kind::Integer { .. }, Type::Number) | (Kind::Boolean, Type::Boolean) => "drop the quotes".to_owned(),
-            (Kind::Duration | Kind::Seconds, Type::Number) => format!("say the unit: {text}s, {text}m or {text}ms"),
-            (Kind::List(_) | Kind::Regions(_) | Kind::Record(_), Type::Nothing) => {
-                "drop the key, or say what stands there".to_owned()
-            }
-            _ => format!("like {}", example(kind)),
-        };
-        (format!("{given} stands here, {} is needed", described(kind)), hint)
-    };
-    match kind {
-        Kind::Text if given == Type::Text => Ok(Value::Text(text.to_owned())),
-        Kind::Name if given == Type::Text => name(text),
-        Kind::Integer { min, max } if given == Type::Number => integer(text, min, max).ok_or_else(|| {
-            (format!("{text} stands here, {} is needed", described(kind)), format!("a whole number, {min} to {max}"))
-        }),
-        Kind::Boolean => match (given, text) {
-            (Type::Boolean, "true" | "True" | "TRUE") => Ok(Value::Boolean(true)),
-            (Type::Boolean, _) => Ok(Value::Boolean(false)),
-            _ => Err(wrong()),
-        },
-        Kind::Duration | Kind::Seconds if given == Type::Text => {
-            let value = duration(text).ok_or_else(wrong)?;
-            if matches!(kind, Kind::Seconds) && value.subsec_millis() != 0 {
-                return Err((format!("{text} is no whole number of seconds"), "like 60s".to_owned()));
-            }
-            Ok(Value::Duration(value))
-        }
-        Kind::Word(words) => word(words, text, given).ok_or_else(|| refused_word(words, text)),
-        _ => Err(wrong()),
-    }
-}
-
-fn name(text: &str) -> Result<Value, (String, String)> {
-    // Every name of the core follows the same rule.
-    match StepId::new(text) {
-        Ok(_) => Ok(Value::Text(text.to_owned())),
-        Err(error) => Err((format!("{:?} is no name: it {}", error.given, error.rule), "like maip-api".to_owned())),
-    }
-}
-
-fn integer(text: &str, min: u32, max: u32) -> Option<Value> {
-    let decimal = text.bytes().all(|b| b.is_ascii_digit());
-    let value = text.parse().ok().filter(|value| decimal && (min..=max).contains(value))?;
-    Some(Value::Integer(value))
-}
-
-fn word(words: &Words, text: &str, given: Type) -> Option<Value> {
-    let is_false = given == Type::Boolean && text.eq_ignore_ascii_case("false");
-    let accepted = words.accepted.iter().copied().find(|word| *word == text);
-    accepted.or(words.when_false.filter(|_| is_false)).map(Value::Word)
-}
-
-fn refused_word(words: &Words, text: &str) -> (String, String) {
-    let shown: String = text.chars().take(64).collect();
-    if let Some((word, why)) = words.refused.iter().find(|(word, _)| *word == text) {
-        return (format!("`{word}` is not carried out yet"), (*why).to_owned());
-    }
-    let hint = match nearest(text, words.accepted.iter().copied()) {
-        Some(near) if words.accepted.len() > 1 => format!("did you mean `{near}`?"),
-        _ => format!("write {}", quoted(words.accepted)),
-    };
-    (format!("{shown:?} is none of {}", quoted(words.accepted)), hint)
-}
-
 /// A collection is at its key, since its own begin is the next line; a scalar is where it stands.
 fn place_of_value(key: &Key, node: &Node) -> Place {
     match &node.data {
@@ -369,43 +301,4 @@ fn joined(path: &str, key: &str) -> String {
 
 fn first_at(place: Place) -> String {
     format!("the first is in line {}", place.line)
-}
-
-fn quoted(words: &[&str]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn described(kind: Kind) -> String {
-    match kind {
-        Kind::Text => "a text".to_owned(),
-        Kind::Name => "a name".to_owned(),
-        Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
-        Kind::Boolean => "true or false".to_owned(),
-        Kind::Duration => "a duration".to_owned(),
-        Kind::Seconds => "a duration in whole seconds".to_owned(),
-        Kind::Word(words) => format!("one of {}", quoted(words.accepted)),
-        Kind::List(_) => "a list".to_owned(),
-        Kind::Regions(_) => "a map by region".to_owned(),
-        Kind::Record(record) => {
-            format!("a map with {}", quoted(&record.fields.iter().map(|field| field.key).collect::<Vec<_>>()))
-        }
-    }
-}
-
-fn example(kind: Kind) -> String {
-    match kind {
-        Kind::Text => "\"a text\"",
-        Kind::Name => "my-name",
-        Kind::Integer { min, max } => return 3.clamp(min, max).to_string(),
-        Kind::Boolean => "true",
-        Kind::Duration => "30s",
-        Kind::Seconds => "60s",
-        Kind::Word(words) => words.accepted.first().copied().unwrap_or(""),
-        Kind::List(of) => return format!("[{}]", example(*of)),
-        Kind::Regions(of) => return format!("{{us-east-1: {}}}", example(*of)),
-        Kind::Record(record) => {
-            return record.fields.first().map_or(String::new(), |first| format!("{{{}: …}}", first.key));
-        }
-    }
-    .to_owned()
 }
