@@ -113,11 +113,7 @@ impl Consensus {
     }
 
     /// As [`Consensus::start`], with another way to the other nodes and something else to do when the disk fails.
-    pub async fn start_with(
-        config: ConsensusConfig,
-        dial: Dial,
-        fatal: Fatal,
-    ) -> Result<Arc<Self>, ConsensusError> {
+    pub async fn start_with(config: ConsensusConfig, dial: Dial, fatal: Fatal) -> Result<Arc<Self>, ConsensusError> {
         let raft_config = Arc::new(raft_config(&config)?);
         let opened = {
             let (config, fatal) = (config.clone(), fatal.clone());

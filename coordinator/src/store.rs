@@ -108,16 +108,17 @@ impl Store {
     /// Applies committed entries in order; the replies are in the same order.
     pub fn apply(&self, entries: Vec<v1::RaftEntry>) -> Result<Vec<Option<Reply>>, StoreError> {
         let (mut changes, mut replies) = (Changes::default(), Vec::with_capacity(entries.len()));
-        let applied = {
+        let (summary, digest) = {
             let mut machine = self.machine.write().unwrap_or_else(PoisonError::into_inner);
             for entry in entries {
                 let reply = machine.apply(entry, &mut changes);
                 replies.push(reply.map_err(|error| self.fatal.fail("apply an entry", error))?);
             }
-            self.applied.write(&changes, &machine)?;
-            machine.summary.applied
+            (machine.summary.clone(), machine.digest())
         };
-        self.announce(applied);
+        // Not under the lock: who reads the state does not wait for a disk.
+        self.applied.write(&changes, &summary, digest)?;
+        self.announce(summary.applied);
         Ok(replies)
     }
 

@@ -1,5 +1,7 @@
 //! Coordinators of one mesh, in one process, over real mutual TLS; links between them can be cut one by one.
 
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail by panicking")]
+
 #[path = "raft_cluster/agreement.rs"]
 mod agreement;
 #[path = "raft_cluster/cluster.rs"]

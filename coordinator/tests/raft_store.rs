@@ -1,5 +1,7 @@
 //! What is on disk, and what comes back from it after every kind of loss.
 
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail by panicking")]
+
 #[path = "raft_store/crash.rs"]
 mod crash;
 #[path = "raft_store/damage.rs"]

@@ -212,3 +212,68 @@ pub fn message(message: Message) -> v1::RaftMessage {
 pub fn picked<T>(message: v1::RaftMessage, pick: impl FnOnce(Message) -> Option<T>) -> Result<T, WireError> {
     message.message.and_then(pick).ok_or_else(|| wrong("a message of another kind than the call's"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(index: u64) -> LogId {
+        log_id(LogPosition { term: 3, node: 2, index })
+    }
+
+    fn members() -> Membership {
+        let member = |id: u64| (id, Member { address: format!("h{id}:1"), region: format!("r{id}") });
+        let nodes: BTreeMap<u64, Member> = (1..=4).map(member).collect();
+        Membership::new(vec![[1, 2, 3].into(), [2, 3, 4].into()], nodes).expect("every voter is a node")
+    }
+
+    #[test]
+    fn entries_read_back_as_they_were() {
+        let payloads = [
+            EntryPayload::Blank,
+            EntryPayload::Normal(LogBytes(vec![1, 2, 3].into())),
+            EntryPayload::Membership(members()),
+        ];
+        for payload in payloads {
+            let entry = Entry { log_id: place(7), payload };
+            assert_eq!(entry_from(entry_to(entry.clone())), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn requests_and_answers_read_back_as_they_were() {
+        let mut asked = VoteRequest::<Types>::new(Vote::new(4, 1), Some(place(9)));
+        asked.leadership_transfer = true;
+        assert_eq!(vote_request_from(vote_request_to(&asked)), Ok(asked));
+        let voted = VoteResponse::<Types>::new(Vote::new(4, 1), None, true);
+        assert_eq!(vote_response_from(vote_response_to(&voted)), Ok(voted));
+        for response in [
+            AppendEntriesResponse::<Types>::Success,
+            AppendEntriesResponse::PartialSuccess(Some(place(1))),
+            AppendEntriesResponse::PartialSuccess(None),
+            AppendEntriesResponse::Conflict,
+            AppendEntriesResponse::HigherVote(Vote::new_committed(5, 3)),
+        ] {
+            assert_eq!(appended_from(appended_to(response.clone())), Ok(response));
+        }
+        let transfer = TransferLeaderRequest::<Types>::new(Vote::new_committed(5, 3), 2, Some(place(4)));
+        assert_eq!(transfer_from(transfer_to(&transfer)), Ok(transfer));
+        let meta = SnapshotMeta {
+            last_log_id: Some(place(8)),
+            last_membership: StoredMembership::new(Some(place(2)), members()),
+        };
+        assert_eq!(meta_from(meta_to(&meta)), Ok(meta));
+    }
+
+    #[test]
+    fn what_is_not_complete_is_refused() {
+        assert!(entry_from(v1::RaftEntry::default()).is_err());
+        assert!(entry_from(v1::RaftEntry { log_id: Some(log_id_to(place(1))), payload: None }).is_err());
+        assert!(append_from(v1::RaftAppendRequest::default()).is_err());
+        assert!(vote_from(Some(v1::RaftVote::default())).is_err());
+        assert!(appended_from(v1::RaftAppendResponse::default()).is_err());
+        let voter_without_node =
+            v1::RaftMembership { configs: vec![v1::RaftVoters { ids: vec![1] }], nodes: BTreeMap::new() };
+        assert!(membership_from(voter_without_node).is_err());
+    }
+}

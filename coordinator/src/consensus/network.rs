@@ -33,8 +33,8 @@ use super::types::{Member, Snapshot, SnapshotData, Types, Vote};
 /// Names the node that a call is meant for, so that a reused address cannot stand in for another node.
 pub const TARGET: &str = "mesh-node";
 pub const CHUNK_BYTES: usize = 1024 * 1024;
-/// What one append carries at most beside the entry that crosses this: half of a gRPC message.
-const APPEND_BYTES_MAX: usize = grpc::MESSAGE_MAX / 2;
+/// What one append carries at most beside the entry that crosses this, which is at most half of a gRPC message.
+const APPEND_BYTES_MAX: usize = grpc::MESSAGE_MAX / 4;
 
 /// Makes the channel to an address, without waiting for it.
 pub type Dial = Arc<dyn Fn(&str) -> Result<Channel, String> + Send + Sync>;
@@ -267,4 +267,38 @@ fn chunks(first: v1::SnapshotChunk, file: tokio::fs::File) -> impl Stream<Item =
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consensus::COMMAND_BYTES_MAX;
+    use crate::consensus::types::{Entry, LogBytes};
+
+    fn request(lengths: &[usize]) -> AppendEntriesRequest<Types> {
+        let place = |index| convert::log_id(crate::store::position::LogPosition { term: 1, node: 1, index });
+        let entry = |(index, length): (u64, &usize)| Entry {
+            log_id: place(index),
+            payload: openraft::EntryPayload::Normal(LogBytes(vec![0; *length].into())),
+        };
+        AppendEntriesRequest {
+            vote: openraft::Vote::new_committed(1, 1),
+            prev_log_id: None,
+            entries: (0..).zip(lengths).map(entry).collect(),
+            leader_commit: None,
+        }
+    }
+
+    #[test]
+    fn whatever_is_appended_fits_into_one_message() {
+        for lengths in [&[COMMAND_BYTES_MAX; 5][..], &[APPEND_BYTES_MAX - 1, COMMAND_BYTES_MAX, 1], &[1; 300]] {
+            let mut cut = request(lengths);
+            let upto = cut_to_size(&mut cut);
+            assert!(!cut.entries.is_empty(), "the first always goes");
+            assert_eq!(upto.is_none(), cut.entries.len() == lengths.len());
+            assert!(upto.is_none() || upto == cut.entries.last().map(|entry| entry.log_id));
+            let message = convert::message(Message::Append(convert::append_to(cut)));
+            assert!(prost::Message::encoded_len(&message) <= grpc::MESSAGE_MAX);
+        }
+    }
 }

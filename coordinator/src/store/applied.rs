@@ -14,7 +14,7 @@ use prost::Message;
 use super::StoreError;
 use super::entities;
 use super::fatal::Fatal;
-use super::machine::{self, Changes, Machine};
+use super::machine::{self, Changes, Machine, Summary};
 
 /// Keys begin with what they hold.
 const ENTITY: &[u8] = b"e/";
@@ -47,7 +47,7 @@ impl Applied {
     }
 
     /// Writes a batch of changes, whole or not at all.
-    pub fn write(&self, changes: &Changes, after: &Machine) -> Result<(), StoreError> {
+    pub fn write(&self, changes: &Changes, summary: &Summary, digest: Hash32) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for (key, value) in &changes.entities {
             match value {
@@ -58,8 +58,8 @@ impl Applied {
         for record in &changes.audit {
             batch.insert(audit_key(record.index), record.encode_to_vec());
         }
-        batch.insert(SUMMARY, machine::header(&after.summary, after.summary.audit.records).encode_to_vec());
-        batch.insert(DIGEST, after.digest().0.as_slice());
+        batch.insert(SUMMARY, machine::header(summary, summary.audit.records).encode_to_vec());
+        batch.insert(DIGEST, digest.0.as_slice());
         self.db.apply_batch(batch).map_err(|error| self.fatal.fail("write the applied state", error))
     }
 
@@ -82,7 +82,7 @@ impl Applied {
         for entity in entities::all(&machine.fleet) {
             changes.entities.insert(entities::key(&entity), entities::encode(&machine.fleet, &entity));
         }
-        self.write(&changes, machine)
+        self.write(&changes, &machine.summary, machine.digest())
     }
 
     /// Audit records with an index of at least `from`, in order.

@@ -124,6 +124,13 @@ impl Cluster {
         mesh_coordinator::store::wal::Wal::open(&log, false, Fatal::new(|_| {})).is_ok()
     }
 
+    /// The last entry that the log of a stopped node does not hold any more.
+    pub fn purged(&self, id: u64) -> Option<u64> {
+        let log = self.data_dir(id).join("log");
+        let wal = mesh_coordinator::store::wal::Wal::open(&log, true, Fatal::new(|_| {})).expect("it is stopped");
+        wal.state().purged.map(|place| place.index)
+    }
+
     pub fn wipe(&self, id: u64) {
         std::fs::remove_dir_all(self.data_dir(id)).expect("removed");
     }

@@ -20,7 +20,11 @@ fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
     for entry in fs::read_dir(from).expect("read") {
         let path = entry.expect("an entry").path();
         let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() { copy_dir(&path, &target) } else { drop(fs::copy(&path, &target).expect("copied")) }
+        if path.is_dir() {
+            copy_dir(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("copied");
+        }
     }
 }
 
@@ -62,7 +66,7 @@ fn a_store_of_garbage_is_rebuilt() {
     for name in ["db", "conf"] {
         let disk = Disk::with_entries(LAST);
         overwrite(&disk.path("state").join(name), |bytes| {
-            bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = (at * 31 % 251) as u8);
+            bytes.iter_mut().enumerate().for_each(|(at, byte)| *byte = u8::try_from(at * 31 % 251).expect("below 251"));
         });
         let open = disk.open().unwrap_or_else(|error| panic!("{name}: {error}"));
         open.assert_is_whole(LAST);
