@@ -93,7 +93,7 @@ impl From<Status> for Failure {
         }
         match status.code() {
             Code::PermissionDenied => {
-                failure.hint("your certificate's role does not allow this; `--profile` names another one")
+                failure.hint("`--profile` names another certificate, if you have one that may do this")
             }
             Code::Unauthenticated => failure.hint("the certificate of your profile was not accepted: is it of this mesh?"),
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => failure.hint(

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::mesh::{Mesh, Planned, Plans};
 use crate::prompt::confirm;
-use crate::render::{json, progress, report};
+use crate::render::{json, report};
 
 pub async fn failover(context: &Context, args: &Failover) -> Outcome {
     let mesh = context.mesh()?;
@@ -140,19 +140,10 @@ fn finish(context: &Context, plans: &Plans, ended: &[Run]) -> Outcome {
         "not_started": not_started,
         "skipped": planned_json(plans).get("skipped"),
     });
-    context.output.either(&value, || ended.iter().map(summary).collect::<Vec<_>>().join("\n"))?;
+    context.output.either(&value, || ended.iter().map(report::summary).collect::<Vec<_>>().join("\n"))?;
     if !not_started.is_empty() {
         let names: Vec<&str> = not_started.iter().map(|service| service.as_str()).collect();
         context.output.note(&format!("not started, since an earlier wave is not done: {}", names.join(", ")));
     }
     Ok(exit)
-}
-
-fn summary(run: &Run) -> String {
-    let mut text = report::summary(run);
-    if let mesh_core::run::RunState::Held { need, .. } = &run.state {
-        text.push('\n');
-        text.push_str(&progress::need_text(run, need));
-    }
-    text
 }

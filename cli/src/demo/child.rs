@@ -52,6 +52,16 @@ impl Programs {
     }
 }
 
+impl Programs {
+    /// A meshctl command that ends when we end, however we end.
+    pub fn meshctl(&self, profile: &Path) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.meshctl);
+        command.arg("demo-child").arg("--").arg(&self.meshctl);
+        command.env("MESH_PROFILE", profile).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
 /// One started process. It leads a process group of its own.
 pub struct Process {
     pub name: String,

@@ -129,13 +129,8 @@ async fn warm_up(writers: &Writers) -> Result<(), Failure> {
 
 /// The real command, as an operator gives it, with its own live progress.
 async fn failover(output: &Output, stand: &Stand) -> Result<(), Failure> {
-    let mut command = tokio::process::Command::new(&stand.programs.meshctl);
-    command
-        .args(["failover", "--to", NEW, "--yes"])
-        .env("MESH_PROFILE", stand.layout.profile_of("operator"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(std::io::stderr()))
-        .kill_on_drop(true);
+    let mut command = stand.programs.meshctl(&stand.layout.profile_of("operator"));
+    command.args(["failover", "--to", NEW, "--yes"]).stdout(Stdio::from(std::io::stderr()));
     if !output.paint.on {
         command.env("NO_COLOR", "1");
     }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use mesh_runtime::client::CallLimits;
@@ -127,8 +126,8 @@ impl Stand {
 
     /// Runs meshctl to its end; an error shows what it said.
     async fn meshctl(&mut self, profile: &Path, args: &[&str]) -> Result<(), Failure> {
-        let mut command = tokio::process::Command::new(&self.programs.meshctl);
-        command.args(args).env("MESH_PROFILE", profile).env("NO_COLOR", "1").stdin(Stdio::null()).kill_on_drop(true);
+        let mut command = self.programs.meshctl(profile);
+        command.args(args).env("NO_COLOR", "1");
         let shown = format!("meshctl {}", args.join(" "));
         let ended = tokio::time::timeout(COMMAND_WITHIN, command.output()).await;
         let ended = ended.map_err(|_| Failure::failed(format!("{shown} did not end")))?;

@@ -50,7 +50,9 @@ pub fn loss(loss: &PredictedLoss) -> String {
     match loss {
         PredictedLoss::Nothing => "nothing: no database is promoted".to_owned(),
         PredictedLoss::Lag { lag, age, observer } => format!(
-            "at most the writes of the last {} if the old primary cannot be fenced first (lag measured {} ago by {observer})",
+            "none once the old region is fenced and the replica has caught up; without that the last {} of writes \
+             (lag {}, measured {} before the plan by {observer})",
+            duration(lag.saturating_add(*age)),
             duration(*lag),
             duration(*age)
         ),
@@ -83,6 +85,13 @@ mod tests {
         assert_eq!(text(3_780_000), "1 h 03 min");
         assert_eq!(offset(Duration::from_millis(4_205)), "+4.205s");
         assert_eq!(offset(Duration::from_secs(605)), "+10m05s");
+    }
+
+    #[test]
+    fn the_loss_to_expect_is_the_lag_and_its_age() {
+        let (lag, age) = (Duration::from_millis(200), Duration::from_secs(3));
+        let said = loss(&PredictedLoss::Lag { lag, age, observer: "usw2-a".to_owned() });
+        assert!(said.contains("the last 3.2 s of writes"), "{said}");
     }
 
     #[test]
