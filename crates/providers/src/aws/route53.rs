@@ -1,5 +1,7 @@
 //! Route 53 hosted zones: the record sets of one name, its token, and batches of changes.
 
+use std::time::Duration;
+
 use aws_config::{Region, SdkConfig};
 use aws_sdk_route53::Client;
 use aws_sdk_route53::operation::change_resource_record_sets::ChangeResourceRecordSetsError as ChangeError;
@@ -7,6 +9,8 @@ use aws_sdk_route53::types::{ChangeStatus, ResourceRecordSet, RrType};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use mesh_core::execute::CallResult;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::error::{ReadError, call_failure, is_stale};
 use crate::route53::batch::Change;
@@ -23,12 +27,27 @@ const PAGES_MAX: usize = 5;
 /// As much of an unread refusal as is shown.
 const MESSAGE_MAX: usize = 1000;
 
-#[derive(Clone, Debug)]
-pub(crate) struct Route53(Client);
+/// Route 53 serves an account five requests a second. Our looking takes no more than three of them, so that a change,
+/// of ours or of others, finds room.
+const LOOK_SPACING: Duration = Duration::from_millis(350);
+
+pub(crate) struct Route53 {
+    client: Client,
+    /// When the next look may be sent.
+    next_look: Mutex<Instant>,
+}
 
 impl Route53 {
     pub(crate) fn new(config: &SdkConfig, region: Region) -> Self {
-        Self(Client::from_conf(aws_sdk_route53::config::Builder::from(config).region(region).build()))
+        let client = Client::from_conf(aws_sdk_route53::config::Builder::from(config).region(region).build());
+        Self { client, next_look: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits until a look may be sent. Whoever comes meanwhile waits behind.
+    async fn pace(&self) {
+        let mut next = self.next_look.lock().await;
+        tokio::time::sleep_until(*next).await;
+        *next = Instant::now() + LOOK_SPACING;
     }
 
     /// All record sets of `record` that can carry an answer, and its token.
@@ -62,8 +81,9 @@ impl Route53 {
     }
 
     async fn page(&self, zone_id: &str, from: Start) -> Result<(Vec<ResourceRecordSet>, Option<Start>), ReadError> {
+        self.pace().await;
         let output = self
-            .0
+            .client
             .list_resource_record_sets()
             .hosted_zone_id(zone_id)
             .start_record_name(from.name)
@@ -87,7 +107,7 @@ impl Route53 {
             Ok(batch) => batch,
             Err(error) => return CallResult::Rejected { reason: format!("the batch cannot be written: {error}") },
         };
-        let sent = self.0.change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch).send().await;
+        let sent = self.client.change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch).send().await;
         let operation = "route53:ChangeResourceRecordSets";
         match sent {
             Ok(output) => match output.change_info() {
@@ -110,15 +130,17 @@ impl Route53 {
     /// Do all name servers of Route 53 have the change?
     pub(crate) async fn is_in_sync(&self, change_id: &str) -> Result<bool, ReadError> {
         let id = change_id.trim_start_matches("/change/");
+        self.pace().await;
         let output =
-            self.0.get_change().id(id).send().await.map_err(|error| ReadError::of("route53:GetChange", &error))?;
+            self.client.get_change().id(id).send().await.map_err(|error| ReadError::of("route53:GetChange", &error))?;
         Ok(output.change_info().is_some_and(|info| *info.status() == ChangeStatus::Insync))
     }
 
     /// Names of the zone's own name servers; none for a private zone.
     pub(crate) async fn name_servers(&self, zone_id: &str) -> Result<Vec<String>, ReadError> {
+        self.pace().await;
         let output = self
-            .0
+            .client
             .get_hosted_zone()
             .id(zone_id)
             .send()

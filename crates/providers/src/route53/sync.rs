@@ -1,5 +1,5 @@
-//! Has the change reached all name servers? Route 53 says so of a change id. When the reply that carried the id was
-//! lost, the name servers themselves are asked for the token.
+//! Has a change whose id is not known, because the reply that carried it was lost, reached all name servers? They are
+//! asked for the token.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -23,19 +23,7 @@ pub(super) enum InSync {
 }
 
 impl Records {
-    pub(super) async fn in_sync(
-        &self,
-        zone_id: &str,
-        record: &str,
-        token: Token,
-        change_id: Option<&str>,
-    ) -> Result<InSync, ReadError> {
-        if let Some(id) = change_id {
-            return Ok(match self.route53.is_in_sync(id).await? {
-                true => InSync::Yes { proof: format!("{id} INSYNC") },
-                false => InSync::NotYet { note: format!("{id} is PENDING") },
-            });
-        }
+    pub(super) async fn shown_by_all(&self, zone_id: &str, record: &str, token: Token) -> Result<InSync, ReadError> {
         let servers = match self.servers(zone_id).await? {
             Ok(servers) if !servers.is_empty() => servers,
             Ok(_) => {
