@@ -6,7 +6,7 @@ const CALLS: [(&str, &str, &str); 5] = [
     ("rds", "us-east-1", "ModifyDBInstance"),
     ("rds", "us-east-1", "RebootDBInstance"),
     ("rds", "us-west-2", "PromoteReadReplica"),
-    ("route53", "", "ChangeResourceRecordSets"),
+    ("route53", "us-east-1", "ChangeResourceRecordSets"),
     ("sns", "us-west-2", "Publish"),
 ];
 
