@@ -133,10 +133,8 @@ async fn a_call_without_its_record_would_be_seen_as_a_second_effect() {
     let (directory, world) = (directory(), World::new(vec![]));
     let rig = start(directory.path(), &world, None).await;
     rig.log.forget_calls();
-    let job = job(3, 7);
-    rig.executor.offer(job.clone());
-    rig.outcome(&job).await;
-    assert!(world.effects() > 1, "the planted bug must show");
+    rig.executor.offer(job(3, 7));
+    rig.until("the planted bug shows", |rig| rig.world.effects() > 1).await;
 }
 
 #[tokio::test]
