@@ -74,7 +74,7 @@ impl Site {
         let files =
             TlsFiles { certificate: self.path("ann.pem"), key: self.path("ann.key"), authorities: self.path("ca.pem") };
         let identities: Arc<Identities> = Identities::load(&files, "demo").expect("loaded");
-        let client = MeshClient::new(&[self.address.clone()], &identities).expect("an address");
+        let client = MeshClient::new(std::slice::from_ref(&self.address), &identities).expect("an address");
         client.with_limits(CallLimits { per_try: PATIENCE / 4, total: PATIENCE })
     }
 }
