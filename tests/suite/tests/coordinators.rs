@@ -45,8 +45,7 @@ async fn a_removal_needs_two_people_once_keys_are_enrolled() {
         rig.ctl_as(person, &sign).await.expect(0);
         files.push(file);
     }
-    let remove =
-        ["coordinator", "remove", &other, "--approval", &files[0], "--approval", &files[1], "--yes"];
+    let remove = ["coordinator", "remove", &other, "--approval", &files[0], "--approval", &files[1], "--yes"];
     rig.ctl(&remove).await.expect(0);
     let status = rig.mesh().membership().await.expect("a membership");
     assert_eq!(status.members.len(), 2, "{status:?}");

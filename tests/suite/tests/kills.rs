@@ -107,10 +107,7 @@ async fn kill_executors(kind: &str) {
         rig.kill(&agent);
         rig.release(fault).await;
         let other = format!("agent-{}", &agent[6..]);
-        rig.until(&run, "the other agent's turn", |run| {
-            executor(run, action).is_none_or(|now| now != other)
-        })
-        .await;
+        rig.until(&run, "the other agent's turn", |run| executor(run, action).is_none_or(|now| now != other)).await;
         rig.restart(&agent);
     }
     let run = rig.until_settled(&run).await;

@@ -13,7 +13,9 @@ async fn a_dead_region_moves_only_with_the_consent_of_two_people() {
     let said = rig.ctl_as("operator", &["--json", "failover", "--to", "us-west-2", "--yes"]).await.expect(6);
     let run = said.json()["runs"][0]["run"].as_str().expect("a run").parse().expect("its name");
     let held = rig.until_settled(&run).await;
-    assert!(matches!(&held.state, RunState::Held { need: Need::Consent { region }, .. } if region.as_str() == "us-east-1"));
+    assert!(
+        matches!(&held.state, RunState::Held { need: Need::Consent { region }, .. } if region.as_str() == "us-east-1")
+    );
     assert_eq!(rig.applied().await.get(&("PromoteReadReplica".to_owned(), "us-west-2".to_owned())), None);
 
     let approve = |person: &'static str| {
@@ -42,9 +44,9 @@ async fn an_abort_before_the_promotion_gives_the_old_region_back() {
     rig.post("settings", &serde_json::json!({ "replication_lag_ms": 600_000 })).await;
     let run = rig.begin_failover().await;
     rig.until(&run, "the wait for the replica", |run| {
-        run.steps.iter().any(|(id, step)| {
-            id.as_str().starts_with("rds-await-caught-up") && step.forward.state == WorkState::Open
-        })
+        run.steps
+            .iter()
+            .any(|(id, step)| id.as_str().starts_with("rds-await-caught-up") && step.forward.state == WorkState::Open)
     })
     .await;
     assert!(!rig.writes("us-east-1").await, "the old database is fenced by now");
@@ -75,12 +77,19 @@ async fn what_cannot_be_done_is_refused_with_a_reason_and_changes_nothing() {
     rig.ctl(&["watch", "maip-g99"]).await.expect(3);
     let role = rig.ctl_as("ann", &["failover", "--to", "us-west-2", "--yes"]).await.expect(4);
     assert!(role.stderr.contains("approver"), "{}", role.stderr);
-    let stranger = rig.ctl_as("operator", &["keys", "generate", "--name", "x", "--owner", "x", "-o", &rig.path("x.key").display().to_string()]).await;
+    let stranger = rig
+        .ctl_as(
+            "operator",
+            &["keys", "generate", "--name", "x", "--owner", "x", "-o", &rig.path("x.key").display().to_string()],
+        )
+        .await;
     stranger.expect(0);
-    let enroll = rig.ctl_as("operator", &["keys", "enroll", &rig.path("x.key.pub").display().to_string(), "--yes"]).await;
+    let enroll =
+        rig.ctl_as("operator", &["keys", "enroll", &rig.path("x.key.pub").display().to_string(), "--yes"]).await;
     assert_eq!(enroll.expect(4).code, 4);
 
-    std::fs::write(rig.path("bad.yaml"), "apiVersion: mesh/v1\nservice: Maip\nwriter: sometimes\nextra: 1\n").expect("a file");
+    std::fs::write(rig.path("bad.yaml"), "apiVersion: mesh/v1\nservice: Maip\nwriter: sometimes\nextra: 1\n")
+        .expect("a file");
     let bad = rig.ctl(&["validate", "-f", &rig.path("bad.yaml").display().to_string()]).await;
     assert_eq!(bad.code, 1, "{bad:?}");
     for line in ["bad.yaml:2:", "bad.yaml:3:", "bad.yaml:4:"] {
