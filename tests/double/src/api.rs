@@ -279,8 +279,12 @@ impl Attempt {
 
     fn encode(&self, result: &Result<Node, ApiError>) -> Ending {
         let service = self.service.unwrap_or(Service::Sts);
-        let (request_id, now) = self.double.world(|world| (world.uuid(), world.now_ms));
-        let mut reply = reply::encode(service, self.protocol, &self.operation, &request_id, result);
+        let (request_id, now, own) =
+            self.double.world(|world| (world.uuid(), world.now_ms, world.settings.route53_own_batch_error));
+        let mut reply = match result {
+            Err(error) if own && error.code == "InvalidChangeBatch" => reply::own_batch_error(&request_id, error),
+            _ => reply::encode(service, self.protocol, &self.operation, &request_id, result),
+        };
         reply.headers.push(("date", clock::http_date(now)));
         Ending::Reply(reply)
     }

@@ -80,6 +80,16 @@ fn failure(service: Service, protocol: Protocol, request_id: &str, error: &ApiEr
     }
 }
 
+/// The documented body of a refused batch, whose root is the error itself.
+pub fn own_batch_error(request_id: &str, error: &ApiError) -> Reply {
+    let text = error.message.trim_start_matches('[').trim_end_matches(']');
+    let node = Node::map().with("Messages", Node::texts("Message", [text])).with("RequestId", request_id);
+    let mut body = format!("<?xml version=\"1.0\"?>\n<InvalidChangeBatch xmlns=\"{}\">", Service::Route53.namespace());
+    xml::write_content(&mut body, &node);
+    body.push_str("</InvalidChangeBatch>");
+    Reply::new(error.status, "text/xml", request_id, body.into_bytes())
+}
+
 impl Reply {
     pub fn new(status: u16, content_type: &str, request_id: &str, body: Vec<u8>) -> Self {
         let headers = vec![("content-type", content_type.to_owned()), ("x-amzn-requestid", request_id.to_owned())];

@@ -27,6 +27,8 @@ pub struct Settings {
     /// 0 switches throttling off.
     pub route53_requests_per_second: u32,
     pub route53_control_plane_region: String,
+    /// Route 53 tells of a refused batch in the common form of errors, or in one of its own: both are seen on AWS.
+    pub route53_own_batch_error: bool,
     pub replication_lag_ms: u64,
     /// An idle source still writes this often, so that its replicas' lag stays meaningful.
     pub source_heartbeat_ms: u64,
@@ -54,6 +56,7 @@ impl Default for Settings {
             route53_accept_ms: 30,
             route53_requests_per_second: 5,
             route53_control_plane_region: "us-east-1".to_owned(),
+            route53_own_batch_error: false,
             replication_lag_ms: 200,
             source_heartbeat_ms: 100,
             lose_tail: true,
