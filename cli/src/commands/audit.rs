@@ -25,7 +25,8 @@ pub async fn audit(context: &Context, command: AuditCommand) -> Outcome {
         AuditCommand::Verify { file: Some(file) } => verdict(context, verify_file(&file)?),
         AuditCommand::Verify { file: None } => {
             let mut stream = context.mesh()?.audit(0).await?;
-            let mut chain = Chain::default();
+            // The mesh keeps every record: its chain begins at the beginning.
+            let mut chain = Chain { whole: true, ..Chain::default() };
             while let Some(record) = stream.next().await? {
                 if !chain.take(&record) {
                     break;
@@ -62,15 +63,22 @@ async fn export(context: &Context, path: &Path, from: u64) -> Outcome {
 #[derive(Default)]
 struct Chain {
     head: ChainHead,
+    /// The first record must be the first of all.
+    whole: bool,
+    first: Option<u64>,
+    /// It began in the middle: what came before is not in the file.
+    begins_later: bool,
     broken: Option<(u64, String)>,
 }
 
 impl Chain {
     /// False once the chain is broken.
     fn take(&mut self, record: &AuditRecord) -> bool {
-        if self.head.records == 0 {
+        if self.first.is_none() && !self.whole {
             self.head = start(record);
+            self.begins_later = self.head.index > 0;
         }
+        self.first.get_or_insert(record.index);
         match self.head.follow(record) {
             Ok(head) => self.head = head,
             Err(error) => self.broken = Some((record.index, error.to_string())),
@@ -145,18 +153,31 @@ fn verdict(context: &Context, chain: Chain) -> Outcome {
     let value = json!({
         "ok": chain.broken.is_none(),
         "records": head.records,
+        "first_index": chain.first,
+        "begins_later": chain.begins_later,
         "head_index": head.index,
         "head_hash": head.hash,
         "broken_index": chain.broken.as_ref().map(|(index, _)| index),
         "reason": chain.broken.as_ref().map(|(_, reason)| reason),
     });
-    context.output.either(&value, || match &chain.broken {
+    context.output.either(&value, || in_words(&chain))?;
+    Ok(if chain.broken.is_some() { Exit::Failed } else { Exit::Ok })
+}
+
+fn in_words(chain: &Chain) -> String {
+    let head = chain.head;
+    let mut text = match &chain.broken {
         None => format!("the chain holds: {} records, head {} {}", head.records, head.index, head.hash),
         Some((index, reason)) => {
             format!("the chain is BROKEN at index {index}: {reason}\n{} records before it hold", head.records)
         }
-    })?;
-    Ok(if chain.broken.is_some() { Exit::Failed } else { Exit::Ok })
+    };
+    if let Some(first) = chain.first.filter(|_| chain.begins_later) {
+        text.push_str(&format!(
+            "\nIt begins at index {first}: earlier records are not in this file and were NOT checked."
+        ));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -203,7 +224,14 @@ mod tests {
         assert!(check(&all, 0).broken.is_none());
         let later = check(&all[5..], 0);
         assert!(later.broken.is_none());
-        assert_eq!(later.head.index, 20);
+        assert_eq!((later.head.index, later.begins_later), (20, true));
+        assert!(in_words(&later).contains("NOT checked"), "what was not there must be said");
+    }
+
+    #[test]
+    fn the_live_chain_must_begin_at_its_beginning() {
+        let mut chain = Chain { whole: true, ..Chain::default() };
+        assert!(!chain.take(&records(20)[5]), "a mesh that hides its first records is found");
     }
 
     #[test]
