@@ -89,9 +89,7 @@ async fn confirm(node: &Node, leadership: &mut watch::Receiver<Leadership>, term
 /// Proposes and offers what is due. Returns for how long nothing else will be.
 fn round(node: &Node, led_since: Timestamp, proposals: &mut Proposals) -> Duration {
     let view = view::of(node, led_since);
-    let (commands, wakeup) = node.replica.with_fleet(|fleet| {
-        (view.due(fleet), engine::next_wakeup(fleet, &view.all))
-    });
+    let (commands, wakeup) = node.replica.with_fleet(|fleet| (view.due(fleet), engine::next_wakeup(fleet, &view.all)));
     for command in commands {
         proposals.propose(&node.replica, command);
     }
