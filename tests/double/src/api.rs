@@ -65,6 +65,8 @@ struct Attempt {
     operation: String,
     input: Node,
     fault: Option<u64>,
+    /// Known before the call is carried out: its reply will go nowhere.
+    loses_reply: bool,
     logged: Option<u64>,
 }
 
@@ -86,6 +88,7 @@ impl Attempt {
             operation: String::new(),
             input: Node::map(),
             fault: None,
+            loses_reply: false,
             logged: None,
         }
     }
@@ -186,6 +189,7 @@ impl Attempt {
                 Ending::Lost(self.lost_after(&strike))
             }
             Kind::TimeoutApplied => {
+                self.loses_reply = true;
                 self.apply(call, &signature).await;
                 Ending::Lost(self.lost_after(&strike))
             }
@@ -215,14 +219,13 @@ impl Attempt {
     fn arrive_later(&self, call: Call, signature: Signature, delay: Duration) {
         let request = Request::from_parts(Request::new(()).into_parts().0, self.body.clone());
         let mut later = Self::new(self.double.clone(), request);
-        later.received_ms = self.received_ms;
+        (later.received_ms, later.loses_reply) = (self.received_ms, true);
         (later.service, later.protocol, later.fault) = (self.service, self.protocol, self.fault);
         (later.scope, later.access_key) = (self.scope.clone(), self.access_key.clone());
         (later.operation, later.input) = (self.operation.clone(), self.input.clone());
         tokio::spawn(async move {
             sleep(delay).await;
             later.apply(call, &signature).await;
-            later.reply_was_lost();
         });
     }
 
@@ -303,7 +306,7 @@ impl Attempt {
             parameters: parameters(&self.input),
             outcome,
             error,
-            reply: if outcome == Outcome::Dropped { Delivery::Lost } else { Delivery::Sent },
+            reply: if self.loses_reply || outcome == Outcome::Dropped { Delivery::Lost } else { Delivery::Sent },
             mutating,
             access_key: self.access_key.clone(),
             fault: self.fault,
