@@ -93,6 +93,9 @@ pub fn action(action: &Action) -> String {
             format!("security groups of {instance} become {}", groups.join(", "))
         }
         Action::RdsReboot { instance } => format!("reboot {instance}, which ends its sessions"),
+        Action::RdsCheckReplica { instance, source_instance, .. } => {
+            format!("see that {instance} is available and replicates from {source_instance}; changes nothing")
+        }
         Action::RdsAwaitCaughtUp { instance } => format!("wait until {instance} has caught up with the fenced primary"),
         Action::Grant => "commit the write authority of the target".to_owned(),
         Action::RdsPromote { instance, backup_retention_days } => {

@@ -138,8 +138,8 @@ pub fn is_allowed(role: Role, path: &str) -> bool {
     TABLE.iter().any(|(listed, roles)| *listed == path && roles.contains(&role))
 }
 
-/// Fewest enrolled keys from which on a further enrolment or a change of membership needs two of them.
-pub const KEYS_BEFORE_TWO_PERSON: usize = 2;
+/// Fewest owners of enrolled keys from which on a further enrolment or a change of membership needs two of them.
+pub const OWNERS_BEFORE_TWO_PERSON: usize = 2;
 /// Signatures that a two-person decision needs, of different owners.
 pub const APPROVALS_NEEDED: usize = 2;
 

@@ -184,7 +184,7 @@ fn due_step(
     let waited_out = service
         .open_calls
         .iter()
-        .filter(|call| call.resource == resource && call.generation < generation)
+        .filter(|call| action.mutates() && call.resource == resource && call.generation < generation)
         .map(|call| call.until)
         .max();
     if waited_out.is_some_and(|until| until > view.now) {

@@ -126,8 +126,10 @@ pub enum Next {
     Finish(Outcome),
 }
 
-/// First pause between observations; it doubles to [`POLL_MAX`].
-pub const POLL_MIN: Duration = Duration::from_millis(50);
+/// Shortest pause between observations; it grows with the time spent, to [`POLL_MAX`].
+pub const POLL_MIN: Duration = Duration::from_millis(25);
+/// A pause is this share of the time already spent: what is over is seen at most a twentieth of its own time late.
+const POLL_SHARE: u32 = 20;
 /// RDS and Route 53 state changes take seconds to minutes: looking more often would only use up API quota.
 pub const POLL_MAX: Duration = Duration::from_secs(5);
 /// After an accepted or unknown call the provider's reads may lag its writes: a repeat waits at least this long.
@@ -231,7 +233,7 @@ fn in_doubt(job: &Job, progress: &Progress) -> bool {
 
 /// Grows with the time already spent, so that a ten-minute promotion is not asked for twenty times a second.
 fn poll(progress: &Progress) -> Duration {
-    (progress.elapsed / 10).clamp(POLL_MIN, POLL_MAX)
+    (progress.elapsed / POLL_SHARE).clamp(POLL_MIN, POLL_MAX)
 }
 
 fn backoff(times: u32, retry: Retry) -> Duration {

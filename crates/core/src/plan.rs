@@ -107,6 +107,9 @@ impl fmt::Display for Reversibility {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 pub enum Action {
+    /// Looks whether the target can take over, before anything is touched: an available replica of `source_instance`
+    /// (or, with `standalone_ok`, one that was promoted already), and not fenced itself.
+    RdsCheckReplica { instance: String, source_instance: String, closed_security_group: String, standalone_ok: bool },
     /// ModifyDBInstance: exactly these security groups, applied at once. Fence and un-fence are both this.
     RdsSetSecurityGroups { instance: String, security_groups: BTreeSet<String>, purpose: SecurityGroupPurpose },
     /// RebootDBInstance: ends the sessions that outlived a fence.
@@ -142,6 +145,7 @@ impl Action {
         match self {
             Self::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Fence, .. } => "rds-fence",
             Self::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Unfence, .. } => "rds-unfence",
+            Self::RdsCheckReplica { .. } => "rds-check-replica",
             Self::RdsReboot { .. } => "rds-reboot",
             Self::RdsAwaitCaughtUp { .. } => "rds-await-caught-up",
             Self::Grant => "grant",
@@ -157,7 +161,9 @@ impl Action {
     /// Does it change anything outside?
     pub const fn mutates(&self) -> bool {
         match self {
-            Self::RdsAwaitCaughtUp { .. } | Self::Grant | Self::HttpVerify { .. } => false,
+            Self::RdsCheckReplica { .. } | Self::RdsAwaitCaughtUp { .. } | Self::Grant | Self::HttpVerify { .. } => {
+                false
+            }
             Self::RdsSetSecurityGroups { .. }
             | Self::RdsReboot { .. }
             | Self::RdsPromote { .. }
@@ -178,6 +184,7 @@ impl Action {
     pub fn resource(&self, region: &RegionId) -> String {
         match self {
             Self::RdsSetSecurityGroups { instance, .. }
+            | Self::RdsCheckReplica { instance, .. }
             | Self::RdsReboot { instance }
             | Self::RdsAwaitCaughtUp { instance }
             | Self::RdsPromote { instance, .. }
@@ -195,6 +202,7 @@ impl Action {
     pub const fn precondition(&self) -> &'static str {
         match self {
             Self::RdsSetSecurityGroups { .. } => "the instance exists and is available",
+            Self::RdsCheckReplica { .. } => "none",
             Self::RdsReboot { .. } => "the instance is available and its security groups are the closed one",
             Self::RdsAwaitCaughtUp { .. } => "the instance is a replica that replicates",
             Self::Grant => "every region with older write authority is closed, by proof or by two-person consent",
@@ -211,6 +219,9 @@ impl Action {
     pub const fn read_back(&self) -> &'static str {
         match self {
             Self::RdsSetSecurityGroups { .. } => "the instance is available and its active groups are exactly these",
+            Self::RdsCheckReplica { .. } => {
+                "the instance is available, replicates from the old primary, and is not fenced"
+            }
             Self::RdsReboot { .. } => "a restart event later than the fence, and the instance is available",
             Self::RdsAwaitCaughtUp { .. } => "a lag of zero, measured after the fence",
             Self::Grant => "the commit itself",

@@ -63,7 +63,8 @@ pub fn plan_failover(service: &Service, to: &RegionId, evidence: &Evidence) -> R
     if manifest.traffic.is_empty() && manifest.databases().next().is_none() {
         return Err(PlanError::NothingToMove { service: manifest.service.clone() });
     }
-    let mut builder = Builder { manifest, from, to, steps: Vec::new() };
+    let target_is_new = !service.authority.contains_key(to);
+    let mut builder = Builder { manifest, from, to, target_is_new, steps: Vec::new() };
     let promoted = builder.move_databases()?;
     let moved = builder.move_traffic(&promoted.iter().map(|ids| ids.promote.clone()).collect())?;
     let verified = builder.verify(&moved)?;
@@ -144,6 +145,9 @@ struct Builder<'a> {
     manifest: &'a Manifest,
     from: &'a RegionId,
     to: &'a RegionId,
+    /// It never had write authority, so a standalone instance there is one that was promoted by hand. One that did is
+    /// the old primary with the old data.
+    target_is_new: bool,
     steps: Vec<Step>,
 }
 
@@ -171,9 +175,13 @@ impl Builder<'_> {
                 Ok((name.to_owned(), instance(self.from)?, instance(self.to)?, days))
             })
             .collect::<Result<_, PlanError>>()?;
+        let mut fit = BTreeSet::new();
+        for (name, old, new, _) in &databases {
+            fit.insert(self.check_target(name, old, new)?);
+        }
         let mut closed = BTreeSet::new();
         for (name, old, new, _) in &databases {
-            closed.insert(self.fence(name, old, new)?);
+            closed.insert(self.fence(name, old, new, &fit)?);
         }
         let grant = self.push(
             StepId::new("grant").map_err(unfit)?,
@@ -192,7 +200,34 @@ impl Builder<'_> {
         Ok(promoted)
     }
 
-    fn fence(&mut self, name: &str, old: &RdsInstance, new: &RdsInstance) -> Result<StepId, PlanError> {
+    /// Nothing is fenced for a target that could not take over.
+    fn check_target(&mut self, name: &str, old: &RdsInstance, new: &RdsInstance) -> Result<StepId, PlanError> {
+        let action = Action::RdsCheckReplica {
+            instance: new.instance.clone(),
+            source_instance: old.instance.clone(),
+            closed_security_group: new.closed_security_group.clone(),
+            standalone_ok: self.target_is_new,
+        };
+        let timeout = self.manifest.policy.fence_timeout;
+        Ok(self.push(
+            step_id(action.name(), name)?,
+            format!("look whether {} can take over", new.instance),
+            self.to.clone(),
+            action,
+            BTreeSet::new(),
+            timeout,
+            RETRY,
+            None,
+        ))
+    }
+
+    fn fence(
+        &mut self,
+        name: &str,
+        old: &RdsInstance,
+        new: &RdsInstance,
+        fit: &BTreeSet<StepId>,
+    ) -> Result<StepId, PlanError> {
         let policy = &self.manifest.policy;
         let (fence_timeout, catch_up_timeout) = (policy.fence_timeout, policy.catch_up_timeout);
         let fence = Action::RdsSetSecurityGroups {
@@ -210,7 +245,7 @@ impl Builder<'_> {
             format!("fence {}: only the closed security group", old.instance),
             self.from.clone(),
             fence,
-            BTreeSet::new(),
+            fit.clone(),
             fence_timeout,
             RETRY,
             Some(undo),

@@ -79,6 +79,7 @@ impl Providers {
         let here = match &job.action {
             Action::RdsSetSecurityGroups { .. }
             | Action::RdsReboot { .. }
+            | Action::RdsCheckReplica { .. }
             | Action::RdsAwaitCaughtUp { .. }
             | Action::RdsPromote { .. }
             | Action::RdsSetBackupRetention { .. }
@@ -101,6 +102,7 @@ impl Provider for Providers {
         match &job.action {
             Action::RdsSetSecurityGroups { .. }
             | Action::RdsReboot { .. }
+            | Action::RdsCheckReplica { .. }
             | Action::RdsAwaitCaughtUp { .. }
             | Action::RdsPromote { .. }
             | Action::RdsSetBackupRetention { .. } => self.databases.observe(job, accepted).await,
@@ -132,7 +134,10 @@ impl Provider for Providers {
             | Action::RdsSetBackupRetention { .. } => self.databases.call(job).await,
             Action::Route53Replace { .. } | Action::Route53CreateToken { .. } => self.records.call(job, before).await,
             Action::SnsNotify { .. } => self.notices.call(job).await,
-            Action::RdsAwaitCaughtUp { .. } | Action::HttpVerify { .. } | Action::Grant => {
+            Action::RdsCheckReplica { .. }
+            | Action::RdsAwaitCaughtUp { .. }
+            | Action::HttpVerify { .. }
+            | Action::Grant => {
                 CallResult::Rejected { reason: format!("{} changes nothing, so it has no call", job.action.name()) }
             }
         }

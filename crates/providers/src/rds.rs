@@ -11,6 +11,7 @@ use crate::aws::error::ReadError;
 use crate::aws::rds::{Instance, Rds};
 
 mod caught_up;
+mod check_replica;
 mod promote;
 mod reboot;
 mod retention;
@@ -41,6 +42,10 @@ impl Databases {
                 };
                 let events = self.rds.events(instance, fence.provider_time_ms).await?;
                 Ok(reboot::observe(&found, &events, &fence, accepted))
+            }
+            Action::RdsCheckReplica { instance, source_instance, closed_security_group, standalone_ok } => {
+                let found = self.rds.describe(instance).await?;
+                Ok(check_replica::observe(&found, source_instance, closed_security_group, *standalone_ok))
             }
             Action::RdsAwaitCaughtUp { instance } => {
                 let found = self.rds.describe(instance).await?;

@@ -21,6 +21,14 @@ impl From<&Action> for v1::Action {
                     purpose: v1::SecurityGroupPurpose::from(purpose).into(),
                 })
             }
+            Action::RdsCheckReplica { instance, source_instance, closed_security_group, standalone_ok } => {
+                Wire::RdsCheckReplica(v1::RdsCheckReplica {
+                    instance,
+                    source_instance,
+                    closed_security_group,
+                    standalone_ok,
+                })
+            }
             Action::RdsReboot { instance } => Wire::RdsReboot(v1::RdsReboot { instance }),
             Action::RdsAwaitCaughtUp { instance } => Wire::RdsAwaitCaughtUp(v1::RdsAwaitCaughtUp { instance }),
             Action::Grant => Wire::Grant(v1::Nothing {}),
@@ -61,6 +69,20 @@ impl TryFrom<v1::Action> for Action {
                     instance: F.text("instance", instance)?,
                     security_groups: F.text_set("security_groups", security_groups)?,
                     purpose: F.enumeration::<v1::SecurityGroupPurpose, _>("purpose", purpose)?,
+                })
+            }
+            Wire::RdsCheckReplica(v1::RdsCheckReplica {
+                instance,
+                source_instance,
+                closed_security_group,
+                standalone_ok,
+            }) => {
+                const F: Fields = Fields("RdsCheckReplica");
+                Ok(Self::RdsCheckReplica {
+                    instance: F.text("instance", instance)?,
+                    source_instance: F.text("source_instance", source_instance)?,
+                    closed_security_group: F.text("closed_security_group", closed_security_group)?,
+                    standalone_ok,
                 })
             }
             Wire::RdsReboot(v1::RdsReboot { instance }) => {

@@ -209,6 +209,12 @@ pub fn actions() -> Vec<Action> {
             subject: "maip moved".to_owned(),
             message: "to us-west-2".to_owned(),
         },
+        Action::RdsCheckReplica {
+            instance: "maip-prod-postgres-replica".to_owned(),
+            source_instance: "maip-prod-postgres".to_owned(),
+            closed_security_group: "sg-closed".to_owned(),
+            standalone_ok: true,
+        },
     ]
 }
 

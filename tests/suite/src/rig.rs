@@ -155,7 +155,9 @@ impl Rig {
     pub async fn fired(&self, id: &str) -> u64 {
         let faults = self.get("faults").await;
         let all = faults.as_array().cloned().unwrap_or_default();
-        let found = all.iter().find(|fault| fault["id"].as_str() == Some(id) || fault["id"].to_string() == id);
+        let found = all.iter().find(|fault| {
+            fault["id"].as_str() == Some(id) || fault["id"].as_u64().is_some_and(|own| own.to_string() == id)
+        });
         found.and_then(|fault| fault["fired"].as_u64()).unwrap_or(0)
     }
 

@@ -129,3 +129,19 @@ async fn a_dry_run_asks_every_provider_and_changes_nothing() {
     rig.region("us-west-2", "down").await;
     rig.ctl(&["failover", "--to", "us-west-2", "--dry-run"]).await.expect(3);
 }
+
+#[tokio::test]
+async fn a_region_with_the_old_data_is_no_target_and_nothing_is_fenced_for_it() {
+    let rig = Rig::raise().await;
+    let run = rig.begin_failover().await;
+    let run = rig.until_settled(&run).await;
+    rig.judge_failover(&run).await;
+    let before = rig.applied().await;
+    let back = rig.ctl(&["failover", "--to", "us-east-1", "--yes"]).await.expect(6);
+    assert!(back.stdout.contains("fenced") || back.stderr.contains("fenced"), "{back:?}");
+    assert!(rig.writes("us-west-2").await, "the active database must stay open");
+    assert_eq!(before, rig.applied().await, "nothing was changed");
+    let held = rig.ctl(&["--json", "history"]).await.expect(0).json();
+    let name = held[0]["run"].as_str().or_else(|| held["runs"][0]["run"].as_str()).expect("the newest run").to_owned();
+    rig.ctl(&["abort", &name, "--reason", "no replica there", "--yes"]).await.expect(0);
+}

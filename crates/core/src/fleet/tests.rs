@@ -135,6 +135,7 @@ fn a_failover_fences_promotes_moves_traffic_verifies_and_tells_in_this_order() {
     });
     let place = |name: &str| order.iter().position(|seen| *seen == name).expect("every step was carried out");
     let chain = [
+        "rds-check-replica",
         "rds-fence",
         "rds-reboot",
         "rds-await-caught-up",
@@ -292,11 +293,11 @@ fn an_agent_that_falls_silent_leaves_an_unknown_outcome() {
         accepted(&mut fleet, at(2), &command);
     }
     assert_eq!(run(&fleet).open_intents().count(), 1);
-    assert!(engine::next(&fleet, &view(&fleet, at(3), &[EAST])).is_empty(), "not before the silence has lasted");
-    for command in engine::next(&fleet, &view(&fleet, at(8), &[EAST])) {
+    assert!(engine::next(&fleet, &view(&fleet, at(3), &[WEST])).is_empty(), "not before the silence has lasted");
+    for command in engine::next(&fleet, &view(&fleet, at(8), &[WEST])) {
         accepted(&mut fleet, at(8), &command);
     }
-    let (_, step) = run(&fleet).step(&run(&fleet).plan.steps[0].id).expect("the fence");
+    let (_, step) = run(&fleet).step(&run(&fleet).plan.steps[0].id).expect("the first step");
     assert_eq!(step.forward.intents[0].outcome.as_ref().map(|o| o.result), Some(OutcomeResult::Unknown));
 }
 
@@ -334,7 +335,7 @@ fn a_paused_run_opens_no_intent() {
     accepted(&mut fleet, at(2), &Command::Pause { run: run_id(), by: "ann".to_owned() });
     assert!(engine::next(&fleet, &view(&fleet, at(3), &[])).is_empty());
     let step = run(&fleet).plan.steps[0].id.clone();
-    let open = Command::OpenIntent { run: run_id(), step, direction: Direction::Forward, agent: agent("east-a") };
+    let open = Command::OpenIntent { run: run_id(), step, direction: Direction::Forward, agent: agent("west-a") };
     assert_eq!(refused(&mut fleet, at(3), &open), RefusalCode::Precondition);
     accepted(&mut fleet, at(4), &Command::Resume { run: run_id(), by: "ann".to_owned() });
     accepted(&mut fleet, at(5), &open);
@@ -351,9 +352,9 @@ fn an_intent_for_a_step_whose_turn_it_is_not_is_refused() {
     assert_eq!(refused(&mut fleet, at(2), &open), RefusalCode::Precondition);
     let grant = Command::Grant { run: run_id(), step: "grant".parse().expect("a name") };
     assert_eq!(refused(&mut fleet, at(2), &grant), RefusalCode::Precondition);
-    let fence = run(&fleet).plan.steps[0].id.clone();
+    let first = run(&fleet).plan.steps[0].id.clone();
     let foreign =
-        Command::OpenIntent { run: run_id(), step: fence, direction: Direction::Forward, agent: agent("west-a") };
+        Command::OpenIntent { run: run_id(), step: first, direction: Direction::Forward, agent: agent("east-a") };
     assert_eq!(refused(&mut fleet, at(2), &foreign), RefusalCode::Invalid, "an agent of another region");
 }
 
@@ -560,17 +561,29 @@ fn a_grant_needs_the_proof_whatever_order_the_plan_has() {
 }
 
 #[test]
-fn no_intent_is_opened_on_a_resource_where_an_older_call_may_still_arrive() {
+fn no_mutation_is_begun_on_a_resource_where_an_older_call_may_still_arrive() {
     let mut fleet = fleet();
     let begin = start(&fleet, WEST);
     accepted(&mut fleet, at(1), &begin);
     let resource = "rds/us-east-1/maip-prod-postgres".to_owned();
     let call = crate::fleet::OpenCall { resource, generation: Generation(0), until: at(100) };
     fleet.services.get_mut(&service("maip")).expect("there").open_calls.push(call);
-    let step = run(&fleet).plan.steps[0].id.clone();
-    let open = Command::OpenIntent { run: run_id(), step, direction: Direction::Forward, agent: agent("east-a") };
-    assert_eq!(refused(&mut fleet, at(99), &open), RefusalCode::Precondition);
-    accepted(&mut fleet, at(100), &open);
+    let check = run(&fleet).plan.steps[0].id.clone();
+    let open = |step, agent_name| Command::OpenIntent {
+        run: run_id(),
+        step,
+        direction: Direction::Forward,
+        agent: agent(agent_name),
+    };
+    accepted(&mut fleet, at(2), &open(check.clone(), "west-a"));
+    let seq = run(&fleet).open_intents().next().expect("the look at the target").2.seq;
+    let outcome = outcome(OutcomeResult::Done);
+    let close = Command::CloseIntent { run: run_id(), step: check, direction: Direction::Forward, seq, outcome };
+    accepted(&mut fleet, at(3), &close);
+    let fence = run(&fleet).plan.steps[1].id.clone();
+    assert!(engine::next(&fleet, &view(&fleet, at(99), &[])).is_empty(), "the leader waits it out");
+    assert_eq!(refused(&mut fleet, at(99), &open(fence.clone(), "east-a")), RefusalCode::Precondition);
+    accepted(&mut fleet, at(100), &open(fence, "east-a"));
 }
 
 #[test]

@@ -126,6 +126,14 @@ fn check_names(manifest: &Manifest, found: &mut Problems) {
         ("verify", manifest.verify.iter().map(|item| item.name.as_str()).collect()),
         ("notices", manifest.notices.iter().map(|item| item.name.as_str()).collect()),
     ];
+    for (i, resource) in manifest.resources.iter().enumerate() {
+        found.unless(
+            manifest.checks.iter().all(|check| check.name != resource.name),
+            &format!("resources[{i}].name"),
+            format!("{:?} is the name of a check, too", resource.name),
+            "what agents report is told apart by these names: give each its own",
+        );
+    }
     for (list, names) in lists {
         found.unless(
             names.len() <= ITEMS_MAX,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_core::execute::Observation;
 use mesh_core::time::Timestamp;
 
-use super::{Fenced, Rebooted, caught_up, promote, reboot, retention, security_groups};
+use super::{Fenced, Rebooted, caught_up, check_replica, promote, reboot, retention, security_groups};
 use crate::aws::cloudwatch::LagPoint;
 use crate::aws::rds::{Event, Instance, Replication};
 
@@ -189,5 +189,24 @@ fn broken_replication_is_given_the_time_to_reconnect_after_the_reboot_and_then_n
         let replication = vec![Replication { status: status.to_owned(), normal, message: String::new() }];
         let found = Instance { replication, ..replica("available") };
         assert_eq!(kind(&caught_up::observe(&found, &[], rebooted.as_ref())), expected, "{status} {rebooted:?}");
+    }
+}
+
+#[test]
+fn a_target_can_take_over_only_as_an_available_unfenced_replica_of_the_old_primary_or_promoted_already() {
+    let open =
+        |found: Instance| Instance { security_groups: [("sg-open".to_owned(), "active".to_owned())].into(), ..found };
+    for (found, source, standalone_ok, expected) in [
+        (open(replica("available")), "primary", false, "satisfied"),
+        (open(replica("available")), "PRIMARY", false, "satisfied"),
+        (open(replica("available")), "other", true, "blocked"),
+        (replica("available"), "primary", true, "blocked"),
+        (open(replica("modifying")), "primary", true, "pending"),
+        (open(replica("failed")), "primary", true, "blocked"),
+        (open(instance("available")), "primary", true, "satisfied"),
+        (open(instance("available")), "primary", false, "blocked"),
+    ] {
+        let seen = check_replica::observe(&found, source, "sg-closed", standalone_ok);
+        assert_eq!(kind(&seen), expected, "{found:?} of {source}, standalone_ok {standalone_ok}: {seen:?}");
     }
 }

@@ -58,7 +58,22 @@ impl Fleet {
         }
         self.require_two(&access::revoke_subject(id), approvals)?;
         self.keys.remove(id);
-        Ok(Change { reply: Reply::Ok, touched: vec![Entity::Key(id.clone())], text: format!("key {id} revoked") })
+        let mut touched = vec![Entity::Key(id.clone())];
+        touched.extend(self.withdraw_consents(id));
+        Ok(Change { reply: Reply::Ok, touched, text: format!("key {id} revoked") })
+    }
+
+    /// What a key approved before it was revoked, perhaps because it was stolen, counts for nothing that is to come.
+    fn withdraw_consents(&mut self, key: &KeyId) -> Vec<Entity> {
+        let mut touched = Vec::new();
+        for run in self.runs.values_mut().filter(|run| !run.state.is_terminal()) {
+            let before = run.approvals.len();
+            run.approvals.retain(|approval| approval.key != *key);
+            if run.approvals.len() < before {
+                touched.push(Entity::Run(run.id.clone()));
+            }
+        }
+        touched
     }
 
     pub(super) fn note_membership(&mut self, text: &str, approvals: &[Approval]) -> Outcome {
@@ -66,9 +81,11 @@ impl Fleet {
         Ok(Change { reply: Reply::Ok, touched: Vec::new(), text: format!("membership: {text}") })
     }
 
-    /// Two owners have signed exactly this, unless there are not yet two keys to sign with.
+    /// Two owners have signed exactly this, unless there are not yet two owners to sign it: with two keys of one person
+    /// nobody could ever add a second.
     fn require_two(&self, subject: &str, approvals: &[Approval]) -> Result<(), Refusal> {
-        if self.keys.len() < access::KEYS_BEFORE_TWO_PERSON {
+        let owners: BTreeSet<&str> = self.keys.values().map(|key| key.owner.as_str()).collect();
+        if owners.len() < access::OWNERS_BEFORE_TWO_PERSON {
             return Ok(());
         }
         let mut owners = BTreeSet::new();

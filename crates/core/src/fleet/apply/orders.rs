@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use super::runs::{consenting_keys, note, skip_by_consent};
-use super::steps::calls_left_open;
+use super::steps::{CALL_LIFETIME, calls_left_open, predecessors_settled};
 use super::{Change, Outcome, not_found, precondition, refuse};
 use crate::access;
 use crate::fleet::{Authority, AuthorityState, Entity, Fleet, RefusalCode, Reply};
-use crate::ids::RunId;
+use crate::ids::{RegionId, RunId, StepId};
 use crate::plan::{Action, PlanKind, Reversibility};
 use crate::run::{
-    Approval, Direction, Need, Outcome as StepOutcome, OutcomeResult, Pause, Run, RunState, Unwind, Work, WorkState,
+    Approval, Direction, Intent, Need, Outcome as StepOutcome, OutcomeResult, Pause, Run, RunState, Unwind, Work, WorkState,
 };
 use crate::time::Timestamp;
+
+/// Attempts of a step that a retry keeps: enough to see what happened last.
+const INTENTS_KEPT: usize = 8;
 
 impl Fleet {
     pub(super) fn pause(&mut self, id: &RunId, by: &str) -> Outcome {
@@ -31,6 +34,7 @@ impl Fleet {
         if run.paused.take().is_none() {
             return Err(precondition(format!("run {id} is not paused")));
         }
+        begin_windows(run, now);
         note(run, now, None, format!("resumed by {by}"));
         Ok(changed(id, format!("run {id} resumed")))
     }
@@ -40,7 +44,7 @@ impl Fleet {
         let now = self.now;
         let run = self.live_run(id)?;
         if run.unwind.is_some() {
-            return Err(precondition(format!("run {id} is being unwound already")));
+            return self.give_up_unwinding(id, by, reason);
         }
         if let Some(step) = one_way_step_taken(run) {
             return self.abandon(id, by, reason, &step);
@@ -74,7 +78,6 @@ impl Fleet {
 
     /// After the promotion and the move of traffic, only checks and notices are left to give up.
     fn abandon(&mut self, id: &RunId, by: &str, reason: &str, one_way: &str) -> Outcome {
-        let now = self.now;
         let run = self.live_run(id)?;
         let essential_left = run.plan.steps.iter().any(|step| {
             let essential =
@@ -99,13 +102,44 @@ impl Fleet {
             .map(|step| step.id.to_string())
             .collect();
         let reason = format!("aborted by {by} after {one_way}: {reason}; not done: {}", left.join(", "));
+        let to = run.plan.to.clone();
+        self.end_refused(id, Some(to), reason)
+    }
+
+    /// What cannot be undone (its thing is gone, say) must not hold the service for ever: a person may leave it so. The
+    /// old region has its authority back since the abort, and the new one never got a writer.
+    fn give_up_unwinding(&mut self, id: &RunId, by: &str, reason: &str) -> Outcome {
+        let run = self.live_run(id)?;
+        if !matches!(run.state, RunState::Held { .. }) || run.open_intents().next().is_some() {
+            return Err(precondition(format!("run {id} is being unwound already")));
+        }
+        let left: Vec<String> = run
+            .plan
+            .steps
+            .iter()
+            .filter(|step| {
+                let undo = run.work(&step.id, Direction::Undo);
+                undo.is_some_and(|undo| !matches!(undo.state, WorkState::Done | WorkState::Skipped { .. }))
+            })
+            .map(|step| step.id.to_string())
+            .collect();
+        let reason = format!("unwinding given up by {by}: {reason}; not undone: {}", left.join(", "));
+        self.end_refused(id, None, reason)
+    }
+
+    fn end_refused(&mut self, id: &RunId, active: Option<RegionId>, reason: String) -> Outcome {
+        let now = self.now;
+        let run = self.live_run(id)?;
         run.state = RunState::Refused { reason: reason.clone() };
         run.ended_at = Some(now);
         note(run, now, None, reason.clone());
-        let (service_id, to) = (run.plan.service.clone(), run.plan.to.clone());
+        let mut open = calls_left_open(run, Direction::Forward, now);
+        open.extend(calls_left_open(run, Direction::Undo, now));
+        let service_id = run.plan.service.clone();
+        self.keep_open_calls(&service_id, open);
         if let Some(service) = self.services.get_mut(&service_id) {
             service.current_run = None;
-            service.active = to;
+            service.active = active.unwrap_or_else(|| service.active.clone());
         }
         let touched = vec![Entity::Run(id.clone()), Entity::Service(service_id)];
         Ok(Change { reply: Reply::Ok, touched, text: reason })
@@ -121,13 +155,13 @@ impl Fleet {
         for step in run.steps.values_mut() {
             let work = if unwinding { step.undo.as_mut() } else { Some(&mut step.forward) };
             if let Some(work) = work.filter(|work| matches!(work.state, WorkState::Failed { .. })) {
-                // A new time window: it counts from now.
                 work.state = WorkState::Waiting;
-                work.started_at = Some(now);
                 work.ended_at = None;
+                make_room(work, now);
             }
         }
         run.state = if unwinding { RunState::Unwinding } else { RunState::Running };
+        begin_windows(run, now);
         note(run, now, None, format!("retried by {by}"));
         let touched = self.settle(id);
         Ok(Change { reply: Reply::Ok, touched, text: format!("run {id} retried") })
@@ -166,6 +200,47 @@ impl Fleet {
         }
         Ok(key.owner.clone())
     }
+}
+
+/// A new time window, counted from now, for every step whose turn it is: the time that people took is not the step's.
+fn begin_windows(run: &mut Run, now: Timestamp) {
+    let direction = if run.unwind.is_some() { Direction::Undo } else { Direction::Forward };
+    let due: Vec<StepId> = run
+        .plan
+        .steps
+        .iter()
+        .filter(|step| {
+            run.work(&step.id, direction).is_some_and(|work| !work.state.is_settled())
+                && predecessors_settled(run, step, direction)
+        })
+        .map(|step| step.id.clone())
+        .collect();
+    for id in due {
+        let Some(step) = run.steps.get_mut(&id) else { continue };
+        let work = match direction {
+            Direction::Forward => Some(&mut step.forward),
+            Direction::Undo => step.undo.as_mut(),
+        };
+        if let Some(work) = work {
+            work.started_at = Some(now);
+        }
+    }
+}
+
+/// Forgets attempts that decide nothing any more, so that a person's retry can always try: kept are the last ones, the
+/// first doubtful one, which says since when a call may have been sent, and all whose calls may still arrive.
+fn make_room(work: &mut Work, now: Timestamp) {
+    let doubtful = |intent: &Intent| {
+        intent.outcome.as_ref().is_none_or(|outcome| outcome.result == OutcomeResult::Unknown)
+    };
+    let first_doubtful = work.intents.iter().find(|intent| doubtful(intent)).map(|intent| intent.seq);
+    let newest = work.intents.len().saturating_sub(INTENTS_KEPT);
+    let mut position = 0;
+    work.intents.retain(|intent| {
+        position += 1;
+        let settled = intent.closed_at.is_some_and(|at| at.plus(CALL_LIFETIME) <= now);
+        position > newest || !settled || Some(intent.seq) == first_doubtful
+    });
 }
 
 fn changed(id: &RunId, text: String) -> Change {

@@ -149,8 +149,11 @@ fn settle_forward(run: &mut Run, now: Timestamp) -> bool {
         hold(run, &step, &reason, now);
         return false;
     }
-    let all_done =
-        run.steps.values().all(|step| matches!(step.forward.state, WorkState::Done | WorkState::Skipped { .. }));
+    // A step that consent has skipped may still be out with an agent: the run's end would let its call come at any time.
+    let all_done = run.steps.values().all(|step| {
+        matches!(step.forward.state, WorkState::Done | WorkState::Skipped { .. })
+            && step.forward.open_intent().is_none()
+    });
     if all_done {
         run.state = RunState::Done;
         note(run, now, None, "done".to_owned());

@@ -40,7 +40,8 @@ impl Fleet {
         let service =
             self.services.get_mut(&service_id).ok_or_else(|| not_found(format!("no service {service_id}")))?;
         let resource = action.resource(&step.region);
-        if let Some(open) = blocking_call(&service.open_calls, &resource, generation, now) {
+        if let Some(open) = blocking_call(&service.open_calls, &resource, generation, now).filter(|_| action.mutates())
+        {
             return Err(precondition(format!("a call to {resource} may still arrive until {}", open.until)));
         }
         service.intent = IntentSeq(service.intent.0.saturating_add(1));
@@ -159,8 +160,12 @@ impl Fleet {
         let (service_id, from, to, generation) =
             (run.plan.service.clone(), run.plan.from.clone(), run.plan.to.clone(), run.plan.generation);
         let closed = closing_proof(run, now)?;
+        let closes = run.plan.steps.iter().any(|step| super::runs::closes_old_region(&run.plan, step));
         let service =
             self.services.get_mut(&service_id).ok_or_else(|| not_found(format!("no service {service_id}")))?;
+        if !closes && from != to && service.authority.get(&from).is_some_and(|old| old.state == AuthorityState::Granted) {
+            return Err(precondition(format!("{from} has write authority and the plan has no step that closes it")));
+        }
         for (region, authority) in &service.authority {
             if authority.state == AuthorityState::Granted && *region != to && *region != from {
                 return Err(precondition(format!("{region} has write authority and no step closed it")));
