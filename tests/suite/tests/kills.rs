@@ -103,7 +103,7 @@ async fn kill_executors(kind: &str) {
     for (fault, (_, _, operation, action)) in faults.iter().zip(CALLS) {
         rig.until_fired(fault).await;
         let now = rig.until(&run, "an executor", |run| executor(run, action).is_some()).await;
-        let agent = executor(&now, action).unwrap_or_else(|| panic!("nobody carries out {operation}"));
+        let agent = executor(&now, action).expect(operation);
         rig.kill(&agent);
         rig.release(fault).await;
         let other = format!("agent-{}", &agent[6..]);
