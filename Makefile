@@ -2,19 +2,18 @@
 CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/debug
-PROGRAMS := -p mesh-coordinator -p mesh-agent -p meshctl -p mesh-double
 
-.PHONY: help build demo test test-deps lint fmt bench soak clean-demo
+.PHONY: help build demo test lint fmt bench soak
 
 help:
 	@echo "make demo    build, start three regions on this machine, fail over from us-east-1 to us-west-2, check it"
-	@echo "make test    all tests (installs a Python venv with boto3 and moto under .venv)"
+	@echo "make test    all tests (installs boto3 and pytest into a Python venv under the target directory)"
 	@echo "make lint    formatting, clippy, dependency rules"
 	@echo "make bench   speed, as ratios to a peer or a physical floor of the same run"
 	@echo "make soak    the suites that are too long for every change"
 
 build:
-	$(CARGO) build --locked $(PROGRAMS)
+	$(CARGO) build --locked --workspace --bins
 
 demo: build
 	$(BIN)/meshctl demo --scenario failover

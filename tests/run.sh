@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests. Installs into .venv (or $MESH_VENV) what the boto3 suite needs, and says so first.
+# All tests. Installs into a Python venv under the target directory (or $MESH_VENV) what the boto3 suite needs, and says so first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
