@@ -10,6 +10,8 @@ mod manifests;
 mod orders;
 mod runs;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use runs::run_id;
 pub(crate) use steps::predecessors_settled;

@@ -10,7 +10,8 @@ use crate::fleet::{Authority, AuthorityState, Entity, Fleet, RefusalCode, Reply}
 use crate::ids::{RegionId, RunId, StepId};
 use crate::plan::{Action, PlanKind, Reversibility};
 use crate::run::{
-    Approval, Direction, Intent, Need, Outcome as StepOutcome, OutcomeResult, Pause, Run, RunState, Unwind, Work, WorkState,
+    Approval, Direction, Intent, Need, Outcome as StepOutcome, OutcomeResult, Pause, Run, RunState, Unwind, Work,
+    WorkState,
 };
 use crate::time::Timestamp;
 
@@ -230,9 +231,8 @@ fn begin_windows(run: &mut Run, now: Timestamp) {
 /// Forgets attempts that decide nothing any more, so that a person's retry can always try: kept are the last ones, the
 /// first doubtful one, which says since when a call may have been sent, and all whose calls may still arrive.
 fn make_room(work: &mut Work, now: Timestamp) {
-    let doubtful = |intent: &Intent| {
-        intent.outcome.as_ref().is_none_or(|outcome| outcome.result == OutcomeResult::Unknown)
-    };
+    let doubtful =
+        |intent: &Intent| intent.outcome.as_ref().is_none_or(|outcome| outcome.result == OutcomeResult::Unknown);
     let first_doubtful = work.intents.iter().find(|intent| doubtful(intent)).map(|intent| intent.seq);
     let newest = work.intents.len().saturating_sub(INTENTS_KEPT);
     let mut position = 0;

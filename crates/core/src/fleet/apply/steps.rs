@@ -163,7 +163,8 @@ impl Fleet {
         let closes = run.plan.steps.iter().any(|step| super::runs::closes_old_region(&run.plan, step));
         let service =
             self.services.get_mut(&service_id).ok_or_else(|| not_found(format!("no service {service_id}")))?;
-        if !closes && from != to && service.authority.get(&from).is_some_and(|old| old.state == AuthorityState::Granted) {
+        if !closes && from != to && service.authority.get(&from).is_some_and(|old| old.state == AuthorityState::Granted)
+        {
             return Err(precondition(format!("{from} has write authority and the plan has no step that closes it")));
         }
         for (region, authority) in &service.authority {
