@@ -240,13 +240,14 @@ pub enum AutomaticMode {
 }
 
 impl Default for Policy {
-    /// RDS promotion takes 5 to 10 minutes (AWS, "Promoting a read replica"), so its bound is 30; the others are what
-    /// a person at the console would wait.
+    /// RDS promotion takes 5 to 10 minutes (AWS, "Promoting a read replica"), so its bound is 30. An idle PostgreSQL
+    /// primary shows a lag of up to 5 minutes (AWS, "Monitoring replication lag"), published once a minute, so a
+    /// caught-up replica may need 6 minutes to be seen as such. The others are what a person at the console would wait.
     fn default() -> Self {
         Self {
             automatic: AutomaticMode::Off,
             fence_timeout: Duration::from_secs(300),
-            catch_up_timeout: Duration::from_secs(120),
+            catch_up_timeout: Duration::from_secs(600),
             promote_timeout: Duration::from_secs(1800),
             traffic_timeout: Duration::from_secs(300),
             verify_timeout: Duration::from_secs(300),
