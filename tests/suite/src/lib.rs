@@ -7,11 +7,16 @@
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a rig that cannot do what it was told fails its test")]
 
 pub mod ctl;
+pub mod foreign;
 pub mod judge;
+pub mod processes;
 pub mod rig;
+pub mod terminal;
 
 pub use ctl::Said;
+pub use foreign::Foreign;
 pub use rig::Rig;
+pub use terminal::Terminal;
 
 use std::path::PathBuf;
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::ctl::{Said, meshctl};
 
-const POLL: Duration = Duration::from_millis(20);
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 /// A run with every fault in it, on two busy cores.
 pub const LONG: Duration = Duration::from_secs(240);
 
