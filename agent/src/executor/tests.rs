@@ -108,6 +108,18 @@ async fn whatever_becomes_of_a_call_there_is_one_effect() {
 }
 
 #[tokio::test]
+async fn a_process_that_was_stopped_before_it_signed_sends_nothing_when_it_wakes() {
+    let (directory, world) = (directory(), World::new(vec![Fault::StoppedBeforeSigning]));
+    let rig = start(directory.path(), &world, None).await;
+    world.lose_the_leader();
+    let nonce = rig.gate.ping();
+    rig.gate.pong(nonce, std::collections::BTreeSet::new());
+    rig.executor.offer(job(3, 7));
+    rig.until("the call", |rig| rig.world.calls() == 1).await;
+    assert_eq!(world.effects(), 0, "its permission had ended while it was stopped");
+}
+
+#[tokio::test]
 async fn a_crash_at_any_record_leaves_one_effect() {
     for fault in [None, Some(Fault::Throttled), Some(Fault::TimeoutApplied), Some(Fault::TimeoutNotApplied)] {
         for (at, after) in (0..8).flat_map(|at| [(at, false), (at, true)]) {

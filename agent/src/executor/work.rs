@@ -1,7 +1,10 @@
 //! One intent from its offer to its outcome.
 
+use std::sync::Arc;
+
 use mesh_core::execute::{self, CallResult, Job, Next, Observation, POLL_MIN, Progress};
 use mesh_core::run::{Outcome, OutcomeResult};
+use mesh_providers::permit::while_permitted;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -155,12 +158,18 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// A process that was stopped just before it signs must not sign with permission that ended meanwhile.
+    fn permit(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let (gate, job) = (Arc::clone(&self.shared.gate), self.job.clone());
+        Arc::new(move || gate.permits(&job))
+    }
+
     async fn send(&self, entry: &Entry, before: &str) -> CallResult {
         let job = self.as_the_provider_sees_it(entry);
         tracing::info!(run = %job.run, step = %job.step, intent = %job.token, "calling");
         tokio::select! {
             biased;
-            result = self.shared.provider.call(&job, before) => result,
+            result = while_permitted(self.permit(), self.shared.provider.call(&job, before)) => result,
             () = self.shared.clock.sleep(self.shared.settings.call_deadline) => CallResult::Unknown {
                 reason: format!("no answer within {:?}", self.shared.settings.call_deadline),
             },

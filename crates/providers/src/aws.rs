@@ -4,6 +4,7 @@ pub(crate) mod cloudwatch;
 pub(crate) mod config;
 mod date;
 pub(crate) mod error;
+mod http;
 pub(crate) mod rds;
 pub(crate) mod route53;
 pub(crate) mod sns;

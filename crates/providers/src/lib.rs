@@ -9,6 +9,7 @@ use mesh_core::execute::{CallResult, Job, Observation};
 mod aws;
 mod config;
 pub mod dns;
+pub mod permit;
 pub mod probe;
 mod providers;
 mod rds;

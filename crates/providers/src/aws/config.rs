@@ -22,6 +22,7 @@ pub(crate) async fn load(region: &RegionId, aws: &AwsConfig) -> SdkConfig {
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.to_string()))
+        .http_client(super::http::client())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
     if let Some(endpoint) = &aws.endpoint_url {

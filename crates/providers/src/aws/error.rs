@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use mesh_core::execute::{CallResult, Observation};
 
+use crate::permit::PermissionEnded;
 use crate::probe::chain;
 
 /// The provider turned the request away before it looked at it.
@@ -93,10 +94,13 @@ pub(super) fn is_stale(message: &str) -> bool {
         .any(|words| message.contains(words))
 }
 
-/// Did the failure come before a byte was sent? Only what can happen at connecting and nowhere else counts.
+/// Did the failure come before a byte was sent? Only what can happen before or at connecting and nowhere else counts.
 fn never_sent(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
+        if error.is::<PermissionEnded>() {
+            return true;
+        }
         if let Some(io) = error.downcast_ref::<std::io::Error>()
             && matches!(
                 io.kind(),

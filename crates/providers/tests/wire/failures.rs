@@ -25,6 +25,23 @@ async fn a_refused_connection_was_not_applied() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_once_permission_has_ended_whatever_was_decided_before() {
+    let stub = Stub::start(|_| Reply::Text(500, String::new())).await;
+    let providers = stub.providers().await;
+    for job in [jobs::promote(), jobs::fence(), jobs::notify("ops.fifo")] {
+        let ended = std::sync::Arc::new(|| false);
+        let result = mesh_providers::permit::while_permitted(ended, providers.call(&job, "{}")).await;
+        assert!(matches!(result, CallResult::NotApplied { .. }), "{}: {result:?}", job.step);
+        assert!(stub.seen().is_empty(), "{}: it was sent", job.step);
+    }
+    let result = mesh_providers::permit::while_permitted(std::sync::Arc::new(|| true), async {
+        providers.call(&jobs::promote(), "{}").await
+    });
+    assert!(matches!(result.await, CallResult::Unknown { .. }));
+    assert_eq!(stub.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn a_connection_that_never_opens_was_not_applied() {
     // A full backlog drops what comes next, as a dead region does.
     let socket = TcpSocket::new_v4().expect("a socket");
