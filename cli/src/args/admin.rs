@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use mesh_core::access::Role;
-use mesh_core::ids::{KeyId, RegionId};
+use mesh_core::ids::{Hash32, KeyId, RegionId};
 
 #[derive(Debug, Args)]
 pub struct Approvals {
@@ -85,6 +85,9 @@ pub enum AuditCommand {
     Verify {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
+        /// Head hash of an earlier export: the chain must hold it, or it was cut off or replaced since.
+        #[arg(long, value_name = "HASH")]
+        head: Option<Hash32>,
     },
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use mesh_core::ids::Hash32;
 use mesh_proto::audit::{ChainHead, GENESIS};
 use mesh_proto::v1::AuditRecord;
 use prost::Message;
@@ -22,16 +23,17 @@ const VARINT_LEN_MAX: u32 = 10;
 pub async fn audit(context: &Context, command: AuditCommand) -> Outcome {
     match command {
         AuditCommand::Export { output, from } => export(context, &output, from).await,
-        AuditCommand::Verify { file: Some(file) } => verdict(context, verify_file(&file)?),
-        AuditCommand::Verify { file: None } => {
+        AuditCommand::Verify { file: Some(file), head } => verdict(context, verify_file(&file, head)?),
+        AuditCommand::Verify { file: None, head } => {
             let mut stream = context.mesh()?.audit(0).await?;
             // The mesh keeps every record: its chain begins at the beginning.
-            let mut chain = Chain { whole: true, ..Chain::default() };
+            let mut chain = Chain { whole: true, known: head, ..Chain::default() };
             while let Some(record) = stream.next().await? {
                 if !chain.take(&record) {
                     break;
                 }
             }
+            chain.end();
             verdict(context, chain)
         }
     }
@@ -53,7 +55,7 @@ async fn export(context: &Context, path: &Path, from: u64) -> Outcome {
     let value = json!({ "file": path, "records": records, "head_index": index, "head_hash": hash });
     context.output.either(&value, || {
         format!(
-            "{records} records, head {index} {hash}\nKeep the head elsewhere: it proves later that nothing was cut off."
+            "{records} records, head {index} {hash}\nKeep the head elsewhere: `meshctl audit verify --head HASH` proves later that nothing was cut off."
         )
     })?;
     Ok(Exit::Ok)
@@ -68,6 +70,8 @@ struct Chain {
     first: Option<u64>,
     /// It began in the middle: what came before is not in the file.
     begins_later: bool,
+    /// A head that someone kept, until a record with it has come.
+    known: Option<Hash32>,
     broken: Option<(u64, String)>,
 }
 
@@ -80,26 +84,37 @@ impl Chain {
         }
         self.first.get_or_insert(record.index);
         match self.head.follow(record) {
-            Ok(head) => self.head = head,
+            Ok(head) => {
+                self.head = head;
+                self.known.take_if(|known| *known == head.hash);
+            }
             Err(error) => self.broken = Some((record.index, error.to_string())),
         }
         self.broken.is_none()
+    }
+
+    /// Nothing follows.
+    fn end(&mut self) {
+        if let Some(known) = self.known.filter(|_| self.broken.is_none()) {
+            let reason = format!("no record has the head {known}: the chain was cut off before it, or replaced");
+            self.broken = Some((self.head.index.saturating_add(1), reason));
+        }
     }
 }
 
 /// A file that was exported from a later index has no first record to start from: its own link is taken.
 fn start(first: &AuditRecord) -> ChainHead {
-    let previous = <[u8; 32]>::try_from(first.previous.as_slice()).map_or(GENESIS, mesh_core::ids::Hash32);
+    let previous = <[u8; 32]>::try_from(first.previous.as_slice()).map_or(GENESIS, Hash32);
     if previous == GENESIS {
         return ChainHead::default();
     }
     ChainHead { records: 0, index: first.index.saturating_sub(1), hash: previous }
 }
 
-fn verify_file(path: &Path) -> Result<Chain, Failure> {
+fn verify_file(path: &Path, head: Option<Hash32>) -> Result<Chain, Failure> {
     let file = File::open(path).map_err(|error| Failure::file(path, "read", &error))?;
     let mut reader = BufReader::new(file);
-    let mut chain = Chain::default();
+    let mut chain = Chain { known: head, ..Chain::default() };
     loop {
         match read_record(&mut reader) {
             Ok(Some(record)) => {
@@ -107,7 +122,10 @@ fn verify_file(path: &Path) -> Result<Chain, Failure> {
                     return Ok(chain);
                 }
             }
-            Ok(None) => return Ok(chain),
+            Ok(None) => {
+                chain.end();
+                return Ok(chain);
+            }
             Err(reason) => {
                 let next = chain.head.index.saturating_add(1);
                 chain.broken =
@@ -183,7 +201,6 @@ fn in_words(chain: &Chain) -> String {
 #[cfg(test)]
 mod tests {
     use mesh_core::audit::AuditNote;
-    use mesh_core::ids::Hash32;
     use mesh_core::time::Timestamp;
     use mesh_proto::audit::next_record;
 
@@ -215,7 +232,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("audit");
         std::fs::write(&path, bytes).expect("written");
-        verify_file(&path).expect("a readable file")
+        verify_file(&path, None).expect("a readable file")
     }
 
     #[test]
@@ -232,6 +249,20 @@ mod tests {
     fn the_live_chain_must_begin_at_its_beginning() {
         let mut chain = Chain { whole: true, ..Chain::default() };
         assert!(!chain.take(&records(20)[5]), "a mesh that hides its first records is found");
+    }
+
+    #[test]
+    fn a_head_that_was_kept_shows_that_the_end_is_missing() {
+        let all = records(20);
+        let known = Hash32(all[19].hash.as_slice().try_into().expect("a hash"));
+        let mut chain = Chain { whole: true, known: Some(known), ..Chain::default() };
+        assert!(all[..19].iter().all(|record| chain.take(record)));
+        chain.end();
+        assert!(in_words(&chain).contains("cut off"), "{}", in_words(&chain));
+        let mut chain = Chain { whole: true, known: Some(known), ..Chain::default() };
+        assert!(all.iter().all(|record| chain.take(record)));
+        chain.end();
+        assert!(chain.broken.is_none());
     }
 
     #[test]
