@@ -2,6 +2,7 @@
 
 use mesh_core::access::Identity;
 use mesh_core::fleet::{Command, Reply};
+use mesh_core::manifest::check::SOURCE_BYTES_MAX;
 use mesh_core::manifest::{Manifest, check};
 use mesh_proto::v1;
 use tonic::Status;
@@ -9,16 +10,13 @@ use tonic::Status;
 use super::refusal;
 use crate::node::Node;
 
-/// Longest YAML source that is kept beside the manifest.
-const SOURCE_LEN_MAX: usize = 256 * 1024;
-
 pub async fn apply_manifest(
     node: &Node,
     caller: &Identity,
     request: v1::ApplyManifestRequest,
 ) -> Result<v1::ApplyManifestResponse, Status> {
-    if request.source.len() > SOURCE_LEN_MAX {
-        return Err(Status::invalid_argument(format!("the manifest is longer than {SOURCE_LEN_MAX} bytes")));
+    if request.source.len() > SOURCE_BYTES_MAX {
+        return Err(Status::invalid_argument(format!("the manifest is longer than {SOURCE_BYTES_MAX} bytes")));
     }
     let manifest = request.manifest.ok_or_else(|| Status::invalid_argument("manifest is missing"))?;
     let manifest = Manifest::try_from(manifest).map_err(|error| Status::invalid_argument(error.to_string()))?;

@@ -20,8 +20,8 @@ pub use schema::json_schema;
 
 use diagnostic::Diagnostics;
 
-/// Largest manifest that is read. The largest runbook seen is a hundredth of it.
-pub const MANIFEST_BYTES_MAX: usize = 1024 * 1024;
+/// Largest manifest that is read: what the coordinators keep, so that nothing is valid here and refused there.
+pub const MANIFEST_BYTES_MAX: usize = mesh_core::manifest::check::SOURCE_BYTES_MAX;
 
 /// Reads one manifest. `file_name` is for the diagnostics only.
 ///

@@ -13,6 +13,8 @@ pub const REGIONS_MAX: usize = 8;
 pub const ITEMS_MAX: usize = 16;
 pub const RECORD_SETS_MAX: usize = 16;
 pub const TEXT_MAX: usize = 1024;
+/// Longest source that is read, and kept beside the manifest: it is in the log and in every snapshot.
+pub const SOURCE_BYTES_MAX: usize = 256 * 1024;
 /// Leaves room for `-g<generation>` in the names of its runs.
 pub const SERVICE_NAME_MAX: usize = 40;
 
