@@ -39,8 +39,16 @@ pub struct Link {
 #[derive(Debug)]
 enum Ending {
     NotLeader(Option<String>),
-    Lost { reason: String, welcomed: bool },
+    Lost(Loss),
     Stopped,
+}
+
+#[derive(Debug)]
+struct Loss {
+    reason: String,
+    welcomed: bool,
+    /// What someone has to do first, where trying again alone does not help.
+    cure: Option<&'static str>,
 }
 
 /// Keeps a session until `stop`.
@@ -49,6 +57,8 @@ pub async fn run(link: &Link, stop: &CancellationToken) {
     let mut backoff = Backoff::seeded_by_os(RECONNECT_MIN, RECONNECT_MAX);
     // A leader of an older term than this was deposed before it welcomed us.
     let mut highest_term = 0;
+    // Once between two sessions: the attempts go on, and each would say the same.
+    let mut warned = false;
     while !stop.is_cancelled() {
         let Some(address) = seeker.target() else { return };
         let ending = tokio::select! {
@@ -63,10 +73,17 @@ pub async fn run(link: &Link, stop: &CancellationToken) {
                     continue;
                 }
             }
-            Ending::Lost { reason, welcomed } => {
-                tracing::info!(coordinator = address, reason, welcomed, "no session");
+            Ending::Lost(Loss { reason, welcomed, cure }) => {
+                match cure {
+                    Some(cure) if !warned => {
+                        warned = true;
+                        tracing::warn!(coordinator = address, reason, cure, "no session, and waiting does not mend it");
+                    }
+                    Some(_) | None => tracing::info!(coordinator = address, reason, welcomed, "no session"),
+                }
                 seeker.failed();
                 if welcomed {
+                    warned = false;
                     backoff.reset();
                 }
             }

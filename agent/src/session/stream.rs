@@ -9,17 +9,18 @@ use mesh_core::execute::Job;
 use mesh_core::ids::RunId;
 use mesh_proto::v1;
 use mesh_proto::v1::agent_session_client::AgentSessionClient;
+use mesh_runtime::connect_error::connect_error;
 use mesh_runtime::grpc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 use v1::from_agent::Message as Say;
 use v1::to_agent::Message as Heard;
 
-use super::{Ending, Link};
+use super::{Ending, Link, Loss};
 use crate::executor::{Offered, Report};
 use crate::journal::IntentId;
 use crate::journal::record::intent_id;
@@ -40,6 +41,10 @@ const SIGNALS_PER_MESSAGE: usize = 256;
 /// Halts, checks and acknowledgements that are being worked on.
 const TASKS_MAX: usize = 256;
 
+/// Of an agent that is not who it says it is; every coordinator repeats them.
+const REFUSALS: [Code; 4] =
+    [Code::PermissionDenied, Code::Unauthenticated, Code::InvalidArgument, Code::FailedPrecondition];
+
 struct Conversation<'a> {
     link: &'a Link,
     outbound: mpsc::Sender<v1::FromAgent>,
@@ -50,11 +55,11 @@ struct Conversation<'a> {
 }
 
 pub async fn converse(link: &Link, address: &str, highest_term: &mut u64, stop: &CancellationToken) -> Ending {
-    let lost = |reason: String| Ending::Lost { reason, welcomed: false };
+    let lost = |reason: String| Ending::Lost(Loss { reason, welcomed: false, cure: None });
     let (outbound, messages) = mpsc::channel(OUTBOUND_MAX);
     let (mut inbound, first) = match timeout(ANSWER_WITHIN, open(link, address, &outbound, messages)).await {
         Ok(Ok(opened)) => opened,
-        Ok(Err(reason)) => return lost(reason),
+        Ok(Err(loss)) => return Ending::Lost(loss),
         Err(_) => return lost(format!("no answer within {ANSWER_WITHIN:?}")),
     };
     match first {
@@ -85,7 +90,7 @@ async fn open(
     address: &str,
     outbound: &mpsc::Sender<v1::FromAgent>,
     messages: mpsc::Receiver<v1::FromAgent>,
-) -> Result<(Streaming<v1::ToAgent>, Option<Heard>), String> {
+) -> Result<(Streaming<v1::ToAgent>, Option<Heard>), Loss> {
     let hello = Say::Hello(v1::Hello {
         agent: link.agent.to_string(),
         region: link.region.to_string(),
@@ -93,12 +98,25 @@ async fn open(
         unfinished: link.executor.unfinished().iter().map(|intent| intent.seq.0).collect(),
     });
     let _ = outbound.try_send(v1::FromAgent { message: Some(hello) });
-    let channel = grpc::connect(address, &link.identities).map_err(|error| error.to_string())?;
+    let channel = grpc::connect(address, &link.identities).map_err(|error| Loss {
+        reason: error.to_string(),
+        welcomed: false,
+        cure: Some(error.hint()),
+    })?;
     let mut client = AgentSessionClient::new(channel);
-    let answer = client.open(ReceiverStream::new(messages)).await.map_err(|status| said(&status))?;
+    let answer = client.open(ReceiverStream::new(messages)).await.map_err(|status| turned_away(&status))?;
     let mut inbound = answer.into_inner();
-    let first = inbound.message().await.map_err(|status| said(&status))?;
+    let first = inbound.message().await.map_err(|status| turned_away(&status))?;
     Ok((inbound, first.and_then(|first| first.message)))
+}
+
+fn turned_away(status: &tonic::Status) -> Loss {
+    let cure = match connect_error(status) {
+        Some(error) => error.is_lasting().then(|| error.hint()),
+        // The coordinator that refuses says itself what to do.
+        None => REFUSALS.contains(&status.code()).then_some("do what the reason says, then restart this agent"),
+    };
+    Loss { reason: said(status), welcomed: false, cure }
 }
 
 fn said(status: &tonic::Status) -> String {
@@ -107,7 +125,7 @@ fn said(status: &tonic::Status) -> String {
 
 impl Conversation<'_> {
     async fn run(&mut self, inbound: &mut Streaming<v1::ToAgent>, stop: &CancellationToken) -> Ending {
-        let lost = |reason: String| Ending::Lost { reason, welcomed: true };
+        let lost = |reason: String| Ending::Lost(Loss { reason, welcomed: true, cure: None });
         let (mut pings, mut signals) = (interval(PING_EVERY), interval(SIGNALS_EVERY));
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         signals.set_missed_tick_behavior(MissedTickBehavior::Delay);
