@@ -118,7 +118,11 @@ fn check<'a>(
         return Err(invalid("it is valid for more than 24 hours: sign with a nearer expiry".to_owned()));
     }
     if !verify(&key.public_key, mesh, subject, approval.expires_at, &approval.signature) {
-        return Err(invalid("its signature is not by the enrolled key, or over something else".to_owned()));
+        // As a certificate that does not verify: it is the signer who is not who they say.
+        return Err(Status::permission_denied(format!(
+            "approval by {id}: its signature is not by the enrolled key, or over something else: sign again with the \
+             private key of {id}"
+        )));
     }
     Ok(key)
 }

@@ -55,7 +55,7 @@ async fn the_third_key_needs_the_first_two_and_the_refusal_says_what_to_sign() {
     let mut forged = sign(&second, "k2", &expected, until);
     forged.signature[7] ^= 1;
     let status = admin.enroll_key(request(vec![sign(&first, "k1", &expected, until), forged])).await;
-    assert_eq!(status.expect_err("refused").code(), Code::InvalidArgument, "a broken signature counts for nothing");
+    assert_eq!(status.expect_err("refused").code(), Code::PermissionDenied, "a broken signature counts for nothing");
     let both = vec![sign(&first, "k1", &expected, until), sign(&second, "k2", &expected, until)];
     admin.enroll_key(request(both)).await.expect("enrolled");
     assert_eq!(world.shared.with_fleet(|fleet| fleet.keys.len()), 3);
@@ -72,14 +72,14 @@ async fn an_approval_counts_only_from_its_keys_owner_for_this_run_and_while_it_h
     let until = unix_now().plus(HOUR);
     let approve = |approval| v1::ApproveRequest { run: "maip-g1".to_owned(), approval: Some(approval) };
     let mut ann = world.operator(1, Role::Approver, "ann");
-    for (refused, why) in [
-        (sign(&key, "k1", "accept-loss maip-g2 00", until), "another run"),
-        (sign(&key, "k2", &subject, until), "another's key"),
-        (sign(&key, "k1", &subject, Timestamp::from_millis(1)), "expired"),
-        (sign(&key, "k1", &subject, unix_now().plus(25 * HOUR)), "valid for too long"),
+    for (refused, code, why) in [
+        (sign(&key, "k1", "accept-loss maip-g2 00", until), Code::InvalidArgument, "another run"),
+        (sign(&key, "k2", &subject, until), Code::PermissionDenied, "another's key"),
+        (sign(&key, "k1", &subject, Timestamp::from_millis(1)), Code::InvalidArgument, "expired"),
+        (sign(&key, "k1", &subject, unix_now().plus(25 * HOUR)), Code::InvalidArgument, "valid for too long"),
     ] {
         let status = ann.approve(approve(refused)).await.expect_err(why);
-        assert_eq!(status.code(), Code::InvalidArgument, "{why}: {status}");
+        assert_eq!(status.code(), code, "{why}: {status}");
     }
     let good = sign(&key, "k1", &subject, until);
     let mut bob = world.operator(1, Role::Approver, "bob");
