@@ -7,10 +7,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_core::fleet::{Command, Fleet, Reply};
 use mesh_core::ids::Hash32;
+use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 use mesh_runtime::clock::unix_now;
 use mesh_runtime::grpc;
@@ -20,6 +21,7 @@ use openraft::{Config, ReadPolicy, SnapshotPolicy};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::clock::MeshClock;
 use crate::store::fatal::Fatal;
 use crate::store::identity::{self, DiskIdentity};
 use crate::store::snapshot::sync_dir;
@@ -99,6 +101,7 @@ pub struct Consensus {
     admission: Arc<Admission>,
     leadership: watch::Sender<Leadership>,
     proposals: Semaphore,
+    clock: MeshClock,
     tasks: std::sync::Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
@@ -135,6 +138,7 @@ impl Consensus {
         let consensus = Arc::new(Self {
             leadership: watch::Sender::new(Leadership::default()),
             proposals: Semaphore::new(PROPOSALS_MAX),
+            clock: MeshClock::default(),
             tasks: std::sync::Mutex::default(),
             config,
             raft,
@@ -170,9 +174,14 @@ impl Consensus {
         server.max_decoding_message_size(grpc::MESSAGE_MAX).max_encoding_message_size(grpc::MESSAGE_MAX)
     }
 
+    /// The mesh's time, as the next command would be stamped.
+    pub fn now(&self) -> Timestamp {
+        self.clock.stamp(self.with_fleet(|fleet| fleet.now), unix_now(), Instant::now())
+    }
+
     /// Commits one command and applies it. Leader only. `Unavailable` means unknown: it may still commit.
     pub async fn propose(&self, command: Command) -> Result<Reply, ConsensusError> {
-        let at = self.with_fleet(|fleet| fleet.now).max(unix_now());
+        let at = self.now();
         let bytes = store_machine::encode_command(at, &command);
         check_command(&bytes, &command)?;
         let proposed = async {

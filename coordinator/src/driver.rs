@@ -17,9 +17,11 @@ use crate::consensus::Leadership;
 use crate::node::Node;
 
 pub mod dispatch;
+pub mod lost;
 pub mod proposals;
 pub mod view;
 
+use lost::Lost;
 use proposals::Proposals;
 
 /// Pauses between attempts to confirm a new term with a quorum.
@@ -56,11 +58,11 @@ async fn lead(node: &Arc<Node>, term: &Leadership) {
     info!(term = term.term, "leading");
     let mut applied = node.replica.applied();
     let mut sessions = node.sessions.changes();
-    let mut proposals = Proposals::default();
+    let (mut proposals, mut lost) = (Proposals::default(), Lost::default());
     while same_term(&leadership.borrow_and_update(), term) {
         applied.mark_unchanged();
         sessions.mark_unchanged();
-        let pause = round(node, led_since, &mut proposals);
+        let pause = round(node, led_since, &mut proposals, &mut lost);
         tokio::select! {
             changed = leadership.changed() => if changed.is_err() { return },
             changed = applied.changed() => if changed.is_err() { return },
@@ -87,13 +89,13 @@ async fn confirm(node: &Node, leadership: &mut watch::Receiver<Leadership>, term
 }
 
 /// Proposes and offers what is due. Returns for how long nothing else will be.
-fn round(node: &Node, led_since: Timestamp, proposals: &mut Proposals) -> Duration {
+fn round(node: &Node, led_since: Timestamp, proposals: &mut Proposals, lost: &mut Lost) -> Duration {
     let view = view::of(node, led_since);
     let (commands, wakeup) = node.replica.with_fleet(|fleet| (view.due(fleet), engine::next_wakeup(fleet, &view.all)));
-    for command in commands {
+    for command in lost.take_up(node, commands) {
         proposals.propose(&node.replica, command);
     }
-    dispatch::offer_open(node, view.all.now);
+    dispatch::offer_open(node, lost, view.all.now);
     let until_wakeup = wakeup.map(|at| at.since(view.all.now));
     let until_retry = proposals.until_retry();
     until_wakeup.into_iter().chain(until_retry).fold(LOOK_AT_LEAST_EVERY, Duration::min).max(Duration::from_millis(1))

@@ -3,6 +3,7 @@
 //! [`consensus`] replicates the state; [`operator`] serves people, [`sessions`] the agents; [`driver`] carries out,
 //! while this node leads, what the core's engine decides. All of them see consensus as [`replicated::Replicated`].
 
+pub mod clock;
 pub mod config;
 pub mod consensus;
 pub mod driver;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use mesh_core::ids::RegionId;
 use mesh_core::time::Timestamp;
-use mesh_runtime::clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::peers::Peers;
@@ -33,9 +32,9 @@ pub struct Timing {
 }
 
 impl Node {
-    /// Wall time, never before the last command's.
+    /// The mesh's time, never before the last command's.
     pub fn now(&self) -> Timestamp {
-        self.replica.with_fleet(|fleet| fleet.now).max(clock::unix_now())
+        self.replica.now()
     }
 
     pub fn leads(&self) -> bool {

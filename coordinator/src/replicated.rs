@@ -3,6 +3,7 @@
 
 use mesh_core::fleet::{Command, Fleet, Reply};
 use mesh_core::ids::{Hash32, RegionId};
+use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 use tokio::sync::watch;
 use tonic::async_trait;
@@ -19,6 +20,9 @@ pub trait Replicated: Send + Sync + 'static {
 
     /// Calls `look` exactly once, with the applied state. It must be quick: nothing applies meanwhile.
     fn look(&self, look: &mut dyn FnMut(&Fleet));
+
+    /// The mesh's time, never before the last command's.
+    fn now(&self) -> Timestamp;
 
     /// Last applied index; changes after every apply.
     fn applied(&self) -> watch::Receiver<u64>;
@@ -64,6 +68,10 @@ impl Replicated for Consensus {
 
     fn look(&self, look: &mut dyn FnMut(&Fleet)) {
         Self::with_fleet(self, look);
+    }
+
+    fn now(&self) -> Timestamp {
+        Self::now(self)
     }
 
     fn applied(&self) -> watch::Receiver<u64> {

@@ -12,6 +12,7 @@ use mesh_proto::v1;
 use tracing::info;
 use v1::to_agent::Message;
 
+use super::lost::Lost;
 use crate::node::Node;
 
 struct Open {
@@ -22,10 +23,13 @@ struct Open {
     direction: Direction,
 }
 
-pub fn offer_open(node: &Node, now: Timestamp) {
+pub fn offer_open(node: &Node, lost: &Lost, now: Timestamp) {
     let open = node.replica.with_fleet(open_intents);
     let known: BTreeSet<_> = open.iter().map(|open| open.intent.clone()).collect();
     for open in open {
+        if lost.holds(&open.run, open.intent.1) {
+            continue;
+        }
         let Some(session) = node.sessions.of(&open.agent) else { continue };
         if !session.first_offer(&open.intent, &known) {
             continue;

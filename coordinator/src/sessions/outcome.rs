@@ -2,7 +2,7 @@
 
 use mesh_core::fleet::{Command, Fleet, Reply};
 use mesh_core::ids::{AgentId, IntentSeq, RunId, StepId};
-use mesh_core::run::{Direction, Outcome};
+use mesh_core::run::{Direction, Outcome, OutcomeResult};
 use mesh_proto::v1;
 use tonic::Status;
 use tracing::{info, warn};
@@ -25,6 +25,8 @@ struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Open,
+    /// Closed as unknown, by a leader that had lost the agent: the agent may know better.
+    Doubtful,
     Closed,
     /// Given to another agent.
     Foreign,
@@ -42,7 +44,9 @@ pub async fn settle(node: &Node, agent: &AgentId, report: v1::OutcomeReport) -> 
         standing = node.replica.with_fleet(|fleet| self::standing(fleet, agent, &report));
     }
     match standing {
-        Standing::Open => commit(node, agent, report).await.map(|closed| closed.then_some(acknowledgement)),
+        Standing::Open | Standing::Doubtful => {
+            commit(node, agent, report).await.map(|closed| closed.then_some(acknowledgement))
+        }
         Standing::Closed => Ok(Some(acknowledgement)),
         Standing::Unheard => {
             warn!(%agent, run = %report.run, step = %report.step, intent = %report.seq, "outcome of an unknown intent");
@@ -89,8 +93,11 @@ fn standing(fleet: &Fleet, agent: &AgentId, report: &Report) -> Standing {
     match intent {
         None => Standing::Unheard,
         Some(intent) if intent.agent != *agent => Standing::Foreign,
-        Some(intent) if intent.outcome.is_some() => Standing::Closed,
-        Some(_) => Standing::Open,
+        Some(intent) => match intent.outcome.as_ref().map(|outcome| outcome.result) {
+            None => Standing::Open,
+            Some(OutcomeResult::Unknown) if report.outcome.result != OutcomeResult::Unknown => Standing::Doubtful,
+            Some(_) => Standing::Closed,
+        },
     }
 }
 

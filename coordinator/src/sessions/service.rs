@@ -199,7 +199,9 @@ async fn converse(
             }
             message = inbound.message(), if settling.len() < SETTLING_MAX => {
                 let Some(message) = message? else { return Ok("the agent ended it") };
-                session.note_heard();
+                if !session.note_heard(node.timing.agent_silence) {
+                    return Err(Status::aborted("the agent was silent for too long"));
+                }
                 match message.message {
                     Some(Heard::Outcome(report)) => settling.push(outcome::settle(node, &session.agent, report)),
                     Some(other) => hear(node, session, other)?,

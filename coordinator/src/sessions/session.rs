@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mesh_core::ids::{AgentId, IntentSeq, RegionId, RunId, ServiceId};
 use mesh_proto::v1;
@@ -78,8 +79,25 @@ impl Session {
         self.lock().ending.unwrap_or("ended")
     }
 
-    pub fn note_heard(&self) {
-        self.lock().heard = Instant::now();
+    /// False if the agent was silent for so long that its intents may be closed already: then it needs a new session, in
+    /// which it is offered what is still open.
+    pub fn note_heard(&self, silence_max: Duration) -> bool {
+        let mut state = self.lock();
+        if state.ending.is_some() || state.heard.elapsed() >= silence_max {
+            return false;
+        }
+        state.heard = Instant::now();
+        true
+    }
+
+    /// Ends the session if the agent has been silent for so long: whatever it says from here on is not heard, and no
+    /// ping of it is answered. False if it was heard of after all.
+    pub fn end_if_silent(&self, silence_max: Duration) -> bool {
+        let silent = self.lock().heard.elapsed() >= silence_max;
+        if silent {
+            self.end("the agent was silent for too long");
+        }
+        silent
     }
 
     pub fn heard(&self) -> Instant {
@@ -177,6 +195,17 @@ mod tests {
         assert!(session.send(Message::Halt(v1::Halt::default())));
         assert!(!session.send(Message::Halt(v1::Halt::default())), "a full queue must not be waited for");
         assert_eq!(session.ended().await, "the agent does not read its messages");
+    }
+
+    #[test]
+    fn an_agent_that_was_silent_for_too_long_is_heard_in_a_new_session_only() {
+        let (session, _inbound) = session(8);
+        let long = Duration::from_secs(3600);
+        assert!(session.note_heard(long));
+        assert!(!session.end_if_silent(long), "it was heard a moment ago");
+        assert!(!session.note_heard(Duration::ZERO), "its intents may be closed");
+        assert!(session.end_if_silent(Duration::ZERO));
+        assert!(!session.note_heard(long), "the session is over");
     }
 
     #[test]

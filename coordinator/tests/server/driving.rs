@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use mesh_core::fleet::Command;
 use mesh_core::run::RunState;
 use mesh_proto::v1;
 use v1::from_agent::Message as Say;
 use v1::to_agent::Message as Hear;
 
-use crate::fixture::{EAST, WEST, report, run, start_failover};
+use crate::fixture::{EAST, FIRST, WEST, report, run, start_failover};
 use crate::world::{Agent, World};
 
 /// Carries out whatever it is offered, at once, until the session ends.
@@ -35,11 +37,11 @@ async fn a_run_goes_from_its_start_to_done_by_offers_and_outcomes() {
 #[tokio::test]
 async fn an_open_intent_is_offered_again_on_a_new_session() {
     let world = World::start(1).await;
-    let mut agent = world.agent(1, EAST, "use1-a").await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
     let first = agent.offer().await;
     drop(agent);
-    let mut again = world.agent(1, EAST, "use1-a").await;
+    let mut again = world.agent(1, FIRST, "first-a").await;
     let second = again.offer().await;
     assert_eq!((first.step, first.intent), (second.step, second.intent));
 }
@@ -47,11 +49,11 @@ async fn an_open_intent_is_offered_again_on_a_new_session() {
 #[tokio::test]
 async fn a_new_leader_offers_what_the_old_one_opened() {
     let world = World::start(2).await;
-    let mut agent = world.agent(1, EAST, "use1-a").await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
     let first = agent.offer().await;
     world.shared.elect(2);
-    let mut agent = world.agent(2, EAST, "use1-a").await;
+    let mut agent = world.agent(2, FIRST, "first-a").await;
     let second = agent.offer().await;
     assert_eq!((first.step, first.intent), (second.step, second.intent));
 }
@@ -59,11 +61,11 @@ async fn a_new_leader_offers_what_the_old_one_opened() {
 #[tokio::test]
 async fn an_intent_is_not_offered_while_its_run_is_paused() {
     let world = World::start(1).await;
-    let mut agent = world.agent(1, EAST, "use1-a").await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
     let first = agent.offer().await;
     world.shared.apply(&Command::Pause { run: run("maip-g1"), by: "ann".to_owned() });
-    let mut again = world.agent(1, EAST, "use1-a").await;
+    let mut again = world.agent(1, FIRST, "first-a").await;
     again.say(Say::Ping(v1::Ping { nonce: 1 })).await;
     loop {
         match again.next().await.expect("the session goes on").expect("the session goes on") {
@@ -76,10 +78,47 @@ async fn an_intent_is_not_offered_while_its_run_is_paused() {
     assert_eq!(again.offer().await.intent, first.intent);
 }
 
+/// Long enough for a loaded machine between a session's beginning and its first ping.
+const SILENCE: Duration = Duration::from_secs(4);
+
+#[tokio::test]
+async fn an_intent_that_is_being_closed_as_lost_is_offered_to_no_later_session() {
+    let world = World::start_with_silence(1, SILENCE).await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    let job = agent.offer().await;
+    world.shared.set_commits(false);
+    let proposed = *world.shared.proposed.borrow();
+    drop(agent);
+    world.shared.counted(&world.shared.proposed, proposed + 1).await;
+    let mut again = world.agent(1, FIRST, "first-a").await;
+    for nonce in 1..=3 {
+        again.say(Say::Ping(v1::Ping { nonce })).await;
+        loop {
+            match again.next().await.expect("the session goes on").expect("the session goes on") {
+                Hear::Offer(offered) => panic!("intent {} was offered, and will be closed", offered.intent),
+                Hear::Pong(_) => break,
+                _ => {}
+            }
+        }
+    }
+    world.shared.set_commits(true);
+    assert!(again.offer().await.intent > job.intent, "the next intent is another one");
+}
+
+#[tokio::test]
+async fn an_agent_that_was_silent_for_too_long_needs_a_new_session() {
+    let world = World::start_with_silence(1, Duration::from_millis(200)).await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    agent.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    assert_eq!(agent.ending().await.code(), tonic::Code::Aborted);
+}
+
 #[tokio::test]
 async fn a_node_that_does_not_lead_proposes_nothing() {
     let world = World::start(2).await;
-    let mut agent = world.agent(1, EAST, "use1-a").await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
     agent.offer().await;
     let opens = world.shared.commands().into_iter().filter(|command| matches!(command, Command::OpenIntent { .. }));

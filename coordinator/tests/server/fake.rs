@@ -6,6 +6,7 @@ use mesh_coordinator::consensus::{ConsensusError, Leadership};
 use mesh_coordinator::replicated::{MembershipChange, Replicated};
 use mesh_core::fleet::{Command, Fleet, Reply};
 use mesh_core::ids::Hash32;
+use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 use mesh_runtime::clock;
 use tokio::sync::watch;
@@ -19,6 +20,8 @@ pub struct Shared {
     applied: watch::Sender<u64>,
     /// Whether commits and confirmations go through.
     quorum: watch::Sender<bool>,
+    /// Whether commits alone go through.
+    commits: watch::Sender<bool>,
     /// Proposals that were made, and confirmations that were refused.
     pub proposed: watch::Sender<u64>,
     pub refused: watch::Sender<u64>,
@@ -33,6 +36,7 @@ impl Shared {
             changes: Mutex::default(),
             applied: watch::channel(0).0,
             quorum: watch::channel(true).0,
+            commits: watch::channel(true).0,
             proposed: watch::channel(0).0,
             refused: watch::channel(0).0,
             nodes: Mutex::default(),
@@ -57,6 +61,11 @@ impl Shared {
 
     pub fn set_quorum(&self, there: bool) {
         self.quorum.send_replace(there);
+    }
+
+    /// Proposals made meanwhile commit later.
+    pub fn set_commits(&self, going: bool) {
+        self.commits.send_replace(going);
     }
 
     pub fn apply(&self, command: &Command) -> Reply {
@@ -118,6 +127,8 @@ impl Replicated for Fake {
         self.shared.proposed.send_modify(|count| *count += 1);
         let mut quorum = self.shared.quorum.subscribe();
         quorum.wait_for(|there| *there).await.expect("the sender lives");
+        let mut commits = self.shared.commits.subscribe();
+        commits.wait_for(|going| *going).await.expect("the sender lives");
         self.check()?;
         Ok(self.shared.apply(&command))
     }
@@ -133,6 +144,10 @@ impl Replicated for Fake {
 
     fn look(&self, look: &mut dyn FnMut(&Fleet)) {
         self.shared.with_fleet(look);
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.with_fleet(|fleet| fleet.now).max(clock::unix_now())
     }
 
     fn applied(&self) -> watch::Receiver<u64> {

@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_core::fleet::{Command, Fleet};
-use mesh_core::ids::{RegionId, RunId, ServiceId};
+use mesh_core::ids::{IntentSeq, RegionId, RunId, ServiceId};
 use mesh_core::manifest::{
     Manifest, Notice, Objectives, Policy, RdsInstance, RecordData, RecordKind, RecordSet, RegionRole, Resource,
     ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
 };
 use mesh_core::plan::Plan;
 use mesh_core::planner::{Evidence, plan_failover};
-use mesh_core::run::{Outcome, OutcomeResult};
+use mesh_core::run::{Direction, Outcome, OutcomeResult};
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 
 pub const EAST: &str = "us-east-1";
 pub const WEST: &str = "us-west-2";
+/// Where a failover's first step is carried out.
+pub const FIRST: &str = WEST;
 
 pub fn region(name: &str) -> RegionId {
     RegionId::new(name).expect("a valid name")
@@ -111,6 +113,17 @@ pub fn done() -> v1::Outcome {
         calls: 1,
         provider_wait: Duration::ZERO,
     })
+}
+
+/// What a leader commits of an offer's end.
+pub fn close(job: &v1::Job, outcome: v1::Outcome) -> Command {
+    Command::CloseIntent {
+        run: run(&job.run),
+        step: job.step.parse().expect("a name"),
+        direction: Direction::Forward,
+        seq: IntentSeq(job.intent),
+        outcome: outcome.try_into().expect("an outcome"),
+    }
 }
 
 /// The report that carries out an offer at once.

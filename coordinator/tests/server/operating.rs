@@ -8,7 +8,7 @@ use tonic_health::pb::health_client::HealthClient;
 use v1::from_agent::Message as Say;
 use v1::to_agent::Message as Hear;
 
-use crate::fixture::{EAST, WEST, failover, run, start_failover};
+use crate::fixture::{EAST, FIRST, WEST, failover, region, run, start_failover};
 use crate::world::World;
 
 fn to_west() -> v1::MakePlanRequest {
@@ -110,14 +110,14 @@ async fn an_oversized_message_is_refused() {
 #[tokio::test]
 async fn a_pause_names_the_agents_that_have_not_acknowledged_it() {
     let world = World::start(1).await;
-    let mut agent = world.agent(1, EAST, "use1-a").await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
     let job = agent.offer().await;
     let mut operator = world.operator(1, Role::Operator, "olga");
     let order = |order| v1::ControlRunRequest { run: "maip-g1".to_owned(), order: Some(order) };
     use v1::control_run_request::Order;
     let silent = operator.control_run(order(Order::Pause(v1::Nothing {}))).await.expect("paused").into_inner();
-    assert_eq!(silent.unacknowledged, ["use1-a"]);
+    assert_eq!(silent.unacknowledged, ["first-a"]);
     assert!(silent.silent_after_ms <= 5000, "{}", silent.silent_after_ms);
     assert!(silent.run.expect("a run").paused.is_some());
     operator.control_run(order(Order::Resume(v1::Nothing {}))).await.expect("resumed");
@@ -200,4 +200,25 @@ async fn health_is_open_to_every_certificate_of_the_mesh() {
     let request = tonic_health::pb::HealthCheckRequest { service: "mesh.v1.Operator".to_owned() };
     let answer = health.check(request).await.expect("answered").into_inner();
     assert_eq!(answer.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+}
+
+#[tokio::test]
+async fn steps_that_nobody_planned_are_refused_also_for_the_state_after_the_present_run() {
+    let world = World::start(1).await;
+    let mut operator = world.operator(1, Role::Operator, "olga");
+    let asked = |plan: &mesh_core::plan::Plan| v1::StartRunRequest {
+        plan_hash: mesh_proto::plan_hash(plan).0.to_vec(),
+        plan: Some(plan.into()),
+    };
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    // The run may end between the look at this plan and its commit.
+    let mut forged = world.shared.with_fleet(failover);
+    forged.steps.retain(|step| step.id.as_str() == "grant");
+    forged.steps.iter_mut().for_each(|step| step.after.clear());
+    let status = operator.start_run(asked(&forged)).await.expect_err("refused");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    forged.from = region(WEST);
+    forged.to = region(EAST);
+    let status = operator.start_run(asked(&forged)).await.expect_err("refused");
+    assert_eq!(status.code(), Code::Aborted, "{status}");
 }

@@ -10,7 +10,7 @@ use tonic::Code;
 use v1::from_agent::Message as Say;
 use v1::to_agent::Message as Hear;
 
-use crate::fixture::{EAST, WEST, maip, report, run, start_failover};
+use crate::fixture::{EAST, FIRST, WEST, close, done, maip, report, run, start_failover};
 use crate::world::World;
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn no_pong_is_given_without_a_quorum() {
 #[tokio::test]
 async fn an_outcome_is_acknowledged_only_after_its_commit() {
     let world = World::start(1).await;
-    let mut agent = world.agent(1, EAST, "use1-a").await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
     let job = agent.offer().await;
     world.shared.set_quorum(false);
@@ -140,7 +140,7 @@ async fn an_outcome_is_acknowledged_only_after_its_commit() {
 #[tokio::test]
 async fn an_outcome_that_is_reported_again_is_acknowledged_again_and_committed_once() {
     let world = World::start(1).await;
-    let mut agent = world.agent(1, EAST, "use1-a").await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
     let job = agent.offer().await;
     for _ in 0..2 {
@@ -156,12 +156,29 @@ async fn an_outcome_that_is_reported_again_is_acknowledged_again_and_committed_o
 }
 
 #[tokio::test]
+async fn an_agents_own_word_replaces_the_unknown_of_a_leader_that_had_lost_it() {
+    let world = World::start(1).await;
+    let mut agent = world.agent(1, FIRST, "first-a").await;
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    let job = agent.offer().await;
+    let unknown = v1::Outcome { result: v1::OutcomeResult::Unknown.into(), ..done() };
+    world.shared.apply(&close(&job, unknown));
+    agent.say(Say::Outcome(report(&job))).await;
+    assert_eq!(agent.acknowledgement().await.intent, job.intent);
+    let settled = world.shared.with_fleet(|fleet| {
+        let run = &fleet.runs[&run("maip-g1")];
+        run.steps.iter().any(|(id, step)| id.as_str() == job.step && step.forward.state.name() == "done")
+    });
+    assert!(settled, "what the agent knows must not be thrown away");
+}
+
+#[tokio::test]
 async fn an_agent_cannot_close_anothers_intent() {
     let world = World::start(1).await;
-    let mut holder = world.agent(1, EAST, "use1-a").await;
+    let mut holder = world.agent(1, FIRST, "first-a").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
     let job = holder.offer().await;
-    let mut other = world.agent(1, EAST, "use1-b").await;
+    let mut other = world.agent(1, FIRST, "first-b").await;
     other.say(Say::Outcome(report(&job))).await;
     other.say(Say::Ping(v1::Ping { nonce: 1 })).await;
     other.pong().await;

@@ -53,6 +53,11 @@ pub struct Running {
 impl World {
     /// `nodes` coordinators, the first of which leads, and the fixture's service.
     pub async fn start(nodes: u64) -> Self {
+        Self::start_with_silence(nodes, PATIENCE).await
+    }
+
+    /// As [`World::start`]; an agent's intents are lost after so long without a word.
+    pub async fn start_with_silence(nodes: u64, agent_silence: Duration) -> Self {
         let authority = Authority::create(MESH).expect("an authority");
         let dir = tempfile::tempdir().expect("a directory");
         let mut world = Self { shared: Shared::new(), nodes: Vec::new(), authority, dir };
@@ -63,14 +68,14 @@ impl World {
         world.shared.apply(&apply_maip());
         for id in 1..=nodes {
             // The first can renew certificates, the others cannot.
-            let running = world.start_node(id, (id == 1).then(|| issuing.clone())).await;
+            let running = world.start_node(id, (id == 1).then(|| issuing.clone()), agent_silence).await;
             world.nodes.push(running);
         }
         world.shared.elect(1);
         world
     }
 
-    async fn start_node(&self, id: u64, issuing: Option<IssuingFiles>) -> Running {
+    async fn start_node(&self, id: u64, issuing: Option<IssuingFiles>, agent_silence: Duration) -> Running {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
         let address = listener.local_addr().expect("bound").to_string();
         let identities = self.identities(Role::Coordinator, EAST, &format!("c{id}"));
@@ -85,7 +90,7 @@ impl World {
             signals: Default::default(),
             pongs: Default::default(),
             peers: Peers::new(Arc::clone(&identities)),
-            timing: Timing { agent_silence: PATIENCE },
+            timing: Timing { agent_silence },
             draining: shutdown.token(),
         });
         let routes = serve::routes(&node, None, issuing).await.expect("routes");
