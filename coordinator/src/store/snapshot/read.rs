@@ -10,8 +10,10 @@ use sha2::{Digest, Sha256};
 use super::super::StoreError;
 use super::CHECKSUM_BYTES;
 
-/// Of one record: an entity with its whole history, or an audit record with its command.
-const RECORD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Of one record: an entity with its whole history, or an audit record with its command. The largest run that the core
+/// can hold (64 steps in two directions, 64 intents each, with documents and details of 72 KiB) must be readable. The
+/// checksum comes first, so nothing is allocated on a damaged file's word.
+const RECORD_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 const BLOCK_BYTES: usize = 256 * 1024;
 
 pub struct Reader {
