@@ -95,6 +95,7 @@ fn job(plan: &Plan, step: &Step) -> Result<Job, String> {
         time_left: CHECK_WITHIN,
         retry: step.retry,
         maybe_sent_since: None,
+        retried_by_person: false,
         evidence: BTreeMap::new(),
     })
 }

@@ -31,6 +31,9 @@ pub struct Job {
     pub retry: Retry,
     /// An earlier attempt at the same effect may have sent its call at this time (leader's clock).
     pub maybe_sent_since: Option<Timestamp>,
+    /// An earlier attempt was refused for good, and a person looked and told the run to try again: a fencing token that
+    /// is missing may be created.
+    pub retried_by_person: bool,
     /// `read_back` of every step that is done in this run: what `RdsReboot` and `RdsAwaitCaughtUp` compare with.
     pub evidence: BTreeMap<StepId, String>,
 }
@@ -80,7 +83,7 @@ pub struct Progress {
     pub elapsed: Duration,
     /// Observations without an answer, in a row.
     pub unreadable: u32,
-    /// First `before` that was seen.
+    /// What was there before the first call that can have been applied.
     pub before: Option<String>,
     /// Reference of the newest accepted call.
     pub accepted: Option<String>,
@@ -94,7 +97,10 @@ impl Progress {
         self.in_doubt |= self.lost_a_call();
         self.calls = self.calls.saturating_add(1);
         self.last_call = None;
-        self.before.get_or_insert_with(|| before.to_owned());
+        // While no earlier call can have been applied, this is what the next one replaces.
+        if !self.in_doubt {
+            self.before = Some(before.to_owned());
+        }
     }
 
     pub fn record_call_ended(&mut self, result: CallResult) {

@@ -152,7 +152,7 @@ pub struct Outcome {
     pub detail: String,
     /// JSON of what the provider showed when it was done; later steps may read it.
     pub read_back: String,
-    /// JSON of what the provider showed before the first call.
+    /// JSON of what the provider showed before the first call that can have been applied.
     pub before: String,
     /// Mutating calls that were sent.
     pub calls: u32,
@@ -231,6 +231,12 @@ impl Work {
             .iter()
             .find(|intent| intent.outcome.as_ref().is_some_and(|outcome| outcome.result == OutcomeResult::Unknown))
             .map(|intent| intent.opened_at)
+    }
+
+    /// Has an intent been refused for good? The step failed with it, and only a person lets a failed step go on.
+    pub fn retried_by_person(&self) -> bool {
+        let refused = |outcome: &Outcome| outcome.result == OutcomeResult::Refused { retry: false };
+        self.intents.iter().any(|intent| intent.outcome.as_ref().is_some_and(refused))
     }
 }
 

@@ -91,7 +91,9 @@ impl Records {
         };
         let listing = self.route53.list(zone_id, record).await?;
         let decision = match &job.action {
-            Action::Route53Replace { sets, .. } => decide::replace(job.token, record, sets, &listing),
+            Action::Route53Replace { sets, .. } => {
+                decide::replace(job.token, record, sets, &listing, job.retried_by_person)
+            }
             _ => decide::create_token(record, &listing),
         };
         let token = match decision {
@@ -125,11 +127,12 @@ impl Records {
         if let Err(reason) = batch::refuse_empty(wanted) {
             return CallResult::Rejected { reason };
         }
-        let Ok(Before { token: Some(token), sets }) = serde_json::from_str::<Before>(before) else {
+        let observed = serde_json::from_str::<Before>(before).ok();
+        let Some(Before { token, sets }) = observed.filter(|seen| seen.token.is_some() || job.retried_by_person) else {
             return CallResult::Rejected { reason: "the call was given no observed token and record sets".to_owned() };
         };
         let difference = Difference::between(&sets, wanted);
-        let changes = batch::replace(record, job.token, &token, &difference);
+        let changes = batch::replace(record, job.token, token.as_ref(), &difference);
         self.route53.change(zone_id, &changes, &comment).await
     }
 }

@@ -76,6 +76,7 @@ impl From<&Job> for v1::Job {
             time_left,
             retry,
             maybe_sent_since,
+            retried_by_person,
             evidence,
         } = job;
         Self {
@@ -91,6 +92,7 @@ impl From<&Job> for v1::Job {
             time_left_ms: duration_millis(*time_left),
             retry: Some(retry.into()),
             maybe_sent_since: maybe_sent_since.map(Timestamp::as_millis),
+            retried_by_person: *retried_by_person,
             evidence: by_name(evidence, Clone::clone),
         }
     }
@@ -114,6 +116,7 @@ impl TryFrom<v1::Job> for Job {
             time_left_ms,
             retry,
             maybe_sent_since,
+            retried_by_person,
             evidence,
         } = wire;
         Ok(Self {
@@ -128,6 +131,7 @@ impl TryFrom<v1::Job> for Job {
             time_left: F.duration("time_left_ms", time_left_ms)?,
             retry: F.message("retry", retry)?,
             maybe_sent_since: maybe_sent_since.map(timestamp),
+            retried_by_person,
             evidence: F.map("evidence", evidence, |path, json| F.text_max(path, json, DOCUMENT_BYTES_MAX))?,
         })
     }

@@ -458,6 +458,7 @@ pub fn jobs() -> Vec<Job> {
         time_left: ms(59_000),
         retry: retry(),
         maybe_sent_since: (i % 3 == 0).then(|| at(16)),
+        retried_by_person: i % 2 == 1,
         evidence: BTreeMap::from([(id::<StepId>("step-0"), r#"{"provider_time_ms":17}"#.to_owned())]),
     };
     actions().into_iter().enumerate().map(job).collect()

@@ -14,6 +14,7 @@ fn job() -> Job {
         time_left: Duration::from_secs(300),
         retry: Retry { attempts_max: 3, backoff_min: Duration::from_millis(200), backoff_max: Duration::from_secs(5) },
         maybe_sent_since: None,
+        retried_by_person: false,
         evidence: BTreeMap::new(),
     }
 }
@@ -196,10 +197,13 @@ fn a_job_given_up_before_any_call_changed_nothing() {
 }
 
 #[test]
-fn the_first_state_before_any_call_is_what_the_outcome_reports() {
+fn the_state_before_the_first_call_that_may_have_been_applied_is_what_the_outcome_reports() {
     let mut progress = Progress::default();
     progress.record_call_started("first");
-    progress.record_call_ended(CallResult::NotApplied { reason: text("throttled") });
+    progress.record_call_ended(CallResult::NotApplied { reason: text("someone changed it meanwhile") });
     progress.record_call_started("second");
-    assert_eq!(progress.before.as_deref(), Some("first"));
+    assert_eq!(progress.before.as_deref(), Some("second"));
+    progress.record_call_ended(CallResult::Unknown { reason: text("timeout") });
+    progress.record_call_started("third");
+    assert_eq!(progress.before.as_deref(), Some("second"));
 }

@@ -42,16 +42,18 @@ impl<'a> Difference<'a> {
     }
 }
 
-/// The observed token goes and ours comes, so that the batch is refused when anything newer was there first.
+/// The observed token goes and ours comes, so that the batch is refused when anything newer was there first; where none
+/// was observed, when any is.
 pub(crate) fn replace<'a>(
     record: &str,
     token: Token,
-    observed_token: &TxtSet,
+    observed_token: Option<&TxtSet>,
     difference: &Difference<'a>,
 ) -> Vec<Change<'a>> {
     let name = || record.to_owned();
-    let observed = Item::Token { ttl_seconds: observed_token.ttl_seconds, values: observed_token.values.clone() };
-    let mut changes = vec![Change::Delete { name: token_name(record), item: observed }];
+    let observed = |token: &TxtSet| Item::Token { ttl_seconds: token.ttl_seconds, values: token.values.clone() };
+    let gone = observed_token.map(|token| Change::Delete { name: token_name(record), item: observed(token) });
+    let mut changes: Vec<Change<'_>> = gone.into_iter().collect();
     changes.extend(create_token(record, token));
     changes.extend(difference.surplus.iter().map(|set| Change::Delete { name: name(), item: Item::Set(set) }));
     changes.extend(difference.missing.iter().map(|set| Change::Create { name: name(), item: Item::Set(set) }));

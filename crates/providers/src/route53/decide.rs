@@ -18,7 +18,14 @@ pub(super) enum Decision {
     },
 }
 
-pub(super) fn replace(ours: Token, record: &str, wanted: &[RecordSet], listing: &Listing) -> Decision {
+/// `told_again`: a person has seen this refused and lets it go on, which adopts the records as they are.
+pub(super) fn replace(
+    ours: Token,
+    record: &str,
+    wanted: &[RecordSet],
+    listing: &Listing,
+    told_again: bool,
+) -> Decision {
     let blocked = |reason: String| Decision::Now(Observation::Blocked { reason });
     if let Err(reason) = refuse_empty(wanted) {
         return blocked(format!("{reason}: refused"));
@@ -31,8 +38,12 @@ pub(super) fn replace(ours: Token, record: &str, wanted: &[RecordSet], listing: 
     }
     let (set, token) = match the_token(record, &listing.tokens) {
         Ok(Some(found)) => found,
+        Ok(None) if told_again => return adopt(wanted, listing),
         Ok(None) => {
-            return blocked(format!("{record} has no fencing token: run `meshctl traffic setup` for this service"));
+            return blocked(format!(
+                "{record} has no fencing token, so nobody guards it: before a run `meshctl traffic setup` creates it, \
+                 in a held run `meshctl retry` does"
+            ));
         }
         Err(reason) => return blocked(reason),
     };
@@ -55,6 +66,14 @@ pub(super) fn replace(ours: Token, record: &str, wanted: &[RecordSet], listing: 
         false => explain(&difference, ("goes", "comes")),
     };
     let before = json!({ "token": set, "sets": listing.sets, "note": note });
+    Decision::Now(Observation::Ready { before: before.to_string() })
+}
+
+/// The token is created by the batch that moves the records, which is refused if one is there by then.
+fn adopt(wanted: &[RecordSet], listing: &Listing) -> Decision {
+    let difference = Difference::between(&listing.sets, wanted);
+    let note = format!("without a token, as a person decided; {}", explain(&difference, ("goes", "comes")));
+    let before = json!({ "token": null, "sets": listing.sets, "note": note });
     Decision::Now(Observation::Ready { before: before.to_string() })
 }
 

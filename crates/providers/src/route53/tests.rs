@@ -75,16 +75,42 @@ fn a_listing_means_what_its_token_says() {
         (vec!["6.40", "6.41"], vec![old.clone()], "blocked"),
     ] {
         let listing = listing(&tokens, sets);
-        let decision = decide::replace(token("7.12"), RECORD, std::slice::from_ref(&new), &listing);
+        let decision = decide::replace(token("7.12"), RECORD, std::slice::from_ref(&new), &listing, false);
         assert_eq!(kind(&decision), expected, "{listing:?}");
     }
+}
+
+#[test]
+fn a_missing_token_is_created_by_the_move_itself_once_a_person_says_so() {
+    let (old, new) = (alias("a."), alias("b."));
+    let told = |tokens: &[&str], sets| {
+        decide::replace(token("7.12"), RECORD, std::slice::from_ref(&new), &listing(tokens, sets), true)
+    };
+    assert_eq!(kind(&told(&["junk"], vec![old.clone()])), "blocked", "what is there is not overwritten");
+    assert_eq!(kind(&told(&["8.1"], vec![old.clone()])), "superseded");
+    assert_eq!(kind(&told(&["7.11"], vec![old.clone()])), "blocked");
+    let Decision::Now(Observation::Ready { before }) = told(&[], vec![old.clone()]) else {
+        panic!("it can be moved");
+    };
+    let before: Before = serde_json::from_str(&before).expect("the call reads it");
+    assert_eq!(before.token, None);
+    let difference = Difference::between(&before.sets, std::slice::from_ref(&new));
+    let token_set = Item::Token { ttl_seconds: 60, values: vec!["\"7.12\"".to_owned()] };
+    assert_eq!(
+        replace(RECORD, token("7.12"), None, &difference),
+        vec![
+            Change::Create { name: "_mesh.api.example.com".to_owned(), item: token_set },
+            Change::Delete { name: RECORD.to_owned(), item: Item::Set(&old) },
+            Change::Create { name: RECORD.to_owned(), item: Item::Set(&new) },
+        ]
+    );
 }
 
 #[test]
 fn record_sets_that_could_not_be_restored_stop_the_move() {
     let mut found = listing(&["6.1"], vec![alias("a.")]);
     found.foreign.push("A use1: latency routing".to_owned());
-    assert_eq!(kind(&decide::replace(token("7.1"), RECORD, &[alias("b.")], &found)), "blocked");
+    assert_eq!(kind(&decide::replace(token("7.1"), RECORD, &[alias("b.")], &found, false)), "blocked");
 }
 
 #[test]
@@ -105,7 +131,8 @@ fn a_batch_deletes_exactly_what_was_observed_and_leaves_out_what_stays() {
     let observed = vec![stays.clone(), weighted("goes", 90), weighted("changes", 5)];
     let wanted = vec![weighted("changes", 80), stays, weighted("comes", 10)];
     let found = listing(&["6.40"], observed);
-    let Decision::Now(Observation::Ready { before }) = decide::replace(token("7.12"), RECORD, &wanted, &found) else {
+    let Decision::Now(Observation::Ready { before }) = decide::replace(token("7.12"), RECORD, &wanted, &found, false)
+    else {
         panic!("it can be moved");
     };
     let before: Before = serde_json::from_str(&before).expect("the call reads it");
@@ -116,7 +143,7 @@ fn a_batch_deletes_exactly_what_was_observed_and_leaves_out_what_stays() {
     let (goes, changed, changes, comes) =
         (weighted("goes", 90), weighted("changes", 5), weighted("changes", 80), weighted("comes", 10));
     assert_eq!(
-        replace(RECORD, token("7.12"), &observed_token, &difference),
+        replace(RECORD, token("7.12"), Some(&observed_token), &difference),
         vec![
             Change::Delete { name: token_name(), item: item("\"6.40\"") },
             Change::Create { name: token_name(), item: item("\"7.12\"") },
@@ -142,6 +169,6 @@ fn nothing_that_would_answer_nobody_is_published() {
     ] {
         assert_eq!(refuse_empty(&wanted).is_ok(), accepted, "{wanted:?}");
         let observed = listing(&["6.1"], vec![alias("z.")]);
-        assert_eq!(kind(&decide::replace(token("7.1"), RECORD, &wanted, &observed)) == "ready", accepted);
+        assert_eq!(kind(&decide::replace(token("7.1"), RECORD, &wanted, &observed, false)) == "ready", accepted);
     }
 }

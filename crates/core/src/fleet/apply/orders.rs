@@ -272,7 +272,9 @@ fn prepare_undo(run: &mut Run, now: Timestamp) {
         if !step.action.mutates() {
             give_up_looking(&mut work.forward, now);
         }
-        let touched = !work.forward.intents.is_empty();
+        let touched = work.forward.intents.iter().any(|intent| {
+            !matches!(intent.outcome.as_ref().map(|outcome| outcome.result), Some(OutcomeResult::Refused { .. }))
+        });
         if touched && step.undo.is_some() {
             work.undo = Some(Work::default());
         }

@@ -252,6 +252,19 @@ fn a_person_can_leave_what_cannot_be_undone_and_the_service_goes_on() {
 }
 
 #[test]
+fn a_step_that_was_refused_changed_nothing_and_has_nothing_to_undo() {
+    let mut fleet = begun();
+    let refuse = |action: &Action| {
+        Some(if action.mutates() { OutcomeResult::Refused { retry: false } } else { OutcomeResult::Done })
+    };
+    let now = turns(&mut fleet, 2, &[], &refuse, &held);
+    assert!(run(&fleet).steps.values().any(|step| step.forward.retried_by_person()), "a person has to look");
+    accept(&mut fleet, now, &abort());
+    assert_eq!(run(&fleet).state, RunState::Compensated);
+    assert!(run(&fleet).steps.values().all(|step| step.undo.is_none()));
+}
+
+#[test]
 fn a_retry_can_always_try_however_many_attempts_there_were() {
     let mut fleet = begun();
     let mut second = 2;
