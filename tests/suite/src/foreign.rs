@@ -38,6 +38,23 @@ impl Foreign {
         sent.unwrap_or_else(|error| panic!("promote {instance}: {error:?}"));
     }
 
+    pub async fn security_groups(&self, region: &str, instance: &str, group: &str) {
+        let rds = aws_sdk_rds::Client::new(&config(&self.endpoint, region).await);
+        let modify = rds.modify_db_instance().db_instance_identifier(instance).vpc_security_group_ids(group);
+        let sent = modify.apply_immediately(true).send().await;
+        sent.unwrap_or_else(|error| panic!("modify {instance}: {error:?}"));
+    }
+
+    /// Waits until the instance takes the order: another change may be under way.
+    pub async fn reboot(&self, region: &str, instance: &str) {
+        let rds = aws_sdk_rds::Client::new(&config(&self.endpoint, region).await);
+        let deadline = std::time::Instant::now() + LONG;
+        while let Err(error) = rds.reboot_db_instance().db_instance_identifier(instance).send().await {
+            assert!(std::time::Instant::now() < deadline, "reboot {instance}: {error:?}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     pub async fn change(&self, changes: &[(ChangeAction, ResourceRecordSet)]) {
         let change = |(action, set): &(ChangeAction, ResourceRecordSet)| {
             let change = Change::builder().action(action.clone()).resource_record_set(set.clone()).build();
@@ -130,6 +147,17 @@ impl Rig {
         let state = self.get("state").await;
         let found = state["instances"].as_array().and_then(|all| all.iter().find(|one| one["id"] == id)).cloned();
         found.unwrap_or_else(|| panic!("no instance {id}: {state}"))
+    }
+
+    /// Polls the sample application of a region until its health check has this status.
+    pub async fn until_app(&self, region: &str, status: u16) {
+        let address = self.stand.ready.apps.get(region).unwrap_or_else(|| panic!("no application in {region}"));
+        let url = format!("http://{address}/actuator/health");
+        let deadline = std::time::Instant::now() + LONG;
+        while reqwest::get(&url).await.ok().map(|answer| answer.status().as_u16()) != Some(status) {
+            assert!(std::time::Instant::now() < deadline, "{url} never answered {status}");
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Polls the double until `reached`.
