@@ -247,7 +247,7 @@ static POLICY: Record = record(&[
     default(
         "catch-up-timeout",
         Kind::Duration,
-        "2m",
+        "10m",
         "A replica that takes longer to catch up holds the run for consent to the loss.",
     ),
     default("promote-timeout", Kind::Duration, "30m", "Bound on a promotion."),
