@@ -1,5 +1,12 @@
 //! A person at a terminal: watching, stopping, mending, going on; and what others did to the account meanwhile.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper that finds something else fails its test"
+)]
+
 use aws_sdk_route53::types::RrType;
 use mesh_core::ids::RunId;
 use mesh_core::run::{Need, Run, RunState, WorkState};
