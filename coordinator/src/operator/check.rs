@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use v1::CheckVerdict as Verdict;
 
-use super::plans::decode_plan;
+use super::plans::{decode_plan, refuse_unplanned};
 use super::reads;
 use crate::node::Node;
 use crate::sessions::Session;
@@ -31,8 +31,11 @@ pub async fn check_plan(
     request: v1::CheckPlanRequest,
 ) -> Result<v1::CheckPlanResponse, Status> {
     let plan = decode_plan(request.plan)?;
-    let service = node.replica.with_fleet(|fleet| fleet.services.get(&plan.service).cloned());
-    let service = service.ok_or_else(|| reads::no_service(&plan.service))?;
+    let service = node.replica.with_fleet(|fleet| {
+        let service = fleet.services.get(&plan.service).ok_or_else(|| reads::no_service(&plan.service))?;
+        refuse_unplanned(service, fleet, &plan)?;
+        Ok::<_, Status>(service.clone())
+    })?;
     let asked = plan.steps.iter().enumerate().map(|(position, step)| {
         let plan = &plan;
         let service = &service;

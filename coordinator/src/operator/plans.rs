@@ -18,6 +18,8 @@ use crate::node::Node;
 /// stay below Route 53's five requests a second.
 pub const WAVE_SIZE: usize = 4;
 
+const ALTERED: &str = "the plan is not what the planner makes of this service: make the plan again";
+
 /// A request, decoded.
 struct Wanted {
     kind: PlanKind,
@@ -151,25 +153,52 @@ pub async fn start_run(
             plan_hash.short()
         )));
     }
-    let genuine = node.replica.with_fleet(|fleet| {
-        let service = fleet.services.get(&plan.service);
-        // A stale plan, and one for a service that is moving, is for the commit to judge.
-        let current = service.filter(|service| {
-            service.current_run.is_none()
-                && service.version == plan.manifest_version
-                && service.generation.next() == plan.generation
-                && service.active == plan.from
-        });
-        current.is_none_or(|service| planner::is_genuine(service, &plan).unwrap_or(true))
-    });
-    if !genuine {
-        return Err(Status::invalid_argument("the plan is not what the planner makes of this service: make it again"));
-    }
+    node.replica.with_fleet(|fleet| refuse_altered(fleet, &plan))?;
     let command = Command::StartRun { plan: Box::new(plan), plan_hash, by: caller.to_string() };
     match refusal::commit(node, command).await? {
         Reply::RunStarted { run, existing } => Ok(v1::StartRunResponse { run: run.to_string(), existing }),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Steps that nobody planned are neither carried out nor looked at, whatever their hash: they would point the agents
+/// and their credentials wherever the sender likes. A plan of the past is for the commit to judge: versions and
+/// generations only grow, so it can never start. One of a state to come could, were that state reached between here and
+/// the commit: it is looked at as one of now, whether the service is moving or not.
+fn refuse_altered(fleet: &Fleet, plan: &Plan) -> Result<(), Status> {
+    let service = fleet.services.get(&plan.service).ok_or_else(|| reads::no_service(&plan.service))?;
+    let next = service.generation.next();
+    if plan.manifest_version < service.version || plan.generation < next {
+        return Ok(());
+    }
+    if plan.manifest_version > service.version || plan.generation > next || plan.from != service.active {
+        return Err(Status::aborted("the plan is of a state that the service is not in: make the plan again"));
+    }
+    match planner::is_genuine(service, plan) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Status::invalid_argument(ALTERED)),
+        // What the planner does not plan at all cannot be a plan of it.
+        Err(error) => Err(Status::new(code_of(&error), error.to_string())),
+    }
+}
+
+fn is_of_now(service: &Service, plan: &Plan) -> bool {
+    service.current_run.is_none()
+        && service.version == plan.manifest_version
+        && service.generation.next() == plan.generation
+        && service.active == plan.from
+}
+
+/// As [`refuse_altered`], where no commit follows: the plan must be that of now, or of the run that is going.
+pub fn refuse_unplanned(service: &Service, fleet: &Fleet, plan: &Plan) -> Result<(), Status> {
+    let going = service.current_run.as_ref().and_then(|run| fleet.runs.get(run));
+    if going.is_some_and(|run| run.plan == *plan) {
+        return Ok(());
+    }
+    if !is_of_now(service, plan) {
+        return Err(Status::aborted("the plan is stale: the service has changed since, make the plan again"));
+    }
+    refuse_altered(fleet, plan)
 }
 
 pub fn decode_plan(plan: Option<v1::Plan>) -> Result<Plan, Status> {
