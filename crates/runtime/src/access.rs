@@ -96,17 +96,7 @@ fn refusal(role: Role, path: &str) -> String {
     let Some((_, roles)) = TABLE.iter().find(|(listed, _)| *listed == path) else {
         return format!("role {role} may not call {path}; the mesh has no such call");
     };
-    // A person is told which people may; a coordinator may do it only because it passes on what people ask.
-    let of_people: Vec<Role> = roles.iter().copied().filter(|role| !is_program(*role)).collect();
-    let needed = if of_people.is_empty() { roles.to_vec() } else { of_people };
-    format!("role {role} may not call {path}; it needs {}", one_of(&needed))
-}
-
-fn is_program(role: Role) -> bool {
-    match role {
-        Role::Agent | Role::Coordinator => true,
-        Role::Viewer | Role::Operator | Role::Approver | Role::Admin => false,
-    }
+    format!("role {role} may not call {path}; it needs {}", one_of(roles))
 }
 
 fn one_of(roles: &[Role]) -> String {
