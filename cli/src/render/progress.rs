@@ -1,6 +1,6 @@
 //! What changed between two views of a run: one line each, so that it reads the same on a terminal and in a log.
 
-use mesh_core::plan::Step;
+use mesh_core::plan::{Action, Step};
 use mesh_core::run::{Need, Run, RunState, StepRun, Work, WorkState};
 use mesh_core::time::Timestamp;
 
@@ -145,11 +145,26 @@ pub fn need_text(run: &Run, need: &Need) -> String {
              Going back:                                   meshctl abort {0} --reason TEXT",
             run.id
         ),
-        Need::Decision { step } => format!(
-            "    Look at step {step}:  meshctl report {0}\n    \
-             Then try it again:    meshctl retry {0}\n    \
-             or go back:           meshctl abort {0} --reason TEXT",
-            run.id
-        ),
+        Need::Decision { step } => {
+            let promoted = is_done(run, |action| matches!(action, Action::RdsPromote { .. }));
+            let moved = is_done(run, |action| matches!(action, Action::Route53Replace { .. }));
+            let back = match (promoted, moved) {
+                (false, _) => format!("    or go back:           meshctl abort {} --reason TEXT", run.id),
+                (true, true) => format!("    or leave it undone:   meshctl abort {} --reason TEXT", run.id),
+                (true, false) => "    There is no way back: a database is promoted.".to_owned(),
+            };
+            format!(
+                "    Look at step {step}:  meshctl report {0}\n    \
+                 Then try it again:    meshctl retry {0}\n{back}",
+                run.id
+            )
+        }
     }
+}
+
+/// Are all steps of this kind done, and is there one?
+fn is_done(run: &Run, kind: impl Fn(&Action) -> bool) -> bool {
+    let mut steps = run.plan.steps.iter().filter(|step| kind(&step.action)).peekable();
+    let done = |step: &Step| run.steps.get(&step.id).is_some_and(|work| work.forward.state == WorkState::Done);
+    steps.peek().is_some() && steps.all(done)
 }
