@@ -13,9 +13,9 @@ use crate::run::{
 };
 use crate::time::Timestamp;
 
-/// How long a sent AWS call may still arrive: the lifetime of its signature (AWS General Reference, "Signature Version
-/// 4": requests are valid for five minutes).
-pub const CALL_LIFETIME: Duration = Duration::from_secs(300);
+/// How long a sent AWS call may still arrive. Its signature is valid for five minutes from the date in it (AWS General
+/// Reference, "Signature Version 4"), and that date may be up to five minutes ahead of AWS's clock, if the agent's is.
+pub const CALL_LIFETIME: Duration = Duration::from_secs(600);
 
 impl Fleet {
     pub(super) fn open_intent(
