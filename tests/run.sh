@@ -10,7 +10,7 @@ echo "make test uses: cargo, python3 with venv; it installs into $venv: $(tr '\n
 
 cargo build --locked --workspace --bins
 if command -v cargo-nextest >/dev/null; then
-  cargo nextest run --locked --workspace --no-fail-fast --profile "${NEXTEST_PROFILE:-default}"
+  cargo nextest run --locked --workspace --no-fail-fast
 else
   cargo test --locked --workspace --no-fail-fast
 fi
