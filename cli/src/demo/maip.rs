@@ -86,7 +86,11 @@ struct App {
 
 impl World {
     pub fn read() -> Result<Self, String> {
-        serde_json::from_str(WORLD).map_err(|error| format!("the double's world cannot be read: {error}"))
+        Self::parse(WORLD)
+    }
+
+    pub fn parse(world_file: &str) -> Result<Self, String> {
+        serde_json::from_str(world_file).map_err(|error| format!("the double's world cannot be read: {error}"))
     }
 
     /// Callers inside `region`: each becomes an agent there.

@@ -57,9 +57,21 @@ impl Stand {
         processes: impl Fn() -> Processes,
         story: &Story<'_>,
     ) -> Result<Self, Failure> {
+        Self::raise_in(maip::WORLD, dir, programs, processes, story).await
+    }
+
+    /// In another world of the double, which holds the demo's own and more.
+    pub async fn raise_in(
+        world_file: &str,
+        dir: &Path,
+        programs: Programs,
+        processes: impl Fn() -> Processes,
+        story: &Story<'_>,
+    ) -> Result<Self, Failure> {
         let layout = Layout::create(dir)?;
-        let world = World::read().map_err(Failure::failed)?;
+        let world = World::parse(world_file).map_err(Failure::failed)?;
         let mut double = processes();
+        layout.write(&layout.world(), world_file)?;
         let ready = start_double(&layout, &programs, &mut double).await?;
         story.tell(&format!("the AWS double answers at {}, its DNS at {}", ready.aws, ready.dns));
         let (mesh, leader) = start_coordinators(&layout, &programs, &processes).await?;
@@ -157,7 +169,6 @@ fn config_args(config: &Path) -> Vec<OsString> {
 }
 
 async fn start_double(layout: &Layout, programs: &Programs, processes: &mut Processes) -> Result<Ready, Failure> {
-    layout.write(&layout.world(), maip::WORLD)?;
     let _ = std::fs::remove_file(layout.ready());
     let args =
         [OsString::from("--world"), layout.world().into(), OsString::from("--ready-file"), layout.ready().into()];
