@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let names = ["types", "store", "agent", "operator", "internal"];
+    let names = ["types", "history", "store", "survey", "agent", "operator", "internal"];
     let files: Vec<String> = names.iter().map(|name| format!("mesh/v1/{name}.proto")).collect();
     for file in &files {
         println!("cargo::rerun-if-changed={file}");

@@ -43,6 +43,7 @@ fn sample_plan() -> Plan {
         authority: BTreeMap::new(),
         current_run: None,
         open_calls: Vec::new(),
+        armed: true,
     };
     let to = RegionId::new("us-west-2").expect("a region");
     plan_failover(&service, &to, &Evidence::default()).expect("a plan")

@@ -17,10 +17,11 @@ pub mod plans;
 pub mod reads;
 pub mod refusal;
 pub mod route;
+pub mod survey;
 pub mod watch;
 pub mod writes;
 
-use route::{Asked, Route, pass_on};
+use route::{Asked, Route, pass_on, pass_on_within};
 
 pub struct OperatorService {
     node: Arc<Node>,
@@ -49,6 +50,7 @@ macro_rules! at_leader {
 impl v1::operator_server::Operator for OperatorService {
     type WatchRunStream = StreamOf<v1::GetRunResponse>;
     type ExportAuditStream = StreamOf<v1::AuditRecord>;
+    type BackupStream = StreamOf<v1::BackupChunk>;
 
     async fn get_status(
         &self,
@@ -76,6 +78,16 @@ impl v1::operator_server::Operator for OperatorService {
         request: Request<v1::CheckPlanRequest>,
     ) -> Result<Response<v1::CheckPlanResponse>, Status> {
         at_leader!(self, request, check_plan, check::check_plan)
+    }
+
+    async fn survey(&self, request: Request<v1::SurveyRequest>) -> Result<Response<v1::SurveyResponse>, Status> {
+        let asked = Asked::of(request)?;
+        match route::route(&self.node, asked.passed_on).await? {
+            Route::Here => survey::survey(&self.node, &asked.caller, asked.body).await.map(Response::new),
+            Route::There(mut leader) => {
+                leader.survey(pass_on_within(&asked.caller, asked.body, survey::SURVEY_MAX)).await
+            }
+        }
     }
 
     async fn apply_manifest(
@@ -115,6 +127,10 @@ impl v1::operator_server::Operator for OperatorService {
         at_leader!(self, request, approve, approvals::approve)
     }
 
+    async fn set_armed(&self, request: Request<v1::SetArmedRequest>) -> Result<Response<v1::SetArmedResponse>, Status> {
+        at_leader!(self, request, set_armed, writes::set_armed)
+    }
+
     async fn list_keys(&self, request: Request<v1::ListKeysRequest>) -> Result<Response<v1::ListKeysResponse>, Status> {
         at_leader!(self, request, list_keys, reads::list_keys)
     }
@@ -152,5 +168,12 @@ impl v1::operator_server::Operator for OperatorService {
         request: Request<v1::ChangeMembershipRequest>,
     ) -> Result<Response<v1::ChangeMembershipResponse>, Status> {
         at_leader!(self, request, change_membership, membership::change_membership)
+    }
+
+    async fn backup(
+        &self,
+        _: Request<v1::BackupRequest>,
+    ) -> Result<Response<StreamOf<v1::BackupChunk>>, Status> {
+        Err(Status::unimplemented("being built"))
     }
 }

@@ -46,6 +46,7 @@ mod plan;
 mod reply;
 mod resource;
 mod run;
+mod survey;
 mod traffic;
 mod work;
 

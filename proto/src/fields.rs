@@ -139,6 +139,11 @@ impl Fields {
         self.map(field, given, |path, text| self.text(path, text))
     }
 
+    pub fn counts(self, field: &str, given: BTreeMap<String, u32>) -> Decoded<BTreeMap<String, u32>> {
+        self.len(field, given.len(), LIST_LEN_MAX)?;
+        given.into_iter().map(|(key, count)| Ok((self.text(field, key)?, count))).collect()
+    }
+
     /// An enum as it stands in a message; unspecified and unknown numbers are refused.
     pub fn enumeration<W, C>(self, field: &str, given: i32) -> Decoded<C>
     where

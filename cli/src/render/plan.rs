@@ -107,12 +107,56 @@ pub fn action(action: &Action) -> String {
             format!("{record} in zone {zone_id} becomes {}", sets.join("; "))
         }
         Action::Route53CreateToken { zone_id, record } => format!("create TXT _mesh.{record} in zone {zone_id}"),
+        Action::EksCheckNodegroup { cluster, node_group } => {
+            format!("see that node group {node_group} of {cluster} can be scaled, and note its sizes; changes nothing")
+        }
+        Action::EksScaleNodegroup { cluster, node_group, min, max, desired } => {
+            format!("node group {node_group} of {cluster}: at least min {min}, max {max}, desired {desired}")
+        }
+        Action::EksRestoreNodegroup { cluster, node_group, as_of } => {
+            format!("node group {node_group} of {cluster}: the sizes that {as_of} noted")
+        }
+        Action::KubernetesCheck { cluster, namespace, deployments } => {
+            let which = if deployments.is_empty() { "the deployments".to_owned() } else { names(deployments) };
+            format!("see that {which} of {namespace} in {cluster} are there, and note their replicas; changes nothing")
+        }
+        Action::KubernetesScale { cluster, namespace, replicas, deployments } if deployments.is_empty() => {
+            format!("every deployment of {namespace} in {cluster}: at least {replicas} ready replicas")
+        }
+        Action::KubernetesScale { cluster, namespace, deployments, .. } => {
+            let each: Vec<String> = deployments.iter().map(|(name, replicas)| format!("{name} {replicas}")).collect();
+            format!("deployments of {namespace} in {cluster}: at least {} ready replicas", each.join(", "))
+        }
+        Action::KubernetesRestore { cluster, namespace, as_of } => {
+            format!("deployments of {namespace} in {cluster}: the replicas that {as_of} noted")
+        }
+        Action::EcsCheckService { cluster, service } => {
+            format!("see that service {service} of {cluster} is active, and note its count; changes nothing")
+        }
+        Action::EcsScaleService { cluster, service, tasks } => {
+            format!("service {service} of {cluster}: at least {tasks} running tasks, steady")
+        }
+        Action::EcsRestoreService { cluster, service, as_of } => {
+            format!("service {service} of {cluster}: the count that {as_of} noted")
+        }
+        Action::MskCheckCluster { cluster } => format!("see that {cluster} is active; changes nothing"),
+        Action::DynamodbCheckReplica { table, from } => {
+            format!("see that {table} is active here, as a replica beside {from}; changes nothing")
+        }
+        Action::DynamodbAwaitLag { table, from, lag_max } => format!(
+            "wait until replication of {table} from {from} is at most {} behind; not if {from} cannot be asked",
+            text::duration(*lag_max)
+        ),
         Action::HttpVerify { url, expect_status, body_contains, consecutive } => {
             let body = body_contains.as_ref().map(|text| format!(" and {text:?} in the body")).unwrap_or_default();
             format!("GET {url} until it answers {expect_status}{body}, {consecutive} times in a row")
         }
         Action::SnsNotify { topic_arn, subject, .. } => format!("publish {subject:?} to {topic_arn}"),
     }
+}
+
+fn names(names: &std::collections::BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn record_set(set: &RecordSet) -> String {

@@ -118,6 +118,7 @@ fn kind(command: &Command) -> &'static str {
         Command::Grant { .. } => "grant",
         Command::NameMesh { .. }
         | Command::ApplyManifest { .. }
+        | Command::SetArmed { .. }
         | Command::RegisterAgent { .. }
         | Command::StartRun { .. }
         | Command::Pause { .. }

@@ -56,6 +56,7 @@ fn subject(command: &Command) -> Option<String> {
         Command::Approve { approval, .. } => Some(approval.subject.clone()),
         Command::NameMesh { .. }
         | Command::ApplyManifest { .. }
+        | Command::SetArmed { .. }
         | Command::RegisterAgent { .. }
         | Command::StartRun { .. }
         | Command::OpenIntent { .. }

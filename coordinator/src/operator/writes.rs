@@ -1,7 +1,8 @@
-//! `ApplyManifest`.
+//! `ApplyManifest` and `SetArmed`.
 
 use mesh_core::access::Identity;
 use mesh_core::fleet::{Command, Reply};
+use mesh_core::ids::ServiceId;
 use mesh_core::manifest::check::SOURCE_BYTES_MAX;
 use mesh_core::manifest::{Manifest, check};
 use mesh_proto::v1;
@@ -38,6 +39,17 @@ pub async fn apply_manifest(
         Reply::ManifestApplied { version } => Ok(v1::ApplyManifestResponse { version }),
         other => Err(unexpected(&other)),
     }
+}
+
+pub async fn set_armed(
+    node: &Node,
+    caller: &Identity,
+    request: v1::SetArmedRequest,
+) -> Result<v1::SetArmedResponse, Status> {
+    let service = ServiceId::new(request.service).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let command = Command::SetArmed { service, armed: request.armed, by: caller.to_string() };
+    refusal::commit(node, command).await?;
+    Ok(v1::SetArmedResponse {})
 }
 
 /// The core answered a command with another's reply: a mistake of ours.

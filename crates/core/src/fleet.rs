@@ -52,6 +52,8 @@ pub struct Service {
     pub current_run: Option<RunId>,
     /// Calls of ended runs that may still arrive at a provider which cannot refuse them.
     pub open_calls: Vec<OpenCall>,
+    /// May anything outside be changed for it? A new service is only observed until a person arms it.
+    pub armed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +111,12 @@ pub enum Command {
         source: String,
         by: String,
         expected_version: u64,
+    },
+    /// Lets the mesh change things outside for a service, or no longer.
+    SetArmed {
+        service: ServiceId,
+        armed: bool,
+        by: String,
     },
     RegisterAgent {
         agent: AgentId,

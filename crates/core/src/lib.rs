@@ -17,4 +17,5 @@ pub mod plan;
 pub mod planner;
 pub mod run;
 pub mod signal;
+pub mod survey;
 pub mod time;

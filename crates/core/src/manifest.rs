@@ -107,6 +107,9 @@ pub enum ResourceKind {
     Eks {
         clusters: BTreeMap<RegionId, EksCluster>,
     },
+    Ecs {
+        services: BTreeMap<RegionId, EcsService>,
+    },
     Msk {
         /// Cluster name in each region.
         clusters: BTreeMap<RegionId, String>,
@@ -131,7 +134,18 @@ pub struct EksCluster {
     pub nodes_max: u32,
     pub nodes_desired: u32,
     pub namespace: String,
+    /// Replicas of each deployment while the region is active; never lowered.
     pub replicas: u32,
+    /// The deployments that are scaled, each with its own number. Empty: every deployment of the namespace.
+    pub deployments: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EcsService {
+    pub cluster: String,
+    pub service: String,
+    /// Running tasks while the region is active; never lowered.
+    pub tasks: u32,
 }
 
 /// One DNS name and what it answers while each region is active.
@@ -227,6 +241,10 @@ pub struct Policy {
     /// How long the fenced primary's replica may take to catch up before the run is held for consent to the loss.
     pub catch_up_timeout: Duration,
     pub promote_timeout: Duration,
+    /// How long nodes, pods and tasks may take to be ready.
+    pub scale_timeout: Duration,
+    /// How long replication may take to fall below the loss objective.
+    pub gate_timeout: Duration,
     pub traffic_timeout: Duration,
     pub verify_timeout: Duration,
     pub notice_timeout: Duration,
@@ -249,6 +267,8 @@ impl Default for Policy {
             fence_timeout: Duration::from_secs(300),
             catch_up_timeout: Duration::from_secs(600),
             promote_timeout: Duration::from_secs(1800),
+            scale_timeout: Duration::from_secs(1800),
+            gate_timeout: Duration::from_secs(300),
             traffic_timeout: Duration::from_secs(300),
             verify_timeout: Duration::from_secs(300),
             notice_timeout: Duration::from_secs(120),
@@ -268,7 +288,10 @@ impl Manifest {
             ResourceKind::Rds { instances, backup_retention_days } => {
                 Some((resource.name.as_str(), instances, *backup_retention_days))
             }
-            ResourceKind::DynamodbGlobalTable { .. } | ResourceKind::Eks { .. } | ResourceKind::Msk { .. } => None,
+            ResourceKind::DynamodbGlobalTable { .. }
+            | ResourceKind::Eks { .. }
+            | ResourceKind::Ecs { .. }
+            | ResourceKind::Msk { .. } => None,
         })
     }
 }

@@ -126,6 +126,32 @@ pub enum Action {
     Route53Replace { zone_id: String, record: String, sets: Vec<RecordSet> },
     /// Creates the fencing token of a name if it has none; leaves its records alone.
     Route53CreateToken { zone_id: String, record: String },
+    /// Looks whether the node group can be scaled, and records how it stands.
+    EksCheckNodegroup { cluster: String, node_group: String },
+    /// UpdateNodegroupConfig: at least these sizes, until the group is active with them and healthy.
+    EksScaleNodegroup { cluster: String, node_group: String, min: u32, max: u32, desired: u32 },
+    /// UpdateNodegroupConfig: the sizes that step `as_of` recorded.
+    EksRestoreNodegroup { cluster: String, node_group: String, as_of: StepId },
+    /// Looks whether the deployments are there, and records their replicas. No names: every deployment.
+    KubernetesCheck { cluster: String, namespace: String, deployments: BTreeSet<String> },
+    /// Patches each deployment that has fewer replicas, and waits until all are ready. No names: every deployment has
+    /// at least `replicas`.
+    KubernetesScale { cluster: String, namespace: String, replicas: u32, deployments: BTreeMap<String, u32> },
+    /// Patches each deployment back to the replicas that step `as_of` recorded.
+    KubernetesRestore { cluster: String, namespace: String, as_of: StepId },
+    /// Looks whether the service is there, and records its desired count.
+    EcsCheckService { cluster: String, service: String },
+    /// UpdateService: at least this desired count, until the service is steady.
+    EcsScaleService { cluster: String, service: String, tasks: u32 },
+    /// UpdateService: the desired count that step `as_of` recorded.
+    EcsRestoreService { cluster: String, service: String, as_of: StepId },
+    /// Looks whether the cluster is active.
+    MskCheckCluster { cluster: String },
+    /// Looks whether the table is active in the step's region, as a replica beside `from`.
+    DynamodbCheckReplica { table: String, from: RegionId },
+    /// Waits until the replication latency from `from` is at most `lag_max`. CloudWatch of `from` alone has it: when
+    /// that does not answer, there is nothing to wait for.
+    DynamodbAwaitLag { table: String, from: RegionId, lag_max: Duration },
     /// GET `url` through the public name until it passes `consecutive` times in a row.
     HttpVerify { url: String, expect_status: u16, body_contains: Option<String>, consecutive: u32 },
     /// Publish to an SNS topic; on a FIFO topic the intent's key is the deduplication id.
@@ -153,6 +179,18 @@ impl Action {
             Self::RdsSetBackupRetention { .. } => "rds-backup-retention",
             Self::Route53Replace { .. } => "route53-replace",
             Self::Route53CreateToken { .. } => "route53-create-token",
+            Self::EksCheckNodegroup { .. } => "eks-check-nodegroup",
+            Self::EksScaleNodegroup { .. } => "eks-scale-nodegroup",
+            Self::EksRestoreNodegroup { .. } => "eks-restore-nodegroup",
+            Self::KubernetesCheck { .. } => "kubernetes-check",
+            Self::KubernetesScale { .. } => "kubernetes-scale",
+            Self::KubernetesRestore { .. } => "kubernetes-restore",
+            Self::EcsCheckService { .. } => "ecs-check",
+            Self::EcsScaleService { .. } => "ecs-scale",
+            Self::EcsRestoreService { .. } => "ecs-restore",
+            Self::MskCheckCluster { .. } => "msk-check",
+            Self::DynamodbCheckReplica { .. } => "dynamodb-check",
+            Self::DynamodbAwaitLag { .. } => "dynamodb-await-lag",
             Self::HttpVerify { .. } => "http-verify",
             Self::SnsNotify { .. } => "sns-notify",
         }
@@ -161,13 +199,26 @@ impl Action {
     /// Does it change anything outside?
     pub const fn mutates(&self) -> bool {
         match self {
-            Self::RdsCheckReplica { .. } | Self::RdsAwaitCaughtUp { .. } | Self::Grant | Self::HttpVerify { .. } => {
-                false
-            }
+            Self::RdsCheckReplica { .. }
+            | Self::RdsAwaitCaughtUp { .. }
+            | Self::EksCheckNodegroup { .. }
+            | Self::KubernetesCheck { .. }
+            | Self::EcsCheckService { .. }
+            | Self::MskCheckCluster { .. }
+            | Self::DynamodbCheckReplica { .. }
+            | Self::DynamodbAwaitLag { .. }
+            | Self::Grant
+            | Self::HttpVerify { .. } => false,
             Self::RdsSetSecurityGroups { .. }
             | Self::RdsReboot { .. }
             | Self::RdsPromote { .. }
             | Self::RdsSetBackupRetention { .. }
+            | Self::EksScaleNodegroup { .. }
+            | Self::EksRestoreNodegroup { .. }
+            | Self::KubernetesScale { .. }
+            | Self::KubernetesRestore { .. }
+            | Self::EcsScaleService { .. }
+            | Self::EcsRestoreService { .. }
             | Self::Route53Replace { .. }
             | Self::Route53CreateToken { .. }
             | Self::SnsNotify { .. } => true,
@@ -189,6 +240,21 @@ impl Action {
             | Self::RdsAwaitCaughtUp { instance }
             | Self::RdsPromote { instance, .. }
             | Self::RdsSetBackupRetention { instance, .. } => format!("rds/{region}/{instance}"),
+            Self::EksCheckNodegroup { cluster, node_group }
+            | Self::EksScaleNodegroup { cluster, node_group, .. }
+            | Self::EksRestoreNodegroup { cluster, node_group, .. } => format!("eks/{region}/{cluster}/{node_group}"),
+            Self::KubernetesCheck { cluster, namespace, .. }
+            | Self::KubernetesScale { cluster, namespace, .. }
+            | Self::KubernetesRestore { cluster, namespace, .. } => {
+                format!("kubernetes/{region}/{cluster}/{namespace}")
+            }
+            Self::EcsCheckService { cluster, service }
+            | Self::EcsScaleService { cluster, service, .. }
+            | Self::EcsRestoreService { cluster, service, .. } => format!("ecs/{region}/{cluster}/{service}"),
+            Self::MskCheckCluster { cluster } => format!("msk/{region}/{cluster}"),
+            Self::DynamodbCheckReplica { table, .. } | Self::DynamodbAwaitLag { table, .. } => {
+                format!("dynamodb/{region}/{table}")
+            }
             Self::Grant => "grant".to_owned(),
             Self::Route53Replace { zone_id, record, .. } | Self::Route53CreateToken { zone_id, record } => {
                 format!("route53/{zone_id}/{record}")
@@ -208,6 +274,19 @@ impl Action {
             Self::Grant => "every region with older write authority is closed, by proof or by two-person consent",
             Self::RdsPromote { .. } => "the instance is an available replica, or already promoted",
             Self::RdsSetBackupRetention { .. } => "the instance is available and is no replica",
+            Self::EksCheckNodegroup { .. } => "none",
+            Self::EksScaleNodegroup { .. } => "the node group is active",
+            Self::EksRestoreNodegroup { .. } => "the node group is active, and its former sizes are known",
+            Self::KubernetesCheck { .. } => "none",
+            Self::KubernetesScale { .. } => "the deployments exist, and none carries a newer token",
+            Self::KubernetesRestore { .. } => {
+                "the deployments' former replicas are known, and none carries a newer token"
+            }
+            Self::EcsCheckService { .. } => "none",
+            Self::EcsScaleService { .. } => "the service is active",
+            Self::EcsRestoreService { .. } => "the service is active, and its former count is known",
+            Self::MskCheckCluster { .. } | Self::DynamodbCheckReplica { .. } => "none",
+            Self::DynamodbAwaitLag { .. } => "none",
             Self::Route53Replace { .. } => "the token of the name is there and not newer than this run's",
             Self::Route53CreateToken { .. } => "the zone exists and the name has records",
             Self::HttpVerify { .. } => "none",
@@ -227,6 +306,18 @@ impl Action {
             Self::Grant => "the commit itself",
             Self::RdsPromote { .. } => "the instance is available and names no source",
             Self::RdsSetBackupRetention { .. } => "the retention in force is this one",
+            Self::EksCheckNodegroup { .. } => "the node group is active; its sizes are recorded",
+            Self::EksScaleNodegroup { .. } => "the node group is active and healthy with at least these sizes",
+            Self::EksRestoreNodegroup { .. } => "the node group is active with its former sizes",
+            Self::KubernetesCheck { .. } => "the deployments are there; their replicas are recorded",
+            Self::KubernetesScale { .. } => "every deployment has at least these replicas, updated and ready",
+            Self::KubernetesRestore { .. } => "every deployment has its former replicas",
+            Self::EcsCheckService { .. } => "the service is active; its desired count is recorded",
+            Self::EcsScaleService { .. } => "the service is steady with at least this many running tasks",
+            Self::EcsRestoreService { .. } => "the service has its former desired count",
+            Self::MskCheckCluster { .. } => "the cluster is active",
+            Self::DynamodbCheckReplica { .. } => "the table and its replica here are active",
+            Self::DynamodbAwaitLag { .. } => "the newest latency, or that none can be read",
             Self::Route53Replace { .. } => "the change is INSYNC, the token and every record set are ours",
             Self::Route53CreateToken { .. } => "the change is INSYNC and the token is there",
             Self::HttpVerify { .. } => "the answers themselves",

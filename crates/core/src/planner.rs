@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use crate::fleet::Service;
 use crate::ids::{RegionId, ServiceId, StepId};
-use crate::manifest::{Manifest, RdsInstance, ResourceKind, WriterMode};
+use crate::manifest::{Manifest, RdsInstance, WriterMode};
 use crate::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility, SecurityGroupPurpose, Step};
 use crate::signal::{Reading, Signal};
 use crate::time::Timestamp;
+
+mod resources;
 
 /// What was seen lately, for the predicted loss.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,13 +62,17 @@ pub fn plan_failover(service: &Service, to: &RegionId, evidence: &Evidence) -> R
     if to == from {
         return Err(PlanError::AlreadyActive { service: manifest.service.clone(), region: to.clone() });
     }
-    if manifest.traffic.is_empty() && manifest.databases().next().is_none() {
+    if manifest.traffic.is_empty() && manifest.resources.is_empty() {
         return Err(PlanError::NothingToMove { service: manifest.service.clone() });
     }
     let target_is_new = !service.authority.contains_key(to);
     let mut builder = Builder { manifest, from, to, target_is_new, steps: Vec::new() };
-    let promoted = builder.move_databases()?;
-    let moved = builder.move_traffic(&promoted.iter().map(|ids| ids.promote.clone()).collect())?;
+    let databases = builder.databases()?;
+    let looks = builder.look(&databases)?;
+    let promoted = builder.move_databases(&databases, &looks)?;
+    let mut ready = builder.make_room(&looks)?;
+    ready.extend(promoted.iter().map(|ids| ids.promote.clone()));
+    let moved = builder.move_traffic(&ready)?;
     let verified = builder.verify(&moved)?;
     let mut before_notice: BTreeSet<StepId> = verified;
     before_notice.extend(promoted.into_iter().map(|ids| ids.retention));
@@ -76,7 +82,7 @@ pub fn plan_failover(service: &Service, to: &RegionId, evidence: &Evidence) -> R
         PlanKind::Failover,
         to,
         builder.steps,
-        warnings(manifest, from),
+        warnings(manifest, from, to),
         predict_loss(manifest, to, evidence),
     )
 }
@@ -151,37 +157,55 @@ struct Builder<'a> {
     steps: Vec<Step>,
 }
 
+struct Database {
+    name: String,
+    old: RdsInstance,
+    new: RdsInstance,
+    days: u32,
+}
+
 struct Promoted {
     promote: StepId,
     retention: StepId,
 }
 
 impl Builder<'_> {
-    /// Fence every database of the old region, then grant, then promote every replica.
-    fn move_databases(&mut self) -> Result<Vec<Promoted>, PlanError> {
+    /// What has to be fenced and promoted.
+    fn databases(&self) -> Result<Vec<Database>, PlanError> {
         if self.manifest.writer == WriterMode::Multi {
             return Ok(Vec::new());
         }
-        let databases: Vec<(String, RdsInstance, RdsInstance, u32)> = self
-            .manifest
-            .databases()
-            .map(|(name, instances, days)| {
-                let instance = |region: &RegionId| {
-                    instances
-                        .get(region)
-                        .cloned()
-                        .ok_or_else(|| PlanError::Unfit { reason: format!("{name} has no instance in {region}") })
-                };
-                Ok((name.to_owned(), instance(self.from)?, instance(self.to)?, days))
-            })
-            .collect::<Result<_, PlanError>>()?;
-        let mut fit = BTreeSet::new();
-        for (name, old, new, _) in &databases {
-            fit.insert(self.check_target(name, old, new)?);
+        let database = |(name, instances, days): (&str, &BTreeMap<RegionId, RdsInstance>, u32)| {
+            let instance = |region: &RegionId| {
+                instances
+                    .get(region)
+                    .cloned()
+                    .ok_or_else(|| PlanError::Unfit { reason: format!("{name} has no instance in {region}") })
+            };
+            Ok(Database { name: name.to_owned(), old: instance(self.from)?, new: instance(self.to)?, days })
+        };
+        self.manifest.databases().map(database).collect()
+    }
+
+    /// Before anything is touched: can the target take over, and how does it stand? Nothing is fenced for a target
+    /// that could not serve, and what was there is committed before it is changed.
+    fn look(&mut self, databases: &[Database]) -> Result<BTreeSet<StepId>, PlanError> {
+        let mut looks = BTreeSet::new();
+        for Database { name, old, new, .. } in databases {
+            looks.insert(self.check_target(name, old, new)?);
+        }
+        looks.extend(self.look_at_resources()?);
+        Ok(looks)
+    }
+
+    /// Fence every database of the old region, then grant, then promote every replica.
+    fn move_databases(&mut self, databases: &[Database], looks: &BTreeSet<StepId>) -> Result<Vec<Promoted>, PlanError> {
+        if databases.is_empty() {
+            return Ok(Vec::new());
         }
         let mut closed = BTreeSet::new();
-        for (name, old, new, _) in &databases {
-            closed.insert(self.fence(name, old, new, &fit)?);
+        for Database { name, old, new, .. } in databases {
+            closed.insert(self.fence(name, old, new, looks)?);
         }
         let grant = self.push(
             StepId::new("grant").map_err(unfit)?,
@@ -194,7 +218,7 @@ impl Builder<'_> {
             None,
         );
         let mut promoted = Vec::new();
-        for (name, _, new, days) in &databases {
+        for Database { name, new, days, .. } in databases {
             promoted.push(self.promote(name, new, *days, &grant)?);
         }
         Ok(promoted)
@@ -425,7 +449,7 @@ fn finish(
     Ok(plan)
 }
 
-fn warnings(manifest: &Manifest, from: &RegionId) -> Vec<String> {
+fn warnings(manifest: &Manifest, from: &RegionId, to: &RegionId) -> Vec<String> {
     let mut warnings = Vec::new();
     if !manifest.traffic.is_empty() {
         let lost = if from.as_str() == "us-east-1" { ", the region this plan leaves" } else { "" };
@@ -434,15 +458,7 @@ fn warnings(manifest: &Manifest, from: &RegionId) -> Vec<String> {
              traffic steps wait"
         ));
     }
-    for resource in &manifest.resources {
-        let (kind, todo) = match &resource.kind {
-            ResourceKind::Rds { .. } => continue,
-            ResourceKind::DynamodbGlobalTable { .. } => ("DynamoDB global table", "its replication is not checked"),
-            ResourceKind::Eks { .. } => ("EKS", "nodes and deployments are not scaled"),
-            ResourceKind::Msk { .. } => ("MSK", "its state is not checked"),
-        };
-        warnings.push(format!("{} ({kind}): {todo} by this version, do it by hand", resource.name));
-    }
+    warnings.extend(manifest.resources.iter().filter_map(|resource| resources::warning(resource, to)));
     warnings
 }
 

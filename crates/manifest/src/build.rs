@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use mesh_core::ids::{NameError, RegionId};
 use mesh_core::manifest::{
-    AutomaticMode, Check, EksCluster, Manifest, Notice, Objectives, Policy, Probe, RdsInstance, RecordData, RecordKind,
-    RecordSet, RegionRole, Resource, ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
+    AutomaticMode, Check, EcsService, EksCluster, Manifest, Notice, Objectives, Policy, Probe, RdsInstance, RecordData,
+    RecordKind, RecordSet, RegionRole, Resource, ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
 };
 
 use crate::read::{Value, Values};
@@ -130,6 +130,8 @@ fn resource(fields: Fields<'_>) -> Option<Resource> {
         ResourceKind::DynamodbGlobalTable { table: table.text("table")?, regions: table.names("regions")? }
     } else if let Some(eks) = of("eks") {
         ResourceKind::Eks { clusters: eks.regions("clusters", |value| value.record().and_then(eks_cluster))? }
+    } else if let Some(ecs) = of("ecs") {
+        ResourceKind::Ecs { services: ecs.regions("services", |value| value.record().and_then(ecs_service))? }
     } else {
         ResourceKind::Msk { clusters: of("msk")?.regions("clusters", Value::text)? }
     };
@@ -154,6 +156,15 @@ fn eks_cluster(fields: Fields<'_>) -> Option<EksCluster> {
         nodes_desired: nodes.integer("desired")?,
         namespace: fields.text("namespace")?,
         replicas: fields.integer("replicas")?,
+        deployments: fields.counts("deployments")?,
+    })
+}
+
+fn ecs_service(fields: Fields<'_>) -> Option<EcsService> {
+    Some(EcsService {
+        cluster: fields.text("cluster")?,
+        service: fields.text("service")?,
+        tasks: fields.integer("tasks")?,
     })
 }
 
@@ -219,6 +230,8 @@ fn policy(fields: Fields<'_>) -> Policy {
         fence_timeout: duration("fence-timeout", default.fence_timeout),
         catch_up_timeout: duration("catch-up-timeout", default.catch_up_timeout),
         promote_timeout: duration("promote-timeout", default.promote_timeout),
+        scale_timeout: duration("scale-timeout", default.scale_timeout),
+        gate_timeout: duration("gate-timeout", default.gate_timeout),
         traffic_timeout: duration("traffic-timeout", default.traffic_timeout),
         verify_timeout: duration("verify-timeout", default.verify_timeout),
         notice_timeout: duration("notice-timeout", default.notice_timeout),
@@ -279,6 +292,15 @@ impl<'a> Fields<'a> {
 
     fn integer(self, key: &str) -> Option<u32> {
         if let Value::Integer(value) = self.0.get(key)? { Some(*value) } else { None }
+    }
+
+    /// None given: empty.
+    fn counts(self, key: &str) -> Option<BTreeMap<String, u32>> {
+        let Some(Value::Regions(counts)) = self.0.get(key) else { return Some(BTreeMap::new()) };
+        counts
+            .iter()
+            .map(|(name, count)| if let Value::Integer(count) = count { Some((name.clone(), *count)) } else { None })
+            .collect()
     }
 
     fn boolean(self, key: &str) -> Option<bool> {

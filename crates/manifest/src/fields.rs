@@ -17,6 +17,8 @@ pub enum Kind {
     Seconds,
     Word(&'static Words),
     List(&'static Kind),
+    /// By name.
+    Names(&'static Kind),
     /// By region.
     Regions(&'static Kind),
     Record(&'static Record),
@@ -144,9 +146,10 @@ static RESOURCE: Record = Record {
         optional("rds", Kind::Record(&RDS), "A primary DB instance and its cross-region read replicas."),
         optional("dynamodb-global-table", Kind::Record(&DYNAMODB), "A DynamoDB global table."),
         optional("eks", Kind::Record(&EKS), "EKS clusters, their node groups and deployments."),
+        optional("ecs", Kind::Record(&ECS), "ECS services."),
         optional("msk", Kind::Record(&MSK), "MSK clusters."),
     ],
-    one_of: &["rds", "dynamodb-global-table", "eks", "msk"],
+    one_of: &["rds", "dynamodb-global-table", "eks", "ecs", "msk"],
     at_most_one: &[],
     needs: &[],
 };
@@ -184,7 +187,21 @@ static EKS_CLUSTER: Record = record(&[
     required("node-group", Kind::Text, "Node group that is scaled."),
     required("nodes", Kind::Record(&NODES), "Scaling of the node group while the region is active."),
     required("namespace", Kind::Text, "Namespace of the deployments."),
-    required("replicas", COUNT, "Replicas of each deployment while the region is active."),
+    required("replicas", COUNT, "Replicas that each deployment has at least while the region is active."),
+    optional(
+        "deployments",
+        Kind::Names(&COUNT),
+        "Replicas by name, for the deployments that are to be scaled. Without it every deployment of the namespace is.",
+    ),
+]);
+
+static ECS: Record =
+    record(&[required("services", Kind::Regions(&Kind::Record(&ECS_SERVICE)), "The service in each region.")]);
+
+static ECS_SERVICE: Record = record(&[
+    required("cluster", Kind::Text, "Cluster name."),
+    required("service", Kind::Text, "Service name."),
+    required("tasks", COUNT, "Tasks that run at least while the region is active."),
 ]);
 
 static NODES: Record = record(&[
@@ -251,6 +268,8 @@ static POLICY: Record = record(&[
         "A replica that takes longer to catch up holds the run for consent to the loss.",
     ),
     default("promote-timeout", Kind::Duration, "30m", "Bound on a promotion."),
+    default("scale-timeout", Kind::Duration, "30m", "Bound on nodes, pods and tasks becoming ready."),
+    default("gate-timeout", Kind::Duration, "5m", "Bound on replication latency falling below the loss objective."),
     default("traffic-timeout", Kind::Duration, "5m", "Bound on a change of records."),
     default("verify-timeout", Kind::Duration, "5m", "Bound on a verification."),
     default("notice-timeout", Kind::Duration, "2m", "Bound on a notice."),

@@ -42,6 +42,16 @@ impl Values {
     }
 }
 
+/// Words about the keys of a map.
+struct Keys {
+    noun: &'static str,
+    described: &'static str,
+    example: &'static str,
+}
+
+const REGION: Keys = Keys { noun: "region", described: "region name", example: "like us-east-1" };
+const NAME: Keys = Keys { noun: "name", described: "name", example: "like maip-api" };
+
 struct Reader<'a> {
     found: &'a mut Diagnostics,
     places: BTreeMap<String, Place>,
@@ -89,7 +99,8 @@ impl Reader<'_> {
                     .then(|| Value::List(read.into_iter().map(|(_, value)| value).collect()))
                     .and_then(|list| self.without_doubles(of, list, items, path))
             }
-            (Kind::Regions(of), Data::Map(entries)) => self.regions(of, entries, path),
+            (Kind::Regions(of), Data::Map(entries)) => self.by_name(&REGION, of, entries, path),
+            (Kind::Names(of), Data::Map(entries)) => self.by_name(&NAME, of, entries, path),
             (Kind::Record(record), Data::Map(_)) => {
                 let read = self.record(record, node, place, path)?;
                 read.complete.then_some(Value::Record(read.values))
@@ -140,20 +151,20 @@ impl Reader<'_> {
         unique.then_some(list)
     }
 
-    fn regions(&mut self, of: &Kind, entries: &[(Key, Node)], path: &str) -> Option<Value> {
+    fn by_name(&mut self, keys: &Keys, of: &Kind, entries: &[(Key, Node)], path: &str) -> Option<Value> {
         let mut regions = BTreeMap::new();
         let mut complete = true;
         let mut seen: BTreeMap<&str, Place> = BTreeMap::new();
         for (key, node) in entries {
             let path = format!("{path}.{}", key.text);
             if let Some(first) = seen.get(key.text.as_str()) {
-                self.found.add(key.place, &path, "this region stands here twice", first_at(*first));
+                self.found.add(key.place, &path, format!("this {} stands here twice", keys.noun), first_at(*first));
                 complete = false;
                 continue;
             }
             seen.insert(&key.text, key.place);
             if let Err(error) = StepId::new(key.text.as_str()) {
-                self.found.add(key.place, &path, format!("no region name: it {}", error.rule), "like us-east-1");
+                self.found.add(key.place, &path, format!("no {}: it {}", keys.described, error.rule), keys.example);
                 complete = false;
                 continue;
             }

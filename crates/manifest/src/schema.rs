@@ -63,7 +63,7 @@ fn default_value(kind: Kind, text: &str) -> Value {
         Kind::Integer { .. } => text.parse::<u32>().map_or(Value::Null, |number| json!(number)),
         Kind::Boolean => json!(text == "true"),
         Kind::Text | Kind::Name | Kind::Duration | Kind::Seconds | Kind::Word(_) => json!(text),
-        Kind::List(_) | Kind::Regions(_) | Kind::Record(_) => Value::Null,
+        Kind::List(_) | Kind::Regions(_) | Kind::Names(_) | Kind::Record(_) => Value::Null,
     }
 }
 
@@ -84,7 +84,7 @@ fn of_kind(kind: Kind) -> Value {
             json!({ "type": "array", "items": of_kind(*of), "uniqueItems": true })
         }
         Kind::List(of) => json!({ "type": "array", "items": of_kind(*of) }),
-        Kind::Regions(of) => json!({
+        Kind::Regions(of) | Kind::Names(of) => json!({
             "type": "object",
             "propertyNames": { "pattern": NAME_PATTERN },
             "additionalProperties": of_kind(*of),

@@ -83,6 +83,18 @@ impl Providers {
             | Action::RdsAwaitCaughtUp { .. }
             | Action::RdsPromote { .. }
             | Action::RdsSetBackupRetention { .. }
+            | Action::EksCheckNodegroup { .. }
+            | Action::EksScaleNodegroup { .. }
+            | Action::EksRestoreNodegroup { .. }
+            | Action::KubernetesCheck { .. }
+            | Action::KubernetesScale { .. }
+            | Action::KubernetesRestore { .. }
+            | Action::EcsCheckService { .. }
+            | Action::EcsScaleService { .. }
+            | Action::EcsRestoreService { .. }
+            | Action::MskCheckCluster { .. }
+            | Action::DynamodbCheckReplica { .. }
+            | Action::DynamodbAwaitLag { .. }
             | Action::SnsNotify { .. } => job.region == self.region,
             Action::Grant => {
                 return Some("a grant is committed by the coordinators; no agent carries it out".to_owned());
@@ -119,6 +131,20 @@ impl Provider for Providers {
                 };
                 verify::observe(job, &question, self.call_timeout, &self.resolver).await
             }
+            Action::EksCheckNodegroup { .. }
+            | Action::EksScaleNodegroup { .. }
+            | Action::EksRestoreNodegroup { .. }
+            | Action::KubernetesCheck { .. }
+            | Action::KubernetesScale { .. }
+            | Action::KubernetesRestore { .. }
+            | Action::EcsCheckService { .. }
+            | Action::EcsScaleService { .. }
+            | Action::EcsRestoreService { .. }
+            | Action::MskCheckCluster { .. }
+            | Action::DynamodbCheckReplica { .. }
+            | Action::DynamodbAwaitLag { .. } => Observation::Blocked {
+                reason: format!("{} is not carried out by this agent", job.action.name()),
+            },
             Action::Grant => Observation::Blocked { reason: "a grant is committed, not carried out".to_owned() },
         }
     }
@@ -136,6 +162,18 @@ impl Provider for Providers {
             Action::SnsNotify { .. } => self.notices.call(job).await,
             Action::RdsCheckReplica { .. }
             | Action::RdsAwaitCaughtUp { .. }
+            | Action::EksCheckNodegroup { .. }
+            | Action::EksScaleNodegroup { .. }
+            | Action::EksRestoreNodegroup { .. }
+            | Action::KubernetesCheck { .. }
+            | Action::KubernetesScale { .. }
+            | Action::KubernetesRestore { .. }
+            | Action::EcsCheckService { .. }
+            | Action::EcsScaleService { .. }
+            | Action::EcsRestoreService { .. }
+            | Action::MskCheckCluster { .. }
+            | Action::DynamodbCheckReplica { .. }
+            | Action::DynamodbAwaitLag { .. }
             | Action::HttpVerify { .. }
             | Action::Grant => {
                 CallResult::Rejected { reason: format!("{} changes nothing, so it has no call", job.action.name()) }

@@ -1,4 +1,5 @@
 use mesh_core::plan::{Action, SecurityGroupPurpose};
+use mesh_core::time::duration_millis;
 
 use crate::DecodeError;
 use crate::bounds::COMPOSED_BYTES_MAX;
@@ -46,6 +47,43 @@ impl From<&Action> for v1::Action {
             Action::Route53CreateToken { zone_id, record } => {
                 Wire::Route53CreateToken(v1::Route53CreateToken { zone_id, record })
             }
+            Action::EksCheckNodegroup { cluster, node_group } => {
+                Wire::EksCheckNodegroup(v1::EksNodegroup { cluster, node_group, as_of: String::new() })
+            }
+            Action::EksScaleNodegroup { cluster, node_group, min, max, desired } => {
+                Wire::EksScaleNodegroup(v1::EksScaleNodegroup { cluster, node_group, min, max, desired })
+            }
+            Action::EksRestoreNodegroup { cluster, node_group, as_of } => {
+                Wire::EksRestoreNodegroup(v1::EksNodegroup { cluster, node_group, as_of: as_of.into() })
+            }
+            Action::KubernetesCheck { cluster, namespace, deployments } => {
+                let deployments = strings(&deployments);
+                Wire::KubernetesCheck(v1::KubernetesCheck { cluster, namespace, deployments })
+            }
+            Action::KubernetesScale { cluster, namespace, replicas, deployments } => {
+                Wire::KubernetesScale(v1::KubernetesScale { cluster, namespace, replicas, deployments })
+            }
+            Action::KubernetesRestore { cluster, namespace, as_of } => {
+                Wire::KubernetesRestore(v1::KubernetesRestore { cluster, namespace, as_of: as_of.into() })
+            }
+            Action::EcsCheckService { cluster, service } => {
+                Wire::EcsCheckService(v1::EcsTarget { cluster, service, as_of: String::new() })
+            }
+            Action::EcsScaleService { cluster, service, tasks } => {
+                Wire::EcsScaleService(v1::EcsScaleService { cluster, service, tasks })
+            }
+            Action::EcsRestoreService { cluster, service, as_of } => {
+                Wire::EcsRestoreService(v1::EcsTarget { cluster, service, as_of: as_of.into() })
+            }
+            Action::MskCheckCluster { cluster } => Wire::MskCheckCluster(v1::MskCheckCluster { cluster }),
+            Action::DynamodbCheckReplica { table, from } => {
+                Wire::DynamodbCheckReplica(v1::DynamodbCheckReplica { table, from: from.into() })
+            }
+            Action::DynamodbAwaitLag { table, from, lag_max } => Wire::DynamodbAwaitLag(v1::DynamodbAwaitLag {
+                table,
+                from: from.into(),
+                lag_max_ms: duration_millis(lag_max),
+            }),
             Action::HttpVerify { url, expect_status, body_contains, consecutive } => {
                 let expect_status = u32::from(expect_status);
                 Wire::HttpVerify(v1::HttpVerify { url, expect_status, body_contains, consecutive })
@@ -112,6 +150,72 @@ impl TryFrom<v1::Action> for Action {
                 const F: Fields = Fields("Route53CreateToken");
                 Ok(Self::Route53CreateToken { zone_id: F.text("zone_id", zone_id)?, record: F.text("record", record)? })
             }
+            Wire::EksCheckNodegroup(wire) => {
+                let (cluster, node_group) = decode_node_group(wire.cluster, wire.node_group)?;
+                Ok(Self::EksCheckNodegroup { cluster, node_group })
+            }
+            Wire::EksScaleNodegroup(v1::EksScaleNodegroup { cluster, node_group, min, max, desired }) => {
+                let (cluster, node_group) = decode_node_group(cluster, node_group)?;
+                Ok(Self::EksScaleNodegroup { cluster, node_group, min, max, desired })
+            }
+            Wire::EksRestoreNodegroup(wire) => {
+                let as_of = Fields("EksNodegroup").name("as_of", wire.as_of)?;
+                let (cluster, node_group) = decode_node_group(wire.cluster, wire.node_group)?;
+                Ok(Self::EksRestoreNodegroup { cluster, node_group, as_of })
+            }
+            Wire::KubernetesCheck(v1::KubernetesCheck { cluster, namespace, deployments }) => {
+                const F: Fields = Fields("KubernetesCheck");
+                Ok(Self::KubernetesCheck {
+                    cluster: F.text("cluster", cluster)?,
+                    namespace: F.text("namespace", namespace)?,
+                    deployments: F.text_set("deployments", deployments)?,
+                })
+            }
+            Wire::KubernetesScale(v1::KubernetesScale { cluster, namespace, replicas, deployments }) => {
+                const F: Fields = Fields("KubernetesScale");
+                Ok(Self::KubernetesScale {
+                    cluster: F.text("cluster", cluster)?,
+                    namespace: F.text("namespace", namespace)?,
+                    replicas,
+                    deployments: F.counts("deployments", deployments)?,
+                })
+            }
+            Wire::KubernetesRestore(v1::KubernetesRestore { cluster, namespace, as_of }) => {
+                const F: Fields = Fields("KubernetesRestore");
+                Ok(Self::KubernetesRestore {
+                    cluster: F.text("cluster", cluster)?,
+                    namespace: F.text("namespace", namespace)?,
+                    as_of: F.name("as_of", as_of)?,
+                })
+            }
+            Wire::EcsCheckService(wire) => {
+                let (cluster, service) = decode_ecs(wire.cluster, wire.service)?;
+                Ok(Self::EcsCheckService { cluster, service })
+            }
+            Wire::EcsScaleService(v1::EcsScaleService { cluster, service, tasks }) => {
+                let (cluster, service) = decode_ecs(cluster, service)?;
+                Ok(Self::EcsScaleService { cluster, service, tasks })
+            }
+            Wire::EcsRestoreService(wire) => {
+                let as_of = Fields("EcsTarget").name("as_of", wire.as_of)?;
+                let (cluster, service) = decode_ecs(wire.cluster, wire.service)?;
+                Ok(Self::EcsRestoreService { cluster, service, as_of })
+            }
+            Wire::MskCheckCluster(v1::MskCheckCluster { cluster }) => {
+                Ok(Self::MskCheckCluster { cluster: Fields("MskCheckCluster").text("cluster", cluster)? })
+            }
+            Wire::DynamodbCheckReplica(v1::DynamodbCheckReplica { table, from }) => {
+                const F: Fields = Fields("DynamodbCheckReplica");
+                Ok(Self::DynamodbCheckReplica { table: F.text("table", table)?, from: F.name("from", from)? })
+            }
+            Wire::DynamodbAwaitLag(v1::DynamodbAwaitLag { table, from, lag_max_ms }) => {
+                const F: Fields = Fields("DynamodbAwaitLag");
+                Ok(Self::DynamodbAwaitLag {
+                    table: F.text("table", table)?,
+                    from: F.name("from", from)?,
+                    lag_max: F.duration("lag_max_ms", lag_max_ms)?,
+                })
+            }
             Wire::HttpVerify(verify) => decode_verify(verify),
             Wire::SnsNotify(v1::SnsNotify { topic_arn, subject, message }) => {
                 const F: Fields = Fields("SnsNotify");
@@ -123,6 +227,16 @@ impl TryFrom<v1::Action> for Action {
             }
         }
     }
+}
+
+fn decode_node_group(cluster: String, node_group: String) -> Result<(String, String), DecodeError> {
+    const F: Fields = Fields("EksNodegroup");
+    Ok((F.text("cluster", cluster)?, F.text("node_group", node_group)?))
+}
+
+fn decode_ecs(cluster: String, service: String) -> Result<(String, String), DecodeError> {
+    const F: Fields = Fields("EcsTarget");
+    Ok((F.text("cluster", cluster)?, F.text("service", service)?))
 }
 
 fn decode_verify(wire: v1::HttpVerify) -> Result<Action, DecodeError> {

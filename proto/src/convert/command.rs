@@ -68,6 +68,7 @@ fn encode(command: &Command) -> Wire {
         Command::NoteMembership { text, approvals, by } => {
             Wire::NoteMembership(v1::NoteMembership { text, approvals: encode_all(&approvals), by })
         }
+        Command::SetArmed { service, armed, by } => Wire::SetArmed(v1::SetArmed { service: service.into(), armed, by }),
     }
 }
 
@@ -160,6 +161,10 @@ fn decode(command: Wire) -> Decoded<Command> {
                 approvals: F.list("approvals", approvals)?,
                 by: F.text("by", by)?,
             })
+        }
+        Wire::SetArmed(v1::SetArmed { service, armed, by }) => {
+            const F: Fields = Fields("SetArmed");
+            Ok(Command::SetArmed { service: F.name("service", service)?, armed, by: F.text("by", by)? })
         }
         Wire::NoteMembership(v1::NoteMembership { text, approvals, by }) => {
             const F: Fields = Fields("NoteMembership");

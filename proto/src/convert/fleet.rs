@@ -23,6 +23,7 @@ impl From<&Service> for v1::ServiceEntity {
             authority,
             current_run,
             open_calls,
+            armed,
         } = service;
         Self {
             manifest: Some(manifest.into()),
@@ -36,6 +37,7 @@ impl From<&Service> for v1::ServiceEntity {
             authority: by_name(authority, Into::into),
             current_run: current_run.as_ref().map(ToString::to_string),
             open_calls: open_calls.iter().map(Into::into).collect(),
+            observing: !armed,
         }
     }
 }
@@ -57,6 +59,7 @@ impl TryFrom<v1::ServiceEntity> for Service {
             authority,
             current_run,
             open_calls,
+            observing,
         } = wire;
         Ok(Self {
             manifest: F.message("manifest", manifest)?,
@@ -70,6 +73,7 @@ impl TryFrom<v1::ServiceEntity> for Service {
             authority: F.map("authority", authority, |path, authority| F.nested(path, authority))?,
             current_run: F.name_optional("current_run", current_run)?,
             open_calls: F.list_max("open_calls", open_calls, HISTORY_LEN_MAX)?,
+            armed: !observing,
         })
     }
 }

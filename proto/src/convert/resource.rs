@@ -1,4 +1,4 @@
-use mesh_core::manifest::{EksCluster, RdsInstance, Resource, ResourceKind};
+use mesh_core::manifest::{EcsService, EksCluster, RdsInstance, Resource, ResourceKind};
 
 use crate::DecodeError;
 use crate::fields::{Fields, by_name, strings};
@@ -16,6 +16,7 @@ impl From<&Resource> for v1::Resource {
                 Kind::DynamodbGlobalTable(v1::DynamodbGlobalTable { table: table.clone(), regions: strings(regions) })
             }
             ResourceKind::Eks { clusters } => Kind::Eks(v1::EksResource { clusters: by_name(clusters, Into::into) }),
+            ResourceKind::Ecs { services } => Kind::Ecs(v1::EcsResource { services: by_name(services, Into::into) }),
             ResourceKind::Msk { clusters } => Kind::Msk(v1::MskResource { clusters: by_name(clusters, Clone::clone) }),
         };
         Self { name: name.clone(), kind: Some(kind) }
@@ -55,6 +56,10 @@ impl TryFrom<Kind> for ResourceKind {
                 const F: Fields = Fields("EksResource");
                 Ok(Self::Eks { clusters: F.map("clusters", clusters, |path, cluster| F.nested(path, cluster))? })
             }
+            Kind::Ecs(v1::EcsResource { services }) => {
+                const F: Fields = Fields("EcsResource");
+                Ok(Self::Ecs { services: F.map("services", services, |path, service| F.nested(path, service))? })
+            }
             Kind::Msk(v1::MskResource { clusters }) => {
                 Ok(Self::Msk { clusters: Fields("MskResource").text_map("clusters", clusters)? })
             }
@@ -89,7 +94,8 @@ impl TryFrom<v1::RdsInstance> for RdsInstance {
 
 impl From<&EksCluster> for v1::EksCluster {
     fn from(eks: &EksCluster) -> Self {
-        let EksCluster { cluster, node_group, nodes_min, nodes_max, nodes_desired, namespace, replicas } = eks;
+        let EksCluster { cluster, node_group, nodes_min, nodes_max, nodes_desired, namespace, replicas, deployments } =
+            eks;
         Self {
             cluster: cluster.clone(),
             node_group: node_group.clone(),
@@ -98,6 +104,7 @@ impl From<&EksCluster> for v1::EksCluster {
             nodes_desired: *nodes_desired,
             namespace: namespace.clone(),
             replicas: *replicas,
+            deployments: deployments.clone(),
         }
     }
 }
@@ -107,7 +114,16 @@ impl TryFrom<v1::EksCluster> for EksCluster {
 
     fn try_from(wire: v1::EksCluster) -> Result<Self, DecodeError> {
         const F: Fields = Fields("EksCluster");
-        let v1::EksCluster { cluster, node_group, nodes_min, nodes_max, nodes_desired, namespace, replicas } = wire;
+        let v1::EksCluster {
+            cluster,
+            node_group,
+            nodes_min,
+            nodes_max,
+            nodes_desired,
+            namespace,
+            replicas,
+            deployments,
+        } = wire;
         Ok(Self {
             cluster: F.text("cluster", cluster)?,
             node_group: F.text("node_group", node_group)?,
@@ -116,6 +132,24 @@ impl TryFrom<v1::EksCluster> for EksCluster {
             nodes_desired,
             namespace: F.text("namespace", namespace)?,
             replicas,
+            deployments: F.counts("deployments", deployments)?,
         })
+    }
+}
+
+impl From<&EcsService> for v1::EcsService {
+    fn from(ecs: &EcsService) -> Self {
+        let EcsService { cluster, service, tasks } = ecs;
+        Self { cluster: cluster.clone(), service: service.clone(), tasks: *tasks }
+    }
+}
+
+impl TryFrom<v1::EcsService> for EcsService {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::EcsService) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("EcsService");
+        let v1::EcsService { cluster, service, tasks } = wire;
+        Ok(Self { cluster: F.text("cluster", cluster)?, service: F.text("service", service)?, tasks })
     }
 }

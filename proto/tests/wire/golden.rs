@@ -82,6 +82,7 @@ fn formats() -> Vec<(String, Vec<u8>)> {
         state_hash: hash(4).0.to_vec(),
         audit_head: hash(5).0.to_vec(),
         records: 6,
+        ..Default::default()
     };
     add("snapshot-header", header.encode_to_vec());
     for (name, record) in journal_records() {

@@ -10,8 +10,8 @@ use mesh_core::fleet::{
 };
 use mesh_core::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, ServiceId, StepId, Token};
 use mesh_core::manifest::{
-    AutomaticMode, Check, EksCluster, Manifest, Notice, Objectives, Policy, Probe, RdsInstance, RecordData, RecordKind,
-    RecordSet, RegionRole, Resource, ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
+    AutomaticMode, Check, EcsService, EksCluster, Manifest, Notice, Objectives, Policy, Probe, RdsInstance, RecordData,
+    RecordKind, RecordSet, RegionRole, Resource, ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
 };
 use mesh_core::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility, SecurityGroupPurpose, Step};
 use mesh_core::run::{
@@ -90,6 +90,8 @@ pub fn manifest() -> Manifest {
             fence_timeout: ms(1_001),
             catch_up_timeout: ms(1_002),
             promote_timeout: ms(1_003),
+            scale_timeout: ms(1_007),
+            gate_timeout: ms(1_008),
             traffic_timeout: ms(1_004),
             verify_timeout: ms(1_005),
             notice_timeout: ms(1_006),
@@ -133,6 +135,7 @@ fn resources() -> Vec<Resource> {
         nodes_desired: n + 8,
         namespace: "maip".to_owned(),
         replicas: n + 1,
+        deployments: (0..n).map(|i| (format!("app-{i}"), i)).collect(),
     };
     let resource = |name: &str, kind| Resource { name: name.to_owned(), kind };
     vec![
@@ -151,6 +154,15 @@ fn resources() -> Vec<Resource> {
             },
         ),
         resource("cluster", ResourceKind::Eks { clusters: by_region(cluster("east", 1), cluster("west", 4)) }),
+        resource(
+            "reports",
+            ResourceKind::Ecs {
+                services: by_region(
+                    EcsService { cluster: "east".to_owned(), service: "reports".to_owned(), tasks: 3 },
+                    EcsService { cluster: "west".to_owned(), service: "reports".to_owned(), tasks: 4 },
+                ),
+            },
+        ),
         resource("kafka", ResourceKind::Msk { clusters: texts("kafka", "dr-kafka") }),
     ]
 }
@@ -215,6 +227,50 @@ pub fn actions() -> Vec<Action> {
             closed_security_group: "sg-closed".to_owned(),
             standalone_ok: true,
         },
+    ]
+    .into_iter()
+    .chain(compute_actions())
+    .chain(data_actions())
+    .collect()
+}
+
+fn compute_actions() -> Vec<Action> {
+    let text = str::to_owned;
+    let (cluster, node_group, namespace, service) = (text("dr-eks"), text("dr-nodes"), text("maip"), text("reports"));
+    vec![
+        Action::EksCheckNodegroup { cluster: cluster.clone(), node_group: node_group.clone() },
+        Action::EksScaleNodegroup {
+            cluster: cluster.clone(),
+            node_group: node_group.clone(),
+            min: 4,
+            max: 20,
+            desired: 8,
+        },
+        Action::EksRestoreNodegroup { cluster: cluster.clone(), node_group, as_of: id("eks-check-nodegroup-cluster") },
+        Action::KubernetesCheck {
+            cluster: cluster.clone(),
+            namespace: namespace.clone(),
+            deployments: set([text("api"), text("worker")]),
+        },
+        Action::KubernetesScale {
+            cluster: cluster.clone(),
+            namespace: namespace.clone(),
+            replicas: 4,
+            deployments: [(text("api"), 6), (text("worker"), 2)].into(),
+        },
+        Action::KubernetesRestore { cluster: cluster.clone(), namespace, as_of: id("kubernetes-check-cluster") },
+        Action::EcsCheckService { cluster: cluster.clone(), service: service.clone() },
+        Action::EcsScaleService { cluster: cluster.clone(), service: service.clone(), tasks: 3 },
+        Action::EcsRestoreService { cluster, service, as_of: id("ecs-check-reports") },
+    ]
+}
+
+fn data_actions() -> Vec<Action> {
+    let (table, from) = ("analytics".to_owned(), region("us-east-1"));
+    vec![
+        Action::MskCheckCluster { cluster: "dr-kafka".to_owned() },
+        Action::DynamodbCheckReplica { table: table.clone(), from: from.clone() },
+        Action::DynamodbAwaitLag { table, from, lag_max: ms(30_001) },
     ]
 }
 
@@ -402,6 +458,7 @@ pub fn service() -> Service {
             generation: Generation(6),
             until: at(4_002),
         }],
+        armed: false,
     }
 }
 
@@ -409,7 +466,14 @@ pub fn services() -> Vec<Service> {
     let manifest = Manifest { writer: WriterMode::Multi, ..manifest() };
     vec![
         service(),
-        Service { manifest, authority: BTreeMap::new(), current_run: None, open_calls: Vec::new(), ..service() },
+        Service {
+            manifest,
+            authority: BTreeMap::new(),
+            current_run: None,
+            open_calls: Vec::new(),
+            armed: true,
+            ..service()
+        },
     ]
 }
 
@@ -530,6 +594,7 @@ pub fn commands() -> Vec<(&'static str, Command)> {
             },
         ),
         ("revoke-key", Command::RevokeKey { key: id("ada-1"), approvals: approvals.clone(), by: by.clone() }),
+        ("set-armed", Command::SetArmed { service: id("maip"), armed: true, by: by.clone() }),
         ("note-membership", Command::NoteMembership { text: "promote 4".to_owned(), approvals, by }),
     ]
 }

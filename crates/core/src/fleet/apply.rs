@@ -65,6 +65,7 @@ impl Fleet {
             Command::ApplyManifest { manifest, source, by, expected_version } => {
                 self.apply_manifest(manifest, source, by, *expected_version)
             }
+            Command::SetArmed { service, armed, by: _ } => self.set_armed(service, *armed),
             Command::RegisterAgent { agent, region } => self.register_agent(agent, region),
             Command::StartRun { plan, plan_hash, by } => self.start_run(plan, *plan_hash, by),
             Command::OpenIntent { run, step, direction, agent } => self.open_intent(run, step, *direction, agent),
@@ -94,6 +95,9 @@ fn describe(command: &Command) -> (String, &'static str, Option<ServiceId>, Opti
         Command::NameMesh { .. } => (mesh(), "name-mesh", None, None),
         Command::ApplyManifest { manifest, by, .. } => {
             (by.clone(), "apply-manifest", Some(manifest.service.clone()), None)
+        }
+        Command::SetArmed { service, armed, by } => {
+            (by.clone(), if *armed { "arm" } else { "disarm" }, Some(service.clone()), None)
         }
         Command::RegisterAgent { .. } => (mesh(), "register-agent", None, None),
         Command::StartRun { plan, by, .. } => (by.clone(), "start-run", Some(plan.service.clone()), None),

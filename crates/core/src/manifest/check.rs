@@ -11,6 +11,7 @@ mod traffic;
 /// Bounds that keep a plan and a log entry small. No runbook seen so far has a third of them.
 pub const REGIONS_MAX: usize = 8;
 pub const ITEMS_MAX: usize = 16;
+pub const DEPLOYMENTS_MAX: usize = 64;
 pub const RECORD_SETS_MAX: usize = 16;
 pub const TEXT_MAX: usize = 1024;
 /// Longest source that is read, and kept beside the manifest: it is in the log and in every snapshot.
@@ -253,6 +254,30 @@ fn check_resource(manifest: &Manifest, resource: &Resource, path: &str, found: &
                 ] {
                     check_text(value, &format!("{at}.{region}.{key}"), found);
                 }
+                let at = format!("{at}.{region}.deployments");
+                found.unless(
+                    cluster.deployments.len() <= DEPLOYMENTS_MAX,
+                    &at,
+                    format!("{} deployments", cluster.deployments.len()),
+                    format!("at most {DEPLOYMENTS_MAX}; leave it out to scale every deployment of the namespace"),
+                );
+                for name in cluster.deployments.keys() {
+                    found.unless(
+                        is_kubernetes_name(name),
+                        &format!("{at}.{name}"),
+                        format!("{name:?} is no name of a deployment"),
+                        "1 to 253 of a-z, 0-9, '-' and '.'",
+                    );
+                }
+            }
+        }
+        ResourceKind::Ecs { services } => {
+            let at = format!("{path}.ecs.services");
+            check_regions(manifest, services.keys(), &at, found);
+            for (region, service) in services {
+                for (key, value) in [("cluster", &service.cluster), ("service", &service.service)] {
+                    check_text(value, &format!("{at}.{region}.{key}"), found);
+                }
             }
         }
         ResourceKind::Msk { clusters } => {
@@ -302,6 +327,8 @@ fn check_policy(manifest: &Manifest, found: &mut Problems) {
         ("fence-timeout", policy.fence_timeout),
         ("catch-up-timeout", policy.catch_up_timeout),
         ("promote-timeout", policy.promote_timeout),
+        ("scale-timeout", policy.scale_timeout),
+        ("gate-timeout", policy.gate_timeout),
         ("traffic-timeout", policy.traffic_timeout),
         ("verify-timeout", policy.verify_timeout),
         ("notice-timeout", policy.notice_timeout),
@@ -309,6 +336,15 @@ fn check_policy(manifest: &Manifest, found: &mut Problems) {
         let good = value >= Duration::from_secs(1) && value <= Duration::from_secs(6 * 3600);
         found.unless(good, &format!("policy.{key}"), "out of range", "1s to 6h");
     }
+}
+
+/// A DNS subdomain, RFC 1123.
+fn is_kubernetes_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.starts_with(inner)
+        && name.ends_with(inner)
+        && name.chars().all(|c| inner(c) || c == '-' || c == '.')
 }
 
 fn check_regions<'a>(

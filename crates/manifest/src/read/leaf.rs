@@ -19,7 +19,7 @@ pub(super) fn scalar(kind: Kind, text: &str, plain: bool) -> Result<Value, Refus
             (Kind::Text | Kind::Name, Type::Number | Type::Boolean) => format!("write \"{text}\""),
             (Kind::Integer { .. }, Type::Number) | (Kind::Boolean, Type::Boolean) => "drop the quotes".to_owned(),
             (Kind::Duration | Kind::Seconds, Type::Number) => format!("say the unit: {text}s, {text}m or {text}ms"),
-            (Kind::List(_) | Kind::Regions(_) | Kind::Record(_), Type::Nothing) => {
+            (Kind::List(_) | Kind::Regions(_) | Kind::Names(_) | Kind::Record(_), Type::Nothing) => {
                 "drop the key, or say what stands there".to_owned()
             }
             _ => format!("like {}", example(kind)),
@@ -96,6 +96,7 @@ pub(super) fn described(kind: Kind) -> String {
         Kind::Word(words) => format!("one of {}", quoted(words.accepted)),
         Kind::List(_) => "a list".to_owned(),
         Kind::Regions(_) => "a map by region".to_owned(),
+        Kind::Names(_) => "a map by name".to_owned(),
         Kind::Record(record) => {
             format!("a map with {}", quoted(&record.fields.iter().map(|field| field.key).collect::<Vec<_>>()))
         }
@@ -113,6 +114,7 @@ pub(super) fn example(kind: Kind) -> String {
         Kind::Word(words) => words.accepted.first().copied().unwrap_or(""),
         Kind::List(of) => return format!("[{}]", example(*of)),
         Kind::Regions(of) => return format!("{{us-east-1: {}}}", example(*of)),
+        Kind::Names(of) => return format!("{{api: {}}}", example(*of)),
         Kind::Record(record) => {
             return record.fields.first().map_or(String::new(), |first| format!("{{{}: …}}", first.key));
         }

@@ -32,7 +32,7 @@ fn compare_kind(kind: Kind, schema: &Value, path: &str, keys: &mut usize) {
     match kind {
         Kind::Record(record) => compare(record, schema, path, keys),
         Kind::List(of) => compare_kind(*of, &schema["items"], path, keys),
-        Kind::Regions(of) => compare_kind(*of, &schema["additionalProperties"], path, keys),
+        Kind::Regions(of) | Kind::Names(of) => compare_kind(*of, &schema["additionalProperties"], path, keys),
         Kind::Word(words) => {
             let accepted = schema["enum"].as_array().expect("an enum");
             assert!(words.accepted.iter().all(|word| accepted.contains(&json!(word))), "{path}");

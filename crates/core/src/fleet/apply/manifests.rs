@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{AGENTS_MAX, Change, Outcome, SERVICES_MAX, conflict, invalid, precondition};
+use super::{AGENTS_MAX, Change, Outcome, SERVICES_MAX, conflict, invalid, not_found, precondition};
 use crate::fleet::{AgentRecord, Authority, AuthorityState, Entity, Fleet, Reply, Service};
-use crate::ids::{AgentId, Generation, IntentSeq, RegionId};
+use crate::ids::{AgentId, Generation, IntentSeq, RegionId, ServiceId};
 use crate::manifest::{Manifest, WriterMode, check};
 
 impl Fleet {
@@ -61,6 +61,17 @@ impl Fleet {
         Ok(Change { reply: Reply::ManifestApplied { version }, touched: vec![Entity::Service(id)], text })
     }
 
+    pub(super) fn set_armed(&mut self, id: &ServiceId, armed: bool) -> Outcome {
+        let service =
+            self.services.get_mut(id).ok_or_else(|| not_found(format!("no service {id}: see `meshctl status`")))?;
+        if let (false, Some(run)) = (armed, &service.current_run) {
+            return Err(conflict(format!("run {run} of {id} has not ended: pause or abort it, then disarm")));
+        }
+        service.armed = armed;
+        let text = if armed { format!("{id} is armed") } else { format!("{id} is only observed") };
+        Ok(Change { reply: Reply::Ok, touched: vec![Entity::Service(id.clone())], text })
+    }
+
     pub(super) fn register_agent(&mut self, agent: &AgentId, region: &RegionId) -> Outcome {
         if let Some(known) = self.agents.get(agent) {
             if known.region != *region {
@@ -102,6 +113,7 @@ fn adopted(manifest: &Manifest) -> Result<Service, crate::fleet::Refusal> {
         authority,
         current_run: None,
         open_calls: Vec::new(),
+        armed: false,
     })
 }
 

@@ -28,6 +28,11 @@ impl Fleet {
                 current.id, current.plan.kind, current.plan.to, current.id
             )));
         }
+        if !service.armed {
+            return Err(precondition(format!(
+                "{id} is only observed so far: look at `meshctl doctor {id}`, then `meshctl arm {id}`"
+            )));
+        }
         if plan.kind == PlanKind::Failover && plan.to == service.active {
             return Err(precondition(format!("{id} is active in {} already: nothing to do", plan.to)));
         }
