@@ -268,6 +268,16 @@ impl Mesh {
         answer.keys.into_iter().map(named).collect()
     }
 
+    /// Lets the mesh change things outside for a service, or no longer.
+    pub async fn set_armed(&self, service: &ServiceId, armed: bool) -> Result<(), Failure> {
+        let request = v1::SetArmedRequest { service: service.to_string(), armed };
+        let answer = self.call(|mut client| {
+            let request = request.clone();
+            async move { client.set_armed(request).await }
+        });
+        answer.await.map(drop)
+    }
+
     pub async fn enroll(
         &self,
         key: &KeyId,
