@@ -64,8 +64,13 @@ fn client(node: &Node, address: &str) -> Result<OperatorClient<Channel>, Status>
 
 /// The same request in the name of the same caller.
 pub fn pass_on<T>(caller: &Identity, body: T) -> Request<T> {
+    pass_on_within(caller, body, PASS_ON_MAX)
+}
+
+/// As [`pass_on`], for a question that takes longer to answer.
+pub fn pass_on_within<T>(caller: &Identity, body: T, within: Duration) -> Request<T> {
     let mut request = pass_on_stream(caller, body);
-    request.set_timeout(PASS_ON_MAX);
+    request.set_timeout(within);
     request
 }
 

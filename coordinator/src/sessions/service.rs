@@ -231,6 +231,7 @@ fn hear(node: &Node, session: &Arc<Session>, message: Heard) -> Result<(), Statu
             Err(error) => return Err(Status::invalid_argument(format!("HaltAck: {error}"))),
         },
         Heard::Check(report) => session.note_checked(report),
+        Heard::Survey(report) => session.note_surveyed(report),
         Heard::Hello(_) => return Err(Status::invalid_argument("a session has one Hello")),
         Heard::Outcome(_) => warn!(agent = %session.agent, "an outcome out of its place"),
     }

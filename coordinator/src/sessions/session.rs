@@ -16,6 +16,8 @@ use v1::to_agent::Message;
 pub const OUTBOUND_MAX: usize = 256;
 /// Answers awaited of one agent at a time, of each kind.
 const AWAITED_MAX: usize = 256;
+/// Surveys awaited of one agent at a time: each is hundreds of reads at the provider.
+const SURVEYS_MAX: usize = 4;
 
 pub type Outbound = mpsc::Sender<Result<v1::ToAgent, Status>>;
 
@@ -37,6 +39,8 @@ struct State {
     offered: BTreeSet<(ServiceId, IntentSeq)>,
     halts: BTreeMap<RunId, Vec<oneshot::Sender<()>>>,
     checks: BTreeMap<u64, oneshot::Sender<v1::CheckReport>>,
+    surveys: BTreeMap<u64, oneshot::Sender<v1::SurveyReport>>,
+    /// Number of the next check or survey.
     next_check: u64,
 }
 
@@ -49,6 +53,7 @@ impl Session {
             offered: BTreeSet::new(),
             halts: BTreeMap::new(),
             checks: BTreeMap::new(),
+            surveys: BTreeMap::new(),
             next_check: 1,
         };
         Self { agent, region, version, outbound, ended: CancellationToken::new(), state: Mutex::new(state) }
@@ -168,6 +173,32 @@ impl Session {
 
     pub fn note_checked(&self, report: v1::CheckReport) {
         let waiting = self.lock().checks.remove(&report.id);
+        if let Some(waiting) = waiting {
+            // Whoever asked has given up waiting.
+            let _ = waiting.send(report);
+        }
+    }
+
+    /// Has the agent look at the world, read-only. Beyond [`SURVEYS_MAX`] at a time nobody is asked.
+    pub fn survey(&self, question: v1::SurveyQuestion) -> oneshot::Receiver<v1::SurveyReport> {
+        let (report, reported) = oneshot::channel();
+        let id = {
+            let mut state = self.lock();
+            state.surveys.retain(|_, waiting| !waiting.is_closed());
+            if state.surveys.len() >= SURVEYS_MAX {
+                return reported;
+            }
+            let id = state.next_check;
+            state.next_check = id.wrapping_add(1);
+            state.surveys.insert(id, report);
+            id
+        };
+        self.send(Message::Survey(v1::SurveyDemand { id, question: Some(question) }));
+        reported
+    }
+
+    pub fn note_surveyed(&self, report: v1::SurveyReport) {
+        let waiting = self.lock().surveys.remove(&report.id);
         if let Some(waiting) = waiting {
             // Whoever asked has given up waiting.
             let _ = waiting.send(report);

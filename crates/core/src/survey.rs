@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::ids::RegionId;
 use crate::manifest::{Manifest, RecordSet};
 
-pub mod draft;
 pub mod elb;
 
 /// Bounds of one answer. What is beyond them is left out, and a finding says so.
