@@ -84,6 +84,7 @@ impl Admission {
             admitted: self.is_admitted(),
             pristine: self.is_pristine(),
             membership: Some(self.store.summary().membership),
+            segments_missing: 0,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The gRPC service `Raft`: what the other coordinators ask of this one.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures::Stream;
 use mesh_proto::v1;
 use mesh_proto::v1::raft_message::Message;
 use openraft::raft::VoteRequest;
@@ -92,6 +94,8 @@ fn vote_request(message: v1::RaftMessage) -> Result<VoteRequest<Types>, Status> 
 
 #[tonic::async_trait]
 impl v1::raft_server::Raft for RaftHandler {
+    type SegmentStream = Pin<Box<dyn Stream<Item = Result<v1::SegmentChunk, Status>> + Send>>;
+
     async fn append(&self, request: Request<v1::RaftMessage>) -> Result<Response<v1::RaftMessage>, Status> {
         let request = convert::picked(self.accept(request)?, |message| match message {
             Message::Append(request) => Some(request),
@@ -152,5 +156,10 @@ impl v1::raft_server::Raft for RaftHandler {
             self.admission.admit().map_err(stored)?;
         }
         Ok(Response::new(self.admission.standing()))
+    }
+
+    async fn segment(&self, request: Request<v1::SegmentRequest>) -> Result<Response<Self::SegmentStream>, Status> {
+        self.check_target(&request)?;
+        Err(Status::unimplemented("being built"))
     }
 }

@@ -78,7 +78,7 @@ pub async fn get_service(
 
 pub async fn get_run(node: &Node, _: &Identity, request: v1::GetRunRequest) -> Result<v1::GetRunResponse, Status> {
     let id = run_id(&request.run)?;
-    Ok(v1::GetRunResponse { run: Some(run_now(node, &id)?) })
+    Ok(v1::GetRunResponse { run: Some(run_now(node, &id)?), left_out: 0 })
 }
 
 pub fn run_now(node: &Node, id: &RunId) -> Result<v1::Run, Status> {

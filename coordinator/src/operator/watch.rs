@@ -68,7 +68,7 @@ async fn show(node: Arc<Node>, id: RunId, states: mpsc::Sender<Result<v1::GetRun
         }
         if let Some(run) = news {
             let ended = run.state.is_terminal();
-            room.send(Ok(v1::GetRunResponse { run: Some(v1::Run::from(&run)) }));
+            room.send(Ok(v1::GetRunResponse { run: Some(v1::Run::from(&run)), left_out: 0 }));
             if ended {
                 return;
             }

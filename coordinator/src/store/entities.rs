@@ -132,6 +132,7 @@ pub fn insert_record(fleet: &mut Fleet, record: Record) -> Result<Entity, Entity
             Ok(Entity::Key(id))
         }
         Record::Audit(record) => Err(refusal("audit", &record.index.to_string())(&"is not an entity")),
+        Record::Retired(record) => Err(refusal("retired run", &record.index.to_string())(&"is not an entity")),
     }
 }
 

@@ -174,6 +174,7 @@ pub fn header(summary: &Summary, records: u64) -> v1::SnapshotHeader {
         state_hash: summary.state_hash.0.to_vec(),
         audit_head: summary.audit.hash.0.to_vec(),
         records,
+        ..Default::default()
     }
 }
 

@@ -204,6 +204,7 @@ pub fn load(
                 state_hash.clone_from(&record.state_hash);
                 audit(record)?;
             }
+            Record::Retired(_) => {}
             entity => {
                 entities::insert_record(&mut fleet, entity).map_err(|error| corrupt(error.to_string()))?;
             }
