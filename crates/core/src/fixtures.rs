@@ -105,6 +105,7 @@ pub fn fleet() -> Fleet {
         &mut fleet,
         Command::ApplyManifest { manifest, source: "a".to_owned(), by: "admin".to_owned(), expected_version: 0 },
     );
+    apply(&mut fleet, Command::SetArmed { service: service("maip"), armed: true, by: "admin".to_owned() });
     for (name, place) in [("east-a", EAST), ("east-b", EAST), ("west-a", WEST), ("west-b", WEST)] {
         apply(&mut fleet, Command::RegisterAgent { agent: agent(name), region: region(place) });
     }

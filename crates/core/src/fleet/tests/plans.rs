@@ -1,11 +1,14 @@
 //! Rules of manifests and plans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::fixtures::{EAST, WEST, agent, at, fleet, region, service, start};
-use crate::fleet::{Command, RefusalCode, Reply};
-use crate::plan::Action;
+use crate::fleet::{Command, Fleet, RefusalCode, Reply};
+use crate::ids::StepId;
+use crate::manifest::{EcsService, EksCluster, Resource, ResourceKind};
+use crate::plan::{Action, Plan, Step};
+use crate::planner::{Evidence, plan_failover};
 
 use super::{accepted, refused};
 
@@ -32,7 +35,6 @@ fn a_manifest_changes_only_from_the_version_that_was_looked_at_and_not_under_a_r
 #[test]
 fn the_loss_to_expect_is_the_newest_lag_or_unknown() {
     use crate::plan::PredictedLoss;
-    use crate::planner::{Evidence, plan_failover};
     use crate::signal::{Reading, Signal};
     let fleet = fleet();
     let signal = |at_s: u64, lag_s: u64| Signal {
@@ -138,4 +140,132 @@ fn an_untouched_manifest_has_no_problem_and_each_rule_finds_its_breach() {
         let found = check(&manifest);
         assert!(found.iter().any(|problem| problem.path == path), "{path} was not reported, but {found:?}");
     }
+}
+
+/// The service of the fixtures with all that its runbook has beside the database.
+fn with_resources(fleet: &mut Fleet) {
+    let eks = |nodes_desired| EksCluster {
+        cluster: "dr".to_owned(),
+        node_group: "nodes".to_owned(),
+        nodes_min: 4,
+        nodes_max: 20,
+        nodes_desired,
+        namespace: "maip-services".to_owned(),
+        replicas: 4,
+        deployments: BTreeMap::new(),
+    };
+    let ecs = EcsService { cluster: "dr".to_owned(), service: "reports".to_owned(), tasks: 2 };
+    let resource = |name: &str, kind| Resource { name: name.to_owned(), kind };
+    let manifest = &mut fleet.services.get_mut(&service("maip")).expect("the service").manifest;
+    manifest.resources.extend([
+        resource(
+            "analytics",
+            ResourceKind::DynamodbGlobalTable {
+                table: "analytics".to_owned(),
+                regions: BTreeSet::from([region(EAST), region(WEST)]),
+            },
+        ),
+        resource(
+            "cluster",
+            ResourceKind::Eks { clusters: BTreeMap::from([(region(EAST), eks(8)), (region(WEST), eks(8))]) },
+        ),
+        resource("reports", ResourceKind::Ecs { services: BTreeMap::from([(region(WEST), ecs)]) }),
+        resource("kafka", ResourceKind::Msk { clusters: BTreeMap::from([(region(WEST), "dr-kafka".to_owned())]) }),
+    ]);
+}
+
+fn failover(fleet: &Fleet) -> Plan {
+    plan_failover(&fleet.services[&service("maip")], &region(WEST), &Evidence::default()).expect("a plan")
+}
+
+/// All steps that `id` waits for, directly or not.
+fn waits_for(plan: &Plan, id: &str) -> BTreeSet<String> {
+    let Some(step) = plan.steps.iter().find(|step| step.id.as_str() == id) else { panic!("{id} is in the plan") };
+    let before = |after: &StepId| {
+        let mut all = waits_for(plan, after.as_str());
+        all.insert(after.to_string());
+        all
+    };
+    step.after.iter().flat_map(before).collect()
+}
+
+#[test]
+fn nothing_is_touched_before_every_part_of_the_target_was_looked_at() {
+    let mut fleet = fleet();
+    with_resources(&mut fleet);
+    let plan = failover(&fleet);
+    let looks: BTreeSet<&str> =
+        plan.steps.iter().take_while(|step| !step.action.mutates()).map(|step| step.id.as_str()).collect();
+    assert_eq!(
+        looks,
+        BTreeSet::from([
+            "rds-check-replica-database",
+            "dynamodb-check-analytics",
+            "eks-check-nodegroup-cluster",
+            "kubernetes-check-cluster",
+            "ecs-check-reports",
+            "msk-check-kafka",
+        ])
+    );
+    for step in plan.steps.iter().filter(|step| step.action.mutates()) {
+        let before = waits_for(&plan, step.id.as_str());
+        assert!(looks.iter().all(|look| before.contains(*look)), "{} waits for every look", step.id);
+    }
+}
+
+#[test]
+fn capacity_and_data_are_made_ready_beside_the_promotion_and_before_traffic() {
+    let mut fleet = fleet();
+    with_resources(&mut fleet);
+    let plan = failover(&fleet);
+    assert!(waits_for(&plan, "kubernetes-scale-cluster").contains("eks-scale-nodegroup-cluster"), "nodes before pods");
+    let scaling = [
+        "eks-scale-nodegroup-cluster",
+        "kubernetes-scale-cluster",
+        "ecs-scale-reports",
+        "dynamodb-await-lag-analytics",
+    ];
+    let promotion = waits_for(&plan, "rds-promote-database");
+    let traffic = waits_for(&plan, "route53-replace-api");
+    for id in scaling {
+        assert!(!promotion.contains(id), "the promotion does not wait for {id}");
+        assert!(!waits_for(&plan, id).contains("rds-fence-database"), "{id} does not wait for the fence");
+        assert!(traffic.contains(id), "traffic waits for {id}");
+    }
+}
+
+#[test]
+fn what_was_scaled_is_undone_to_what_a_look_has_recorded() {
+    let mut fleet = fleet();
+    with_resources(&mut fleet);
+    let plan = failover(&fleet);
+    let as_of = |step: &Step| match step.undo.as_ref()? {
+        Action::EksRestoreNodegroup { as_of, .. }
+        | Action::KubernetesRestore { as_of, .. }
+        | Action::EcsRestoreService { as_of, .. } => Some((step.id.clone(), as_of.clone())),
+        _ => None,
+    };
+    let restores: Vec<(StepId, StepId)> = plan.steps.iter().filter_map(as_of).collect();
+    assert_eq!(restores.len(), 3);
+    for (step, as_of) in restores {
+        assert!(
+            waits_for(&plan, step.as_str()).contains(as_of.as_str()),
+            "{step} is undone by what {as_of} saw before"
+        );
+    }
+}
+
+#[test]
+fn a_service_that_is_only_observed_is_not_moved() {
+    let mut fleet = fleet();
+    let arm = |armed| Command::SetArmed { service: service("maip"), armed, by: "admin".to_owned() };
+    assert_eq!(fleet.apply(at(1), &arm(false)).reply, Reply::Ok);
+    let start = start(&fleet, WEST);
+    let Reply::Refused(refusal) = fleet.apply(at(2), &start).reply else { panic!("it must be refused") };
+    assert_eq!(refusal.code, RefusalCode::Precondition);
+    assert!(refusal.message.contains("meshctl arm maip"), "{}", refusal.message);
+    assert_eq!(fleet.apply(at(3), &arm(true)).reply, Reply::Ok);
+    assert!(matches!(fleet.apply(at(4), &start).reply, Reply::RunStarted { .. }));
+    let Reply::Refused(refusal) = fleet.apply(at(5), &arm(false)).reply else { panic!("a run is going") };
+    assert_eq!(refusal.code, RefusalCode::Conflict);
 }
