@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use mesh_core::ids::ServiceId;
 use mesh_runtime::client::CallLimits;
 
 use super::child::{Processes, Programs, tail};
@@ -120,13 +121,14 @@ impl Stand {
         self.layout.write(&path, &yaml)?;
         let admin = self.layout.profile();
         self.meshctl(&admin, &["apply", "-f", &path.display().to_string(), "--yes"]).await?;
+        self.arm(maip::SERVICE).await?;
         for person in APPROVERS {
             let key = self.layout.key(person).display().to_string();
             self.meshctl(&admin, &["keys", "generate", "--name", person, "--owner", person, "-o", &key]).await?;
             self.meshctl(&admin, &["keys", "enroll", &format!("{key}.pub"), "--yes"]).await?;
         }
         story.tell(&format!(
-            "service {} is stored, active in {}; keys of {} are enrolled",
+            "service {} is stored and armed, active in {}; keys of {} are enrolled",
             maip::SERVICE,
             maip::OLD,
             APPROVERS.join(" and ")
@@ -134,6 +136,11 @@ impl Stand {
         self.meshctl(&admin, &["traffic", "setup", "--service", maip::SERVICE, "--yes"]).await?;
         story.tell("the traffic record has its fencing token");
         Ok(())
+    }
+
+    async fn arm(&self, service: &str) -> Result<(), Failure> {
+        let service = ServiceId::new(service).map_err(|error| Failure::failed(error.to_string()))?;
+        Mesh::open(&crate::profile::load(Some(&self.layout.profile()))?)?.set_armed(&service, true).await
     }
 
     /// Runs meshctl to its end; an error shows what it said.

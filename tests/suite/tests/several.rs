@@ -132,9 +132,7 @@ async fn raise() -> Rig {
     create_records(&Foreign::new(&rig).await).await;
     let port = meshctl::demo::maip::app_port(&rig.stand.ready).expect("the double runs applications");
     for (service, needs) in SERVICES {
-        let path = rig.path(&format!("{service}.yaml"));
-        std::fs::write(&path, manifest(service, needs, port)).expect("a manifest");
-        rig.ctl(&["apply", "-f", &path.display().to_string(), "--yes"]).await.expect(0);
+        rig.adopt(service, &manifest(service, needs, port)).await;
     }
     let setup = ["traffic", "setup", "--service", "accounts", "--service", "orders", "--service", "front", "--yes"];
     rig.ctl(&setup).await.expect(0);
