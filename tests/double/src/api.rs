@@ -18,7 +18,7 @@ use crate::wire::request::{Call, Protocol, Raw, Service};
 use crate::wire::sigv4::{Received, Signature};
 use crate::wire::{Node, clock, json, reply};
 use crate::world::settings::Unreachable;
-use crate::{route53, sqs};
+use crate::{ecs, iam, route53, sqs};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -242,7 +242,7 @@ impl Attempt {
                 if result.is_ok() && call.service == Service::Route53 {
                     result = route53::throttle(world);
                 }
-                let result = result.and_then(|()| world.call(&call));
+                let result = result.and_then(|()| iam::authorize(world, &call)).and_then(|()| world.call(&call));
                 let accepts = call.operation == "ChangeResourceRecordSets" && result.is_ok();
                 (result, if accepts { route53::batch::accepting_ms(world, &call.input) } else { 0 })
             });
@@ -302,7 +302,7 @@ impl Attempt {
             service: self.service.map_or_else(|| self.scope.0.clone(), |service| service.name().to_owned()),
             region: self.scope.1.clone(),
             operation: self.operation.clone(),
-            resource: resource(&self.input),
+            resource: resource(self.service, &self.input),
             parameters: parameters(&self.input),
             outcome,
             error,
@@ -331,9 +331,21 @@ fn fault_error(strike: &Strike, status: u16, code: &str, message: &str) -> ApiEr
 }
 
 /// What the call is about, as far as one name tells.
-fn resource(input: &Node) -> String {
+fn resource(service: Option<Service>, input: &Node) -> String {
+    let path = |names: [&str; 2]| {
+        let parts = names.iter().filter_map(|name| input.str(name)).map(|name| ecs::short(&name).to_owned());
+        parts.collect::<Vec<_>>().join("/")
+    };
+    match service {
+        Some(Service::Eks) if input.get("clusterName").is_some() => return path(["clusterName", "nodegroupName"]),
+        Some(Service::Eks) => return path(["name", "nodegroupName"]),
+        Some(Service::Ecs) => return path(["cluster", "service"]),
+        Some(Service::Kafka) => return input.str("clusterArn").unwrap_or_default(),
+        _ => {}
+    }
     let names = [
         "DBInstanceIdentifier",
+        "TableName",
         "SourceIdentifier",
         "TopicArn",
         "QueueUrl",

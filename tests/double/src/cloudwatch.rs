@@ -1,7 +1,9 @@
-//! CloudWatch metrics and alarms. RDS publishes `ReplicaLag` here by itself; clients publish under their own namespaces.
+//! CloudWatch metrics and alarms. RDS publishes `ReplicaLag` and DynamoDB `ReplicationLatency` here by themselves;
+//! clients publish under their own namespaces.
 
 pub mod alarm;
 pub mod metric;
+pub mod page;
 
 use std::collections::BTreeMap;
 
@@ -26,10 +28,40 @@ pub struct MetricKey {
     pub dimensions: Vec<(String, String)>,
 }
 
+/// So many values of one moment or period, summed up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Datum {
     pub at_ms: u64,
-    pub value: f64,
+    pub count: f64,
+    pub sum: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Datum {
+    pub fn one(at_ms: u64, value: f64) -> Self {
+        Self { at_ms, count: 1.0, sum: value, min: value, max: value }
+    }
+
+    fn with(&self, other: &Self) -> Self {
+        Self {
+            at_ms: self.at_ms,
+            count: self.count + other.count,
+            sum: self.sum + other.sum,
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+
+    fn statistic(&self, name: &str) -> f64 {
+        match name {
+            "Average" => self.sum / self.count,
+            "Maximum" => self.max,
+            "Minimum" => self.min,
+            "SampleCount" => self.count,
+            _ => self.sum,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,8 +111,12 @@ pub fn sample(world: &mut World) {
         .collect();
     for (key, value) in lags {
         // Only a world of more instances than METRICS_MAX can fail here.
-        let _ = world.cloudwatch.record(key, "Seconds", Datum { at_ms: now_ms, value });
+        let _ = world.cloudwatch.record(key, "Seconds", Datum::one(now_ms, value));
     }
+    for (key, datum) in crate::dynamodb::replication::latencies(world) {
+        let _ = world.cloudwatch.record(key, "Milliseconds", datum);
+    }
+    alarm::evaluate(world);
     let period = world.settings.metric_period_ms.max(1);
     world.timers.set(now_ms - now_ms % period + period, Timer::SampleMetrics);
 }
@@ -95,6 +131,15 @@ pub fn call(world: &mut World, call: &Call) -> Result<Node, ApiError> {
         "PutMetricAlarm" => alarm::put(world, region, input),
         "DescribeAlarms" => alarm::describe(world, region, input),
         "SetAlarmState" => alarm::set_state(world, region, input),
+        "DeleteAlarms" => alarm::delete(world, region, input),
         other => Err(ApiError::unsupported(format!("cloudwatch {other}"))),
+    }
+}
+
+/// A parameter that is not modelled must not be taken as done.
+fn allow(input: &Node, known: &[&str]) -> Result<(), ApiError> {
+    match input.keys().into_iter().find(|name| !["Action", "Version"].contains(name) && !known.contains(name)) {
+        Some(name) => Err(ApiError::unsupported(format!("the parameter {name}"))),
+        None => Ok(()),
     }
 }

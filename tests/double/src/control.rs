@@ -1,10 +1,13 @@
 //! `/_double/`: what a test sees and does from outside the pretended world.
 
+pub mod compute;
+
 use axum::body::{Body, Bytes};
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::double::Double;
+use crate::dynamodb;
 use crate::faults::Order;
 use crate::http as web;
 use crate::rds::replication;
@@ -26,6 +29,11 @@ pub fn handle(double: &Double, request: &Request<Bytes>) -> Response<Body> {
         ("POST", ["settings"]) => change_settings(double, request.body()),
         ("GET", ["state"]) => Ok(double.world(state)),
         ("GET", ["queues", name]) => Ok(double.world(|world| arrived(world, name))),
+        ("POST", ["eks", region, cluster, group]) => {
+            compute::order_node_group(double, region, cluster, group, request.body())
+        }
+        ("POST", ["msk", region, name]) => compute::set_msk_state(double, region, name, request.body()),
+        ("POST", ["policies", name]) => compute::set_policy(double, name, request.body()),
         ("GET", ["health"]) => Ok(json!({ "status": "UP" })),
         _ => Err((StatusCode::NOT_FOUND, format!("no such control: {} {path}", request.method()))),
     };
@@ -86,6 +94,7 @@ fn state(world: &mut World) -> Value {
                 "region": instance.key.region,
                 "id": instance.key.id,
                 "status": instance.status.name(),
+                "port": instance.port,
                 "read_only": instance.read_only,
                 "serving": instance.serving,
                 "source": instance.source.as_ref().map(ToString::to_string),
@@ -107,6 +116,10 @@ fn state(world: &mut World) -> Value {
         "regions": world.regions,
         "instances": instances,
         "zones": zones,
+        "tables": dynamodb::describe::state(world),
+        "eks": compute::eks(world),
+        "ecs": compute::ecs(world),
+        "msk": compute::msk(world),
         "settings": world.settings,
     })
 }

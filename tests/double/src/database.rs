@@ -1,11 +1,14 @@
 //! The data plane of the databases: TCP, a line a request. Who connects is within the instance's network.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::double::Double;
 use crate::rds::InstanceKey;
@@ -14,6 +17,23 @@ use crate::rds::data::{self, Refusal, Session};
 const LINE_MAX: u64 = 1024;
 const SESSIONS_MAX: usize = 1000;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often databases that were created since are looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Gives each database that has no port yet one: where it is, `DescribeDBInstances` tells.
+pub async fn serve_new(double: Arc<Double>, ip: IpAddr) {
+    let mut listeners = JoinSet::new();
+    loop {
+        for key in double.world(|world| world.rds.without_port()) {
+            let Ok(listener) = TcpListener::bind(SocketAddr::new(ip, 0)).await else { continue };
+            let Ok(address) = listener.local_addr() else { continue };
+            double.world(|world| world.rds.set_port(&key, address.port()));
+            listeners.spawn(serve(double.clone(), listener, key));
+        }
+        sleep(LOOK).await;
+    }
+}
 
 pub async fn serve(double: Arc<Double>, listener: TcpListener, key: InstanceKey) {
     let slots = Arc::new(Semaphore::new(SESSIONS_MAX));

@@ -1,16 +1,20 @@
 use std::fmt;
 
+use crate::wire::Node;
+
 /// What an AWS API answers instead of a result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApiError {
     pub status: u16,
     pub code: String,
     pub message: String,
+    /// Members of the error's body beside its message.
+    pub more: Vec<(String, Node)>,
 }
 
 impl ApiError {
     pub fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into() }
+        Self { status, code: code.into(), message: message.into(), more: Vec::new() }
     }
 
     pub fn bad(code: &str, message: impl Into<String>) -> Self {

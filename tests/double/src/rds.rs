@@ -1,6 +1,7 @@
 //! RDS: instances with their statuses, security groups and events. What is stored in them is in [`data`].
 
 pub mod change;
+pub mod create;
 pub mod data;
 pub mod describe;
 pub mod events;
@@ -28,6 +29,7 @@ impl fmt::Display for InstanceKey {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    Creating,
     Available,
     Modifying,
     Rebooting,
@@ -37,6 +39,7 @@ pub enum Status {
 impl Status {
     pub fn name(self) -> &'static str {
         match self {
+            Self::Creating => "creating",
             Self::Available => "available",
             Self::Modifying => "modifying",
             Self::Rebooting => "rebooting",
@@ -72,6 +75,7 @@ pub struct Write {
 pub struct Instance {
     pub key: InstanceKey,
     pub engine: String,
+    pub class: String,
     pub resource_id: String,
     pub created_ms: u64,
     pub port: u16,
@@ -126,6 +130,19 @@ impl Rds {
     }
 }
 
+impl Rds {
+    /// Databases that nobody listens for yet.
+    pub fn without_port(&self) -> Vec<InstanceKey> {
+        self.instances.values().filter(|instance| instance.port == 0).map(|instance| instance.key.clone()).collect()
+    }
+
+    pub fn set_port(&mut self, key: &InstanceKey, port: u16) {
+        if let Some(instance) = self.instances.get_mut(key) {
+            instance.port = port;
+        }
+    }
+}
+
 /// Identifiers are stored in lower case, and match in any.
 fn key(region: &str, id: &str) -> InstanceKey {
     InstanceKey { region: region.to_owned(), id: id.to_lowercase() }
@@ -161,6 +178,11 @@ pub fn call(world: &mut World, call: &Call) -> Result<Node, ApiError> {
         "PromoteReadReplica" => {
             allow(input, &["DBInstanceIdentifier", "BackupRetentionPeriod", "PreferredBackupWindow"])?;
             change::promote(world, region, input)
+        }
+        "CreateDBInstanceReadReplica" => {
+            let known = ["DBInstanceIdentifier", "SourceDBInstanceIdentifier", "DBInstanceClass"];
+            allow(input, &[&known[..], &["VpcSecurityGroupIds", "PreSignedUrl"]].concat())?;
+            create::read_replica(world, region, input)
         }
         other => Err(ApiError::unsupported(format!("rds {other}"))),
     }

@@ -10,11 +10,13 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::TlsAcceptor;
 
 use crate::double::{Double, now_ms};
+use crate::eks::ClusterKey;
 use crate::world::World;
 use crate::world::file::WorldFile;
-use crate::{api, app, checkers, control, database, dns, http};
+use crate::{api, app, checkers, control, database, dns, http, kubernetes};
 
 /// How late something that is due may happen while nobody asks.
 const TICK: Duration = Duration::from_millis(5);
@@ -26,6 +28,8 @@ pub struct Addresses {
     pub dns: SocketAddr,
     pub apps: BTreeMap<String, SocketAddr>,
     pub databases: BTreeMap<String, SocketAddr>,
+    /// The API server of each EKS cluster, by `region/cluster`.
+    pub kubernetes: BTreeMap<String, String>,
 }
 
 /// A double with all its listeners; they end when it is dropped.
@@ -48,6 +52,7 @@ impl Running {
             dns: udp.local_addr()?,
             apps: BTreeMap::new(),
             databases: BTreeMap::new(),
+            kubernetes: BTreeMap::new(),
         };
         let mut databases = Vec::new();
         for key in world.database_keys() {
@@ -67,6 +72,7 @@ impl Running {
                 app.address = Some(address);
             }
         }
+        let clusters = bind_clusters(&mut world, ip, &mut addresses).await?;
         let double = Arc::new(Double::new(world));
         let mut tasks = JoinSet::new();
         tasks.spawn(tick(double.clone()));
@@ -79,6 +85,10 @@ impl Running {
         for (region, listener) in apps {
             tasks.spawn(app::serve(double.clone(), listener, region));
         }
+        for (key, listener, acceptor) in clusters {
+            tasks.spawn(kubernetes::serve::serve(double.clone(), listener, acceptor, key));
+        }
+        tasks.spawn(database::serve_new(double.clone(), ip));
         let serving = double.clone();
         tasks.spawn(http::serve(aws, move |request| endpoint(serving.clone(), request)));
         Ok(Self { addresses, double, tasks })
@@ -89,6 +99,24 @@ impl Running {
         // A listener that ended, however it did, means that the double is no longer whole.
         let _ = self.tasks.join_next().await;
     }
+}
+
+/// A listener for each cluster's API server, whose address and authority DescribeCluster tells.
+async fn bind_clusters(
+    world: &mut World,
+    ip: IpAddr,
+    addresses: &mut Addresses,
+) -> anyhow::Result<Vec<(ClusterKey, TcpListener, TlsAcceptor)>> {
+    let mut all = Vec::new();
+    for (key, cluster) in &mut world.eks.clusters {
+        let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await.context("binding a Kubernetes API")?;
+        let identity = kubernetes::tls::identity(&key.name, ip)?;
+        cluster.endpoint = format!("https://{}", listener.local_addr()?);
+        cluster.authority_pem = identity.authority_pem;
+        addresses.kubernetes.insert(key.to_string(), cluster.endpoint.clone());
+        all.push((key.clone(), listener, identity.acceptor));
+    }
+    Ok(all)
 }
 
 async fn endpoint(

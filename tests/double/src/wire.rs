@@ -8,6 +8,7 @@ pub mod node;
 pub mod query;
 pub mod reply;
 pub mod request;
+pub mod rest_json;
 pub mod sigv4;
 pub mod xml;
 

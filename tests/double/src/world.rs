@@ -15,14 +15,18 @@ use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use crate::cloudwatch::CloudWatch;
+use crate::dynamodb::DynamoDb;
+use crate::ecs::Ecs;
+use crate::eks::Eks;
 use crate::error::ApiError;
+use crate::kafka::Kafka;
 use crate::rds::Rds;
 use crate::route53::Route53;
 use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::wire::Node;
 use crate::wire::request::{Call, Service};
-use crate::{cloudwatch, rds, route53, sns, sqs, sts};
+use crate::{cloudwatch, dynamodb, ecs, eks, kafka, rds, route53, sns, sqs, sts};
 use activity::Activities;
 use file::AccessKey;
 use settings::Settings;
@@ -60,6 +64,10 @@ pub struct World {
     pub sns: Sns,
     pub sqs: Sqs,
     pub cloudwatch: CloudWatch,
+    pub dynamodb: DynamoDb,
+    pub eks: Eks,
+    pub ecs: Ecs,
+    pub kafka: Kafka,
     pub activities: Activities,
     pub timers: Timers,
     pub rng: StdRng,
@@ -80,6 +88,10 @@ impl World {
             sns: Sns::default(),
             sqs: Sqs::default(),
             cloudwatch: CloudWatch::default(),
+            dynamodb: DynamoDb::default(),
+            eks: Eks::default(),
+            ecs: Ecs::default(),
+            kafka: Kafka::default(),
             activities: Activities::default(),
             timers: Timers::default(),
             rng: StdRng::seed_from_u64(seed),
@@ -96,6 +108,11 @@ impl World {
             Service::Sqs => sqs::call(self, call),
             Service::Sts => sts::call(self, call),
             Service::CloudWatch => cloudwatch::call(self, call),
+            Service::DynamoDb => dynamodb::call(self, call),
+            Service::Eks => eks::call(self, call),
+            Service::Ecs => ecs::call(self, call),
+            Service::Kafka => kafka::call(self, call),
+            Service::Kubernetes => Err(ApiError::unsupported("kubernetes at the AWS endpoint")),
         }
     }
 
@@ -104,6 +121,7 @@ impl World {
         match service {
             Service::Route53 => self.settings.route53_control_plane_region.clone(),
             Service::Rds | Service::Sns | Service::Sqs | Service::Sts | Service::CloudWatch => region.to_owned(),
+            Service::DynamoDb | Service::Eks | Service::Ecs | Service::Kafka | Service::Kubernetes => region.to_owned(),
         }
     }
 
@@ -132,8 +150,14 @@ impl World {
             RegionState::Down => rds::data::cut_sessions(self, region),
             RegionState::Up | RegionState::Partitioned => self.timers.wake(region, self.now_ms),
         }
-        rds::replication::replicate(self);
+        self.replicate();
         true
+    }
+
+    /// Whatever crosses regions by itself comes as far as it can by now.
+    pub fn replicate(&mut self) {
+        rds::replication::replicate(self);
+        dynamodb::replication::replicate(self);
     }
 
     /// A number that no earlier call got.

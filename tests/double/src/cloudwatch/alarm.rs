@@ -1,91 +1,275 @@
-//! Alarms are stored, shown and set; they are not evaluated.
+//! Alarms on one metric, evaluated again and again: so many of the last periods beyond the threshold, and what a period
+//! without data counts as.
 
+use super::{MetricKey, metric, page};
 use crate::error::ApiError;
 use crate::wire::Node;
 use crate::world::World;
 
 const ALARMS_MAX: usize = 5_000;
+const NAMES_MAX: usize = 100;
+const PAGE: i64 = 50;
+const PAGE_MAX: i64 = 100;
 const STATES: [&str; 3] = ["OK", "ALARM", "INSUFFICIENT_DATA"];
+const STATISTICS: [&str; 5] = ["SampleCount", "Average", "Sum", "Minimum", "Maximum"];
+const COMPARISONS: [&str; 4] =
+    ["GreaterThanThreshold", "GreaterThanOrEqualToThreshold", "LessThanThreshold", "LessThanOrEqualToThreshold"];
+const TREATMENTS: [&str; 4] = ["missing", "breaching", "notBreaching", "ignore"];
+const SPAN_SECONDS_MAX: i64 = 7 * 24 * 3600;
+/// CloudWatch looks at some periods more than asked for, in case that data are late.
+const PERIODS_BEYOND: u64 = 2;
 
 #[derive(Clone, Debug)]
 pub struct Alarm {
     pub state: String,
     pub reason: String,
     pub updated_ms: u64,
-    pub namespace: String,
-    pub metric: String,
-    pub comparison: String,
-    pub threshold: f64,
-    pub period: i64,
-    pub evaluation_periods: i64,
+    evaluated_ms: u64,
+    rule: Rule,
 }
 
-/// A new alarm has seen no data yet.
+#[derive(Clone, Debug)]
+struct Rule {
+    description: Option<String>,
+    actions_enabled: bool,
+    metric: MetricKey,
+    unit: Option<String>,
+    statistic: String,
+    comparison: String,
+    threshold: f64,
+    period: i64,
+    evaluation_periods: i64,
+    datapoints: Option<i64>,
+    missing: String,
+}
+
+/// A new alarm has seen no data yet; one that is put again keeps its state.
 pub fn put(world: &mut World, region: &str, input: &Node) -> Result<Node, ApiError> {
+    let known = ["AlarmName", "AlarmDescription", "ActionsEnabled", "MetricName", "Namespace", "Statistic", "Unit"];
+    let more = ["Dimensions", "Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator"];
+    super::allow(input, &[&known[..], &more, &["TreatMissingData"]].concat())?;
     let name = input.need("AlarmName")?;
-    let alarm = Alarm {
-        state: "INSUFFICIENT_DATA".to_owned(),
-        reason: "Unchecked: Initial alarm creation".to_owned(),
-        updated_ms: world.now_ms,
-        namespace: input.need("Namespace")?,
-        metric: input.need("MetricName")?,
-        comparison: input.need("ComparisonOperator")?,
-        threshold: input
-            .float("Threshold")?
-            .ok_or_else(|| ApiError::bad("MissingParameter", "Threshold is missing"))?,
-        period: input.int("Period")?.ok_or_else(|| ApiError::bad("MissingParameter", "Period is missing"))?,
-        evaluation_periods: input.int("EvaluationPeriods")?.unwrap_or(1),
-    };
+    let rule = Rule::read(region, input)?;
+    let now_ms = world.now_ms;
+    let key = (region.to_owned(), name);
     let alarms = &mut world.cloudwatch.alarms;
+    if let Some(alarm) = alarms.get_mut(&key) {
+        alarm.rule = rule;
+        return Ok(Node::map());
+    }
     if alarms.len() >= ALARMS_MAX {
         return Err(ApiError::bad("LimitExceeded", "The maximum limit for this resource has been reached."));
     }
-    let key = (region.to_owned(), name);
-    let before = alarms.get(&key).map(|alarm| (alarm.state.clone(), alarm.reason.clone(), alarm.updated_ms));
-    let mut alarm = alarm;
-    if let Some((state, reason, updated_ms)) = before {
-        (alarm.state, alarm.reason, alarm.updated_ms) = (state, reason, updated_ms);
-    }
+    let alarm = Alarm {
+        state: "INSUFFICIENT_DATA".to_owned(),
+        reason: "Unchecked: Initial alarm creation".to_owned(),
+        updated_ms: now_ms,
+        evaluated_ms: now_ms,
+        rule,
+    };
     alarms.insert(key, alarm);
     Ok(Node::map())
 }
 
+impl Rule {
+    fn read(region: &str, input: &Node) -> Result<Self, ApiError> {
+        let missing = |name: &str| ApiError::bad("MissingParameter", format!("{name} is missing"));
+        let one_of = |name: &str, known: &[&str]| {
+            let value = input.need(name)?;
+            if known.contains(&value.as_str()) { Ok(value) } else { Err(invalid(format!("{value} is no {name}"))) }
+        };
+        let treatment = if input.get("TreatMissingData").is_some() {
+            one_of("TreatMissingData", &TREATMENTS)?
+        } else {
+            "missing".to_owned()
+        };
+        let rule = Self {
+            description: input.str("AlarmDescription"),
+            actions_enabled: input.bool("ActionsEnabled")?.unwrap_or(true),
+            metric: metric::key(region, &input.need("Namespace")?, input.need("MetricName")?, input)?,
+            unit: input.str("Unit"),
+            statistic: one_of("Statistic", &STATISTICS)?,
+            comparison: one_of("ComparisonOperator", &COMPARISONS)?,
+            threshold: input.float("Threshold")?.ok_or_else(|| missing("Threshold"))?,
+            period: input.int("Period")?.ok_or_else(|| missing("Period"))?,
+            evaluation_periods: input.int("EvaluationPeriods")?.ok_or_else(|| missing("EvaluationPeriods"))?,
+            datapoints: input.int("DatapointsToAlarm")?,
+            missing: treatment,
+        };
+        rule.check()?;
+        Ok(rule)
+    }
+
+    fn check(&self) -> Result<(), ApiError> {
+        if !([10, 20, 30].contains(&self.period) || (self.period > 0 && self.period % 60 == 0)) {
+            return Err(invalid("Period must be 10, 20, 30 or a multiple of 60"));
+        }
+        if self.evaluation_periods < 1 || self.evaluation_periods.saturating_mul(self.period) > SPAN_SECONDS_MAX {
+            return Err(invalid("Metrics cannot be checked across more than seven days, nor less than one period"));
+        }
+        if self.datapoints.is_some_and(|count| !(1..=self.evaluation_periods).contains(&count)) {
+            return Err(invalid("DatapointsToAlarm must be between 1 and EvaluationPeriods"));
+        }
+        Ok(())
+    }
+
+    fn is_beyond(&self, value: f64) -> bool {
+        match self.comparison.as_str() {
+            "GreaterThanThreshold" => value > self.threshold,
+            "GreaterThanOrEqualToThreshold" => value >= self.threshold,
+            "LessThanThreshold" => value < self.threshold,
+            _ => value <= self.threshold,
+        }
+    }
+
+    /// The newest whole periods' values, oldest first: as many as the rule looks at, or fewer where data are missing.
+    fn seen(&self, world: &World) -> Vec<f64> {
+        let period_ms = u64::try_from(self.period).unwrap_or(60).saturating_mul(1000);
+        let periods = u64::try_from(self.evaluation_periods).unwrap_or(1);
+        let end_ms = world.now_ms - world.now_ms % period_ms;
+        let start_ms = end_ms.saturating_sub((periods + PERIODS_BEYOND).saturating_mul(period_ms));
+        let found = world.cloudwatch.metrics.get(&self.metric);
+        let found = found.filter(|metric| self.unit.as_ref().is_none_or(|unit| *unit == metric.unit));
+        let data = found.map(|metric| metric.data.as_slice()).unwrap_or_default();
+        let values = metric::by_period(data, start_ms, end_ms, period_ms).into_values();
+        let mut values: Vec<f64> = values.map(|sum| sum.statistic(&self.statistic)).collect();
+        let most = usize::try_from(periods).unwrap_or(usize::MAX);
+        values.drain(..values.len().saturating_sub(most));
+        values
+    }
+
+    /// The state that these values mean; None keeps the one before.
+    fn judge(&self, values: &[f64]) -> Option<&'static str> {
+        let count = |values: usize| i64::try_from(values).unwrap_or(i64::MAX);
+        let beyond = count(values.iter().filter(|value| self.is_beyond(**value)).count());
+        let absent = self.evaluation_periods - count(values.len());
+        let needed = self.datapoints.unwrap_or(self.evaluation_periods);
+        let alarm_if = |holds: bool| Some(if holds { "ALARM" } else { "OK" });
+        match self.missing.as_str() {
+            _ if absent <= 0 => alarm_if(beyond >= needed),
+            "breaching" => alarm_if(beyond + absent >= needed),
+            "notBreaching" => alarm_if(beyond >= needed),
+            "ignore" if beyond >= needed => Some("ALARM"),
+            "ignore" if beyond + absent < needed => Some("OK"),
+            "ignore" => None,
+            _ if values.is_empty() => Some("INSUFFICIENT_DATA"),
+            _ => alarm_if(beyond >= needed.min(count(values.len()))),
+        }
+    }
+}
+
+/// Looks again at every alarm of a living region whose turn it is.
+pub fn evaluate(world: &mut World) {
+    let (now_ms, every_ms) = (world.now_ms, world.settings.alarm_evaluation_ms);
+    let due = |alarm: &Alarm| alarm.evaluated_ms.saturating_add(every_ms) <= now_ms;
+    let mut judged = Vec::new();
+    for (key, alarm) in world.cloudwatch.alarms.iter().filter(|(_, alarm)| due(alarm)) {
+        if world.is_alive(&key.0) {
+            let values = alarm.rule.seen(world);
+            judged.push((key.clone(), alarm.rule.judge(&values), values));
+        }
+    }
+    for (key, state, values) in judged {
+        let Some(alarm) = world.cloudwatch.alarms.get_mut(&key) else { continue };
+        alarm.evaluated_ms = now_ms;
+        let Some(state) = state.filter(|state| *state != alarm.state) else { continue };
+        let shown = values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let (count, threshold) = (values.len(), alarm.rule.threshold);
+        alarm.reason = format!("Threshold Crossed: {count} datapoints [{shown}] against the threshold ({threshold}).");
+        alarm.updated_ms = now_ms;
+        state.clone_into(&mut alarm.state);
+    }
+}
+
 pub fn describe(world: &World, region: &str, input: &Node) -> Result<Node, ApiError> {
+    let known = ["AlarmNames", "AlarmNamePrefix", "AlarmTypes", "StateValue", "MaxRecords", "NextToken"];
+    super::allow(input, &known)?;
     let (names, prefix, state) = (input.str_list("AlarmNames"), input.str("AlarmNamePrefix"), input.str("StateValue"));
+    if prefix.is_some() && !names.is_empty() {
+        let text = "AlarmNamePrefix and AlarmNames cannot be specified together.";
+        return Err(ApiError::bad("InvalidParameterCombination", text));
+    }
+    if names.len() > NAMES_MAX {
+        return Err(invalid("AlarmNames must hold at most 100 names"));
+    }
+    if state.as_ref().is_some_and(|state| !STATES.contains(&state.as_str())) {
+        return Err(invalid("StateValue is no state of an alarm"));
+    }
+    let types = input.str_list("AlarmTypes");
+    let size = input.int("MaxRecords")?.unwrap_or(PAGE);
+    if !(1..=PAGE_MAX).contains(&size) {
+        return Err(invalid(format!("MaxRecords must be between 1 and {PAGE_MAX}")));
+    }
     let wanted = |name: &str, alarm: &Alarm| {
-        (names.is_empty() || names.iter().any(|one| one == name))
+        (types.is_empty() || types.iter().any(|one| one == "MetricAlarm"))
+            && (names.is_empty() || names.iter().any(|one| one == name))
             && prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()))
             && state.as_ref().is_none_or(|state| *state == alarm.state)
     };
     let here = world.cloudwatch.alarms.iter().filter(|((of, name), alarm)| of == region && wanted(name, alarm));
-    let render = |((_, name), alarm): (&(String, String), &Alarm)| {
-        Node::map()
-            .with("AlarmName", name)
-            .with("AlarmArn", format!("arn:aws:cloudwatch:{region}:{}:alarm:{name}", world.account))
-            .with("StateValue", &alarm.state)
-            .with("StateReason", &alarm.reason)
-            .with("StateUpdatedTimestamp", Node::Time(alarm.updated_ms))
-            .with("Namespace", &alarm.namespace)
-            .with("MetricName", &alarm.metric)
-            .with("ComparisonOperator", &alarm.comparison)
-            .with("Threshold", alarm.threshold)
-            .with("Period", alarm.period)
-            .with("EvaluationPeriods", alarm.evaluation_periods)
-    };
-    Ok(Node::map().with("MetricAlarms", Node::List("member", here.map(render).collect())))
+    let (found, next) = page::cut(here.collect(), input, usize::try_from(size).unwrap_or(usize::MAX))?;
+    let render = |((_, name), alarm): (&(String, String), &Alarm)| render(&world.account, region, name, alarm);
+    let found = Node::List("member", found.into_iter().map(render).collect());
+    Ok(Node::map().with("MetricAlarms", found).with_some("NextToken", next))
 }
 
+fn render(account: &str, region: &str, name: &str, alarm: &Alarm) -> Node {
+    let rule = &alarm.rule;
+    Node::map()
+        .with("AlarmName", name)
+        .with("AlarmArn", format!("arn:aws:cloudwatch:{region}:{account}:alarm:{name}"))
+        .with_some("AlarmDescription", rule.description.as_ref())
+        .with("ActionsEnabled", rule.actions_enabled)
+        .with("StateValue", &alarm.state)
+        .with("StateReason", &alarm.reason)
+        .with("StateUpdatedTimestamp", Node::Time(alarm.updated_ms))
+        .with("Namespace", &rule.metric.namespace)
+        .with("MetricName", &rule.metric.name)
+        .with("Dimensions", metric::dimensions(&rule.metric.dimensions))
+        .with_some("Unit", rule.unit.as_ref())
+        .with("Statistic", &rule.statistic)
+        .with("ComparisonOperator", &rule.comparison)
+        .with("Threshold", rule.threshold)
+        .with("Period", rule.period)
+        .with("EvaluationPeriods", rule.evaluation_periods)
+        .with_some("DatapointsToAlarm", rule.datapoints)
+        .with("TreatMissingData", &rule.missing)
+}
+
+/// Until the next evaluation.
 pub fn set_state(world: &mut World, region: &str, input: &Node) -> Result<Node, ApiError> {
+    super::allow(input, &["AlarmName", "StateValue", "StateReason"])?;
     let (name, state, reason) = (input.need("AlarmName")?, input.need("StateValue")?, input.need("StateReason")?);
     if !STATES.contains(&state.as_str()) {
-        return Err(ApiError::bad("ValidationError", format!("{state} is no state of an alarm")));
+        return Err(invalid(format!("{state} is no state of an alarm")));
     }
     let now_ms = world.now_ms;
-    let alarm = world
-        .cloudwatch
-        .alarms
-        .get_mut(&(region.to_owned(), name))
-        .ok_or_else(|| ApiError::new(404, "ResourceNotFound", "There is no alarm of that name"))?;
+    let alarm = world.cloudwatch.alarms.get_mut(&(region.to_owned(), name)).ok_or_else(unknown)?;
     (alarm.state, alarm.reason, alarm.updated_ms) = (state, reason, now_ms);
     Ok(Node::map())
+}
+
+/// All of them or none.
+pub fn delete(world: &mut World, region: &str, input: &Node) -> Result<Node, ApiError> {
+    super::allow(input, &["AlarmNames"])?;
+    let names = input.str_list("AlarmNames");
+    if names.is_empty() || names.len() > NAMES_MAX {
+        return Err(invalid("AlarmNames must hold 1 to 100 names"));
+    }
+    let keys: Vec<(String, String)> = names.into_iter().map(|name| (region.to_owned(), name)).collect();
+    if keys.iter().any(|key| !world.cloudwatch.alarms.contains_key(key)) {
+        return Err(unknown());
+    }
+    for key in keys {
+        world.cloudwatch.alarms.remove(&key);
+    }
+    Ok(Node::map())
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(404, "ResourceNotFound", "There is no alarm of that name")
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::bad("ValidationError", message)
 }

@@ -37,7 +37,7 @@ pub fn modify(world: &mut World, region: &str, input: &Node) -> Result<Node, Api
     describe::one(world, region, &id)
 }
 
-fn check_groups(world: &World, region: &str, groups: &[String]) -> Result<(), ApiError> {
+pub fn check_groups(world: &World, region: &str, groups: &[String]) -> Result<(), ApiError> {
     if groups.is_empty() {
         return Err(ApiError::bad("InvalidParameterValue", "VpcSecurityGroupIds must not be empty"));
     }
@@ -223,7 +223,7 @@ fn begin(instance: &mut Instance, status: Status, shown_from_ms: u64) {
     instance.status_hidden_until_ms = shown_from_ms;
 }
 
-fn available(instance: &Instance) -> Result<(), ApiError> {
+pub fn available(instance: &Instance) -> Result<(), ApiError> {
     if instance.status == Status::Available {
         return Ok(());
     }

@@ -48,7 +48,7 @@ fn render(world: &World, instance: &Instance) -> Node {
     }
     Node::map()
         .with("DBInstanceIdentifier", &key.id)
-        .with("DBInstanceClass", "db.r6g.large")
+        .with("DBInstanceClass", &instance.class)
         .with("Engine", &instance.engine)
         .with("EngineVersion", "15.8")
         .with("DBInstanceStatus", instance.shown_status(world.now_ms).name())

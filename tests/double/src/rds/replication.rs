@@ -57,9 +57,13 @@ fn source_of<'a>(world: &'a World, key: &InstanceKey) -> Option<&'a Instance> {
 
 fn is_linked(world: &World, key: &InstanceKey) -> bool {
     let (Some(replica), Some(source)) = (world.rds.instances.get(key), source_of(world, key)) else { return false };
+    source.serving && replica.serving && reached(world, &source.key.region, &replica.key.region)
+}
+
+/// Whether one region gets at the other.
+pub fn reached(world: &World, one: &str, other: &str) -> bool {
     let up = |region: &str| world.region_state(region) == RegionState::Up;
-    let same_region = source.key.region == replica.key.region && world.is_alive(&source.key.region);
-    source.serving && replica.serving && (same_region || (up(&source.key.region) && up(&replica.key.region)))
+    if one == other { world.is_alive(one) } else { up(one) && up(other) }
 }
 
 /// Of the source's first `sent` writes, those until `through_ms`.

@@ -47,7 +47,10 @@ fn success(service: Service, protocol: Protocol, operation: &str, request_id: &s
             Reply::new(200, "text/xml", request_id, body.into_bytes())
         }
         Protocol::Json => {
-            Reply::new(200, "application/x-amz-json-1.0", request_id, json::to_value(output).to_string().into_bytes())
+            Reply::new(200, json_type(service), request_id, json::to_value(output).to_string().into_bytes())
+        }
+        Protocol::RestJson => {
+            Reply::new(200, "application/json", request_id, json::to_value(output).to_string().into_bytes())
         }
         Protocol::Cbor => Reply::cbor(200, request_id, output),
     }
@@ -66,18 +69,43 @@ fn failure(service: Service, protocol: Protocol, request_id: &str, error: &ApiEr
             Reply::new(error.status, "text/xml", request_id, body.into_bytes())
         }
         Protocol::Json | Protocol::Cbor => {
-            let shape = format!("com.amazonaws.{}#{}", service.name(), error.code);
+            let shape = format!("com.amazonaws.{}#{}", service.name(), shape(service, &error.code));
             let node = Node::map().with("__type", shape).with("message", &error.message);
+            let node = error.more.iter().fold(node, |node, (name, value)| node.with(name, value.clone()));
             let mut reply = if protocol == Protocol::Cbor {
                 Reply::cbor(error.status, request_id, &node)
             } else {
                 let body = json::to_value(&node).to_string().into_bytes();
-                Reply::new(error.status, "application/x-amz-json-1.0", request_id, body)
+                Reply::new(error.status, json_type(service), request_id, body)
             };
-            reply.headers.push(("x-amzn-query-error", format!("{};{side}", error.code)));
+            // Of the services whose clients once spoke the query protocol.
+            if matches!(service, Service::Sqs | Service::CloudWatch) {
+                reply.headers.push(("x-amzn-query-error", format!("{};{side}", error.code)));
+            }
+            reply
+        }
+        Protocol::RestJson => {
+            let body = json::to_value(&Node::map().with("message", &error.message)).to_string().into_bytes();
+            let mut reply = Reply::new(error.status, "application/json", request_id, body);
+            reply.headers.push(("x-amzn-errortype", error.code.clone()));
             reply
         }
     }
+}
+
+/// Where an error's name in the protocols without XML is not its code.
+fn shape(service: Service, code: &str) -> &str {
+    match (service, code) {
+        (Service::CloudWatch, "InvalidParameterValue") => "InvalidParameterValueException",
+        (Service::CloudWatch, "InvalidParameterCombination") => "InvalidParameterCombinationException",
+        (Service::CloudWatch, "MissingParameter") => "MissingRequiredParameterException",
+        (Service::CloudWatch, "LimitExceeded") => "LimitExceededFault",
+        _ => code,
+    }
+}
+
+fn json_type(service: Service) -> &'static str {
+    if service == Service::Ecs { "application/x-amz-json-1.1" } else { "application/x-amz-json-1.0" }
 }
 
 /// The documented body of a refused batch, whose root is the error itself.

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method};
 
-use super::{Node, cbor, json, query, xml};
+use super::{Node, cbor, json, query, rest_json, xml};
 use crate::error::ApiError;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +13,12 @@ pub enum Service {
     Sqs,
     Sts,
     CloudWatch,
+    DynamoDb,
+    Eks,
+    Ecs,
+    Kafka,
+    /// The API servers of EKS clusters: not an AWS service, and reached at endpoints of their own.
+    Kubernetes,
 }
 
 impl Service {
@@ -25,6 +31,11 @@ impl Service {
             "sqs" => Some(Self::Sqs),
             "sts" => Some(Self::Sts),
             "monitoring" | "cloudwatch" => Some(Self::CloudWatch),
+            "dynamodb" => Some(Self::DynamoDb),
+            "eks" => Some(Self::Eks),
+            "ecs" => Some(Self::Ecs),
+            "kafka" => Some(Self::Kafka),
+            "kubernetes" => Some(Self::Kubernetes),
             _ => None,
         }
     }
@@ -37,6 +48,11 @@ impl Service {
             Self::Sqs => "sqs",
             Self::Sts => "sts",
             Self::CloudWatch => "cloudwatch",
+            Self::DynamoDb => "dynamodb",
+            Self::Eks => "eks",
+            Self::Ecs => "ecs",
+            Self::Kafka => "kafka",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
@@ -48,6 +64,8 @@ impl Service {
             Self::Sqs => "http://queue.amazonaws.com/doc/2012-11-05/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
             Self::CloudWatch => "http://monitoring.amazonaws.com/doc/2010-08-01/",
+            // These speak no XML.
+            Self::DynamoDb | Self::Eks | Self::Ecs | Self::Kafka | Self::Kubernetes => "",
         }
     }
 }
@@ -55,6 +73,7 @@ impl Service {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     RestXml,
+    RestJson,
     Query,
     Json,
     Cbor,
@@ -73,7 +92,7 @@ pub struct Call {
 impl Call {
     /// Reads change nothing outside; everything else does.
     pub fn mutates(operation: &str) -> bool {
-        let reads = ["Get", "List", "Describe", "Test", "Receive"];
+        let reads = ["Get", "List", "Describe", "Test", "Receive", "Query", "Scan", "BatchGet"];
         !reads.iter().any(|prefix| operation.starts_with(prefix))
     }
 }
@@ -94,6 +113,8 @@ impl Raw<'_> {
     pub fn protocol(&self, service: Service) -> Protocol {
         if service == Service::Route53 {
             Protocol::RestXml
+        } else if matches!(service, Service::Eks | Service::Kafka) {
+            Protocol::RestJson
         } else if self.header("smithy-protocol") == Some("rpc-v2-cbor") {
             Protocol::Cbor
         } else if self.header("x-amz-target").is_some() {
@@ -110,6 +131,9 @@ impl Raw<'_> {
         };
         match self.protocol(service) {
             Protocol::RestXml => route53_operation(self.method, self.path).map(str::to_owned).ok_or_else(unknown),
+            Protocol::RestJson => {
+                rest_json::operation(service, self.method, self.path).map(str::to_owned).ok_or_else(unknown)
+            }
             Protocol::Cbor => self.path.rsplit_once("/operation/").map(|(_, name)| name.to_owned()).ok_or_else(unknown),
             Protocol::Json => {
                 let target = self.header("x-amz-target").unwrap_or_default();
@@ -129,6 +153,7 @@ impl Raw<'_> {
         }
         match self.protocol(service) {
             Protocol::RestXml => self.rest_input(),
+            Protocol::RestJson => rest_json::input(service, self.path, self.query, self.body),
             Protocol::Cbor => cbor::parse(self.body),
             Protocol::Json => json::parse(self.body),
             Protocol::Query => query::parse(&self.form()),

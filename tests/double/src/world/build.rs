@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::file::{InstanceEntry, RecordEntry, WorldFile, ZoneEntry};
 use super::timers::Timer;
 use super::{App, RegionState, World};
+use crate::dynamodb;
 use crate::rds::{Attachment, Instance, InstanceKey, SecurityGroup, Status};
 use crate::route53::record::{Alias, RecordSet, normal_name, order};
 use crate::route53::{NAME_SERVERS, Zone};
@@ -39,6 +40,11 @@ impl World {
         world.check_sources()?;
         world.add_queues(file)?;
         world.route53.zones = file.hosted_zones.iter().map(|entry| (entry.id.clone(), zone(entry))).collect();
+        world.add_compute(file)?;
+        for entry in &file.dynamodb {
+            entry.regions.iter().try_for_each(|region| world.known(region))?;
+            dynamodb::build::add(&mut world, entry)?;
+        }
         world.timers.set(now_ms, Timer::SampleMetrics);
         Ok(world)
     }
@@ -64,6 +70,7 @@ impl World {
         Ok(Instance {
             key,
             engine: entry.engine.clone(),
+            class: "db.r6g.large".to_owned(),
             resource_id: format!("db-{}", self.random_id(26)),
             created_ms: self.now_ms,
             port: 0,
@@ -112,6 +119,20 @@ impl World {
             let topic =
                 Topic::new(entry.region.clone(), entry.name.clone(), targets, entry.content_based_deduplication);
             self.sns.topics.insert(arn, topic);
+        }
+        Ok(())
+    }
+
+    fn add_compute(&mut self, file: &WorldFile) -> Result<(), String> {
+        let regions = file.eks.iter().map(|entry| &entry.region);
+        let regions = regions.chain(file.ecs.iter().map(|entry| &entry.region));
+        regions.chain(file.msk.iter().map(|entry| &entry.region)).try_for_each(|region| self.known(region))?;
+        file.eks.iter().try_for_each(|entry| crate::eks::add(self, entry))?;
+        file.ecs.iter().for_each(|entry| crate::ecs::add(self, entry));
+        file.msk.iter().for_each(|entry| crate::kafka::add(self, entry));
+        let policies = file.access_keys.iter().filter_map(|key| Some((&key.name, key.policy.as_ref()?)));
+        for (name, policy) in policies {
+            crate::iam::Policy::read(policy).map_err(|why| format!("the policy of {name}: {why}"))?;
         }
         Ok(())
     }

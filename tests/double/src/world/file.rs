@@ -23,7 +23,15 @@ pub struct WorldFile {
     #[serde(default)]
     pub queues: Vec<QueueEntry>,
     #[serde(default)]
+    pub dynamodb: Vec<TableEntry>,
+    #[serde(default)]
     pub apps: Vec<AppEntry>,
+    #[serde(default)]
+    pub eks: Vec<crate::eks::Entry>,
+    #[serde(default)]
+    pub ecs: Vec<crate::ecs::Entry>,
+    #[serde(default)]
+    pub msk: Vec<crate::kafka::Entry>,
     #[serde(default)]
     pub settings: Settings,
 }
@@ -37,6 +45,9 @@ pub struct AccessKey {
     pub name: String,
     #[serde(default)]
     pub region: Option<String>,
+    /// An IAM policy document. Without one the caller may do everything.
+    #[serde(default)]
+    pub policy: Option<serde_json::Value>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -128,6 +139,23 @@ pub struct AppEntry {
     pub database: String,
     pub alb_name: String,
     pub alb_zone: String,
+}
+
+/// A table: of one region, or global with a replica in each of several.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableEntry {
+    pub table: String,
+    pub regions: Vec<String>,
+    /// Keys are strings.
+    #[serde(default = "hash_key")]
+    pub hash_key: String,
+    #[serde(default)]
+    pub range_key: Option<String>,
+}
+
+fn hash_key() -> String {
+    "pk".to_owned()
 }
 
 fn seed() -> u64 {

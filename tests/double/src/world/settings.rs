@@ -34,13 +34,37 @@ pub struct Settings {
     pub source_heartbeat_ms: u64,
     /// Whether what the replica had not received is lost at promotion. Otherwise the lag is one of replay only.
     pub lose_tail: bool,
+    /// Creating, changing or deleting a table.
+    pub dynamodb_table_ms: u64,
+    /// Adding a replica to a global table, or taking it away.
+    pub dynamodb_replica_ms: u64,
+    pub dynamodb_replication_lag_ms: u64,
+    /// Whether `ReplicationLatency` is also measured while nobody writes. AWS does not say.
+    pub dynamodb_idle_latency: bool,
+    /// `ItemCount` is this old, at most. On AWS it is six hours.
+    pub dynamodb_item_count_ms: u64,
+    /// From a read replica's creation until it is available.
+    pub replica_creation_ms: u64,
     pub metric_period_ms: u64,
+    pub alarm_evaluation_ms: u64,
     pub signature_lifetime_ms: u64,
     /// How long a connection whose reply is lost stays open.
     pub lost_reply_ms: u64,
     pub unreachable: Unreachable,
     pub health_check_interval_ms: u64,
     pub fifo_deduplication_ms: u64,
+    /// How long a node group stays UPDATING.
+    pub nodegroup_update_ms: u64,
+    /// From the call that asks for a node until it is Ready: longer than the update, as on AWS.
+    pub node_ready_ms: u64,
+    pub pods_per_node: usize,
+    /// From a change of a deployment until its controller has seen it.
+    pub controller_ms: u64,
+    /// From a pod's binding to a node until it is Ready.
+    pub pod_ready_ms: u64,
+    /// A token is good for this long after its X-Amz-Date, whatever its X-Amz-Expires says.
+    pub kubernetes_token_ms: u64,
+    pub ecs_task_ms: u64,
 }
 
 impl Default for Settings {
@@ -60,12 +84,26 @@ impl Default for Settings {
             replication_lag_ms: 200,
             source_heartbeat_ms: 100,
             lose_tail: true,
+            dynamodb_table_ms: 500,
+            dynamodb_replica_ms: 1500,
+            dynamodb_replication_lag_ms: 300,
+            dynamodb_idle_latency: true,
+            dynamodb_item_count_ms: 5000,
+            replica_creation_ms: 3000,
             metric_period_ms: 1000,
+            alarm_evaluation_ms: 5000,
             signature_lifetime_ms: 300_000,
             lost_reply_ms: 30_000,
             unreachable: Unreachable::Silent,
             health_check_interval_ms: 1000,
             fifo_deduplication_ms: 300_000,
+            nodegroup_update_ms: 400,
+            node_ready_ms: 1000,
+            pods_per_node: 4,
+            controller_ms: 20,
+            pod_ready_ms: 500,
+            kubernetes_token_ms: 900_000,
+            ecs_task_ms: 600,
         }
     }
 }

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::{World, settings::Settings};
+use crate::dynamodb::{self, TableKey};
 use crate::rds::{self, InstanceKey};
-use crate::{cloudwatch, route53, sns};
+use crate::{cloudwatch, ecs, eks, route53, sns};
 
 /// What happens later by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +14,13 @@ pub enum Timer {
     Modified { instance: InstanceKey },
     BackedUp { instance: InstanceKey },
     InSync { zone: String, change: String },
+    ReplicaCopied { instance: InstanceKey },
+    TableSettled { table: TableKey },
+    ReplicaSettled { from: TableKey, table: TableKey },
     SampleMetrics,
     DeliverNotices,
+    Eks(eks::Due),
+    Ecs(ecs::Due),
 }
 
 impl Timer {
@@ -25,7 +31,11 @@ impl Timer {
             | Self::Rebooted { instance }
             | Self::Promoted { instance }
             | Self::Modified { instance }
-            | Self::BackedUp { instance } => Some(instance.region.clone()),
+            | Self::BackedUp { instance }
+            | Self::ReplicaCopied { instance } => Some(instance.region.clone()),
+            Self::TableSettled { table } | Self::ReplicaSettled { table, .. } => Some(table.region.clone()),
+            Self::Eks(due) => Some(due.cluster.region.clone()),
+            Self::Ecs(due) => Some(due.service.region.clone()),
             Self::InSync { .. } => Some(settings.route53_control_plane_region.clone()),
             Self::SampleMetrics | Self::DeliverNotices => None,
         }
@@ -65,14 +75,14 @@ impl World {
     pub fn advance(&mut self, now_ms: u64) {
         while let Some((at, timer)) = self.timers.pop(now_ms) {
             self.now_ms = self.now_ms.max(at);
-            rds::replication::replicate(self);
+            self.replicate();
             match timer.region(&self.settings).filter(|region| !self.is_alive(region)) {
                 Some(region) => self.timers.asleep.push((region, timer)),
                 None => self.fire(timer),
             }
         }
         self.now_ms = self.now_ms.max(now_ms);
-        rds::replication::replicate(self);
+        self.replicate();
     }
 
     fn fire(&mut self, timer: Timer) {
@@ -82,9 +92,14 @@ impl World {
             Timer::Promoted { instance } => rds::change::promoted(self, &instance),
             Timer::Modified { instance } => rds::change::modified(self, &instance),
             Timer::BackedUp { instance } => rds::change::backed_up(self, &instance),
+            Timer::ReplicaCopied { instance } => rds::create::copied(self, &instance),
+            Timer::TableSettled { table } => dynamodb::manage::settled(self, &table),
+            Timer::ReplicaSettled { from, table } => dynamodb::replica::settled(self, &from, &table),
             Timer::InSync { zone, change } => route53::batch::in_sync(self, &zone, &change),
             Timer::SampleMetrics => cloudwatch::sample(self),
             Timer::DeliverNotices => sns::deliver(self),
+            Timer::Eks(due) => eks::due(self, due),
+            Timer::Ecs(due) => ecs::due(self, due),
         }
     }
 }

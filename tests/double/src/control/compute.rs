@@ -1,0 +1,108 @@
+//! What a test sees and does of clusters, and of callers' policies.
+
+use serde_json::{Value, json};
+
+use super::{Answer, bad};
+use crate::double::Double;
+use crate::eks::nodegroup::{self, Order};
+use crate::eks::{Cluster, ClusterKey};
+use crate::kubernetes::workload::{Counts, counts};
+use crate::world::World;
+use crate::{iam, kafka};
+
+pub fn order_node_group(double: &Double, region: &str, cluster: &str, group: &str, body: &[u8]) -> Answer {
+    let order: Order = serde_json::from_slice(body).map_err(bad)?;
+    let key = ClusterKey { region: region.to_owned(), name: cluster.to_owned() };
+    double.world(|world| nodegroup::order(world, &key, group, order)).map_err(bad)?;
+    Ok(json!({ "node_group": format!("{key}/{group}") }))
+}
+
+pub fn set_msk_state(double: &Double, region: &str, name: &str, body: &[u8]) -> Answer {
+    let body: Value = serde_json::from_slice(body).map_err(bad)?;
+    let state = body.get("state").and_then(Value::as_str).ok_or_else(|| bad("the body needs state"))?;
+    double.world(|world| kafka::set_state(world, region, name, state)).map_err(bad)?;
+    Ok(json!({ "cluster": format!("{region}/{name}"), "state": state }))
+}
+
+/// Of all keys with that name; null takes the policy away.
+pub fn set_policy(double: &Double, name: &str, body: &[u8]) -> Answer {
+    let document: Value = serde_json::from_slice(body).map_err(bad)?;
+    let policy = if document.is_null() {
+        None
+    } else {
+        iam::Policy::read(&document).map_err(bad)?;
+        Some(document)
+    };
+    double.world(|world| {
+        let mut count = 0;
+        for key in world.access_keys.values_mut().filter(|key| key.name == name) {
+            key.policy.clone_from(&policy);
+            count += 1;
+        }
+        if count == 0 { Err(bad(format!("no access key is named {name}"))) } else { Ok(json!({ "keys": count })) }
+    })
+}
+
+pub fn eks(world: &World) -> Value {
+    world.eks.clusters.iter().map(|(key, cluster)| one_cluster(key, cluster)).collect()
+}
+
+fn one_cluster(key: &ClusterKey, cluster: &Cluster) -> Value {
+    let groups: Vec<Value> = cluster
+        .groups
+        .iter()
+        .map(|(name, group)| {
+            let own = || cluster.machines.iter().filter(|machine| machine.group == *name);
+            json!({
+                "name": name,
+                "status": group.status,
+                "min": group.sizes.min,
+                "max": group.sizes.max,
+                "desired": group.sizes.desired,
+                "nodes": own().count(),
+                "ready": own().filter(|machine| machine.ready).count(),
+                "issues": group.issues,
+            })
+        })
+        .collect();
+    let deployments: Vec<Value> = cluster
+        .namespaces
+        .iter()
+        .flat_map(|(namespace, all)| all.iter().map(move |(name, deployment)| (namespace, name, deployment)))
+        .map(|(namespace, name, deployment)| {
+            let Counts { all, ready } = counts(cluster, namespace, name);
+            json!({
+                "namespace": namespace,
+                "name": name,
+                "replicas": deployment.replicas(),
+                "pods": all,
+                "ready": ready,
+                "generation": deployment.generation,
+                "observed_generation": deployment.observed,
+                "annotations": deployment.annotations,
+            })
+        })
+        .collect();
+    json!({ "region": key.region, "cluster": key.name, "node_groups": groups, "deployments": deployments })
+}
+
+pub fn ecs(world: &World) -> Value {
+    let one = world.ecs.services.iter().map(|(key, service)| {
+        json!({
+            "region": key.region,
+            "cluster": key.cluster,
+            "service": key.service,
+            "desired": service.desired,
+            "running": service.running(),
+            "pending": service.pending(),
+        })
+    });
+    one.collect()
+}
+
+pub fn msk(world: &World) -> Value {
+    let one = world.kafka.clusters.iter().map(
+        |cluster| json!({ "region": cluster.region, "name": cluster.name, "arn": cluster.arn, "state": cluster.state }),
+    );
+    one.collect()
+}

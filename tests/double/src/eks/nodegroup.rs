@@ -1,0 +1,312 @@
+//! Managed node groups. An update shows UPDATING and the old sizes until it is over; machines join later than that, so
+//! that ACTIVE alone does not mean room for pods.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Cluster, ClusterKey, Due, NodeGroupEntry, What, describe, find, invalid, not_found};
+use crate::error::ApiError;
+use crate::kubernetes::workload::{self, Machine};
+use crate::wire::Node;
+use crate::world::World;
+use crate::world::timers::Timer;
+
+pub const UPDATE: &str = "node-group-update";
+pub const MACHINES: &str = "nodes-joining";
+const UPDATES_MAX: usize = 1000;
+const LAUNCH_FAILURES: &str = "AsgInstanceLaunchFailures";
+
+/// The sizes that a call names, as an update shows them.
+pub type Params = Vec<(&'static str, u32)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    pub min: u32,
+    pub max: u32,
+    pub desired: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issue {
+    pub code: String,
+    pub message: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct NodeGroup {
+    pub id: String,
+    pub created_ms: u64,
+    pub modified_ms: u64,
+    pub sizes: Sizes,
+    pub status: String,
+    pub issues: Vec<Issue>,
+    /// How many machines the region has to give; without a number, as many as are wanted.
+    pub machines_max: Option<usize>,
+    /// What was asked with each client request token, and the update that it began.
+    tokens: BTreeMap<String, (Params, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Update {
+    pub id: String,
+    pub group: String,
+    pub status: &'static str,
+    pub sizes: Sizes,
+    pub params: Params,
+    pub created_ms: u64,
+}
+
+/// What the control API sets; what it leaves out stays.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    #[serde(default)]
+    pub status: Option<String>,
+    #[serde(default)]
+    pub issues: Option<Vec<Issue>>,
+    /// -1 takes the limit away.
+    #[serde(default)]
+    pub machines_max: Option<i64>,
+}
+
+pub fn add(world: &mut World, key: &ClusterKey, entry: &NodeGroupEntry) -> Result<(), String> {
+    let sizes = Sizes { min: entry.min, max: entry.max, desired: entry.desired };
+    check(sizes).map_err(|error| format!("{key}/{}: {}", entry.name, error.message))?;
+    let now_ms = world.now_ms;
+    let group = NodeGroup {
+        id: world.uuid(),
+        created_ms: now_ms,
+        modified_ms: now_ms,
+        sizes,
+        status: "ACTIVE".to_owned(),
+        issues: Vec::new(),
+        machines_max: None,
+        tokens: BTreeMap::new(),
+    };
+    for _ in 0..sizes.desired {
+        let machine = machine(world, key, &entry.name, true);
+        if let Some(cluster) = world.eks.clusters.get_mut(key) {
+            cluster.machines.push(machine);
+        }
+    }
+    if let Some(cluster) = world.eks.clusters.get_mut(key) {
+        cluster.groups.insert(entry.name.clone(), group);
+    }
+    Ok(())
+}
+
+fn machine(world: &mut World, key: &ClusterKey, group: &str, ready: bool) -> Machine {
+    let number = world.next_number();
+    let (third, fourth) = (number / 250 % 250, number % 250 + 4);
+    let revision = world.eks.clusters.get_mut(key).map_or(0, Cluster::next_revision);
+    Machine {
+        name: format!("ip-10-0-{third}-{fourth}.{}.compute.internal", key.region),
+        instance: format!("i-{:017x}", number),
+        uid: world.uuid(),
+        group: group.to_owned(),
+        ready,
+        created_ms: world.now_ms,
+        ready_ms: world.now_ms,
+        revision,
+    }
+}
+
+pub fn update_config(world: &mut World, region: &str, input: &Node) -> Result<Node, ApiError> {
+    let cluster_name = input.str("clusterName").unwrap_or_default();
+    let name = input.str("nodegroupName").unwrap_or_default();
+    let (key, cluster) = find(world, region, &cluster_name)?;
+    let group = cluster.groups.get(&name).ok_or_else(|| missing(&name))?;
+    let (sizes, params) = wanted(group.sizes, input)?;
+    let token = input.str("clientRequestToken").filter(|token| !token.is_empty());
+    if let Some((earlier, update)) = token.as_ref().and_then(|token| group.tokens.get(token)) {
+        if *earlier != params {
+            return Err(invalid("The clientRequestToken was used before, with other parameters."));
+        }
+        return describe::known_update(cluster, update);
+    }
+    check(sizes)?;
+    if !matches!(group.status.as_str(), "ACTIVE" | "DEGRADED") {
+        return Err(ApiError::new(
+            409,
+            "ResourceInUseException",
+            "Nodegroup cannot be updated as it is currently not in Active State",
+        ));
+    }
+    if params.is_empty() {
+        return Err(ApiError::unsupported("an update of a node group that changes no size"));
+    }
+    let update = begin(world, &key, &name, sizes, params.clone());
+    let cluster = world.eks.clusters.get_mut(&key).ok_or_else(|| not_found(cluster_name))?;
+    if let (Some(token), Some(group)) = (token, cluster.groups.get_mut(&name)) {
+        group.tokens.insert(token, (params, update.clone()));
+    }
+    describe::known_update(cluster, &update)
+}
+
+pub fn missing(name: &str) -> ApiError {
+    not_found(format!("No node group found for name: {name}."))
+}
+
+/// What the call asks for, where sizes that it leaves out stay as they are.
+fn wanted(now: Sizes, input: &Node) -> Result<(Sizes, Params), ApiError> {
+    let config = input.get("scalingConfig").ok_or_else(|| invalid("No update is specified."))?;
+    let known = ["minSize", "maxSize", "desiredSize"];
+    if let Some(name) = config.keys().into_iter().find(|name| !known.contains(name)) {
+        return Err(ApiError::unsupported(format!("scalingConfig.{name}")));
+    }
+    let mut params = Vec::new();
+    let mut size = |name: &'static str, shown: &'static str, now: u32| -> Result<u32, ApiError> {
+        let wrong = || invalid(format!("{name} is not valid"));
+        let Some(number) = config.int(name).map_err(|_| wrong())? else { return Ok(now) };
+        let number = u32::try_from(number).map_err(|_| wrong())?;
+        params.push((shown, number));
+        Ok(number)
+    };
+    let sizes = Sizes {
+        min: size("minSize", "MinSize", now.min)?,
+        max: size("maxSize", "MaxSize", now.max)?,
+        desired: size("desiredSize", "DesiredSize", now.desired)?,
+    };
+    Ok((sizes, params))
+}
+
+fn check(sizes: Sizes) -> Result<(), ApiError> {
+    let Sizes { min, max, desired } = sizes;
+    if max == 0 {
+        return Err(invalid("maxSize is not valid"));
+    }
+    if desired > max {
+        return Err(invalid(format!("desired capacity {desired} can't be greater than max size {max}")));
+    }
+    if min > desired {
+        return Err(invalid(format!("Minimum capacity {min} can't be greater than desired size {desired}")));
+    }
+    Ok(())
+}
+
+fn begin(world: &mut World, key: &ClusterKey, name: &str, sizes: Sizes, params: Params) -> String {
+    let (now_ms, id) = (world.now_ms, world.uuid());
+    if let Some(cluster) = world.eks.clusters.get_mut(key) {
+        if let Some(group) = cluster.groups.get_mut(name) {
+            "UPDATING".clone_into(&mut group.status);
+        }
+        if cluster.updates.len() >= UPDATES_MAX {
+            cluster.updates.remove(0);
+        }
+        cluster.updates.push(Update {
+            id: id.clone(),
+            group: name.to_owned(),
+            status: "InProgress",
+            sizes,
+            params,
+            created_ms: now_ms,
+        });
+    }
+    world.activities.start(format!("{key}/{name}"), UPDATE, now_ms);
+    launch(world, key, name, sizes.desired);
+    let what = What::GroupUpdated { group: name.to_owned(), update: id.clone() };
+    let at_ms = now_ms + world.settings.nodegroup_update_ms;
+    world.timers.set(at_ms, Timer::Eks(Due { cluster: key.clone(), what }));
+    id
+}
+
+/// Starts the machines that are missing, as far as there are any to be had.
+fn launch(world: &mut World, key: &ClusterKey, name: &str, desired: u32) {
+    let at_ms = world.now_ms + world.settings.node_ready_ms;
+    let Some(cluster) = world.eks.clusters.get(key) else { return };
+    let limit = cluster.groups.get(name).and_then(|group| group.machines_max).unwrap_or(usize::MAX);
+    let wanted = usize::try_from(desired).unwrap_or(usize::MAX).min(limit);
+    let there = cluster.machines.iter().filter(|machine| machine.group == name).count();
+    if wanted > there {
+        world.activities.start(format!("{key}/{name}"), MACHINES, world.now_ms);
+    }
+    for _ in there..wanted {
+        let machine = machine(world, key, name, false);
+        let what = What::MachineReady { machine: machine.name.clone() };
+        world.timers.set(at_ms, Timer::Eks(Due { cluster: key.clone(), what }));
+        if let Some(cluster) = world.eks.clusters.get_mut(key) {
+            cluster.machines.push(machine);
+        }
+    }
+}
+
+/// The update is over: the new sizes show, and machines that are too many are gone with their pods.
+pub fn updated(world: &mut World, key: &ClusterKey, name: &str, id: &str) {
+    let now_ms = world.now_ms;
+    world.activities.end(&format!("{key}/{name}"), UPDATE, now_ms);
+    let Some(cluster) = world.eks.clusters.get_mut(key) else { return };
+    let Some(update) = cluster.updates.iter_mut().find(|update| update.id == id) else { return };
+    update.status = "Successful";
+    let sizes = update.sizes;
+    if let Some(group) = cluster.groups.get_mut(name) {
+        group.sizes = sizes;
+        group.modified_ms = now_ms;
+    }
+    let desired = usize::try_from(sizes.desired).unwrap_or(usize::MAX);
+    let mut own: Vec<(bool, u64, String)> = cluster
+        .machines
+        .iter()
+        .filter(|machine| machine.group == name)
+        .map(|machine| (!machine.ready, machine.created_ms, machine.name.clone()))
+        .collect();
+    own.sort();
+    let gone: Vec<String> = own.into_iter().skip(desired).map(|(_, _, name)| name).collect();
+    cluster.machines.retain(|machine| !gone.contains(&machine.name));
+    settle(world, key, name);
+    workload::evict(world, key, &gone);
+}
+
+pub fn machine_ready(world: &mut World, key: &ClusterKey, name: &str) {
+    let now_ms = world.now_ms;
+    let Some(cluster) = world.eks.clusters.get_mut(key) else { return };
+    let revision = cluster.next_revision();
+    // One that a later update took away never joins.
+    let Some(machine) = cluster.machines.iter_mut().find(|machine| machine.name == name) else { return };
+    (machine.ready, machine.ready_ms, machine.revision) = (true, now_ms, revision);
+    let group = machine.group.clone();
+    if cluster.machines.iter().all(|machine| machine.ready || machine.group != group) {
+        world.activities.end(&format!("{key}/{group}"), MACHINES, now_ms);
+    }
+    workload::schedule(world, key);
+}
+
+/// ACTIVE, or DEGRADED for as long as machines are wanted that there are none of.
+fn settle(world: &mut World, key: &ClusterKey, name: &str) {
+    let Some(cluster) = world.eks.clusters.get_mut(key) else { return };
+    let there = cluster.machines.iter().filter(|machine| machine.group == name).count();
+    let Some(group) = cluster.groups.get_mut(name) else { return };
+    let short = u32::try_from(there).is_ok_and(|there| there < group.sizes.desired);
+    group.issues.retain(|issue| issue.code != LAUNCH_FAILURES);
+    if short {
+        let message = "Could not launch On-Demand Instances. InsufficientInstanceCapacity".to_owned();
+        group.issues.push(Issue { code: LAUNCH_FAILURES.to_owned(), message });
+    }
+    let status = if group.issues.is_empty() { "ACTIVE" } else { "DEGRADED" };
+    status.clone_into(&mut group.status);
+}
+
+/// What the control API does to a group.
+pub fn order(world: &mut World, key: &ClusterKey, name: &str, order: Order) -> Result<(), String> {
+    let unknown = || format!("no node group {key}/{name}");
+    let cluster = world.eks.clusters.get_mut(key).ok_or_else(unknown)?;
+    let group = cluster.groups.get_mut(name).ok_or_else(unknown)?;
+    if let Some(issues) = order.issues {
+        group.issues = issues;
+        let status = if group.issues.is_empty() { "ACTIVE" } else { "DEGRADED" };
+        status.clone_into(&mut group.status);
+    }
+    if let Some(status) = order.status {
+        group.status = status;
+    }
+    if let Some(limit) = order.machines_max {
+        group.machines_max = usize::try_from(limit).ok();
+        let (desired, updating) = (group.sizes.desired, group.status == "UPDATING");
+        if !updating {
+            launch(world, key, name, desired);
+            settle(world, key, name);
+        }
+    }
+    Ok(())
+}
