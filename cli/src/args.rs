@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use mesh_core::ids::{KeyId, RegionId, RunId, ServiceId};
+use mesh_core::ids::{KeyId, RegionId, RunId, ServiceId, StepId};
 
 pub mod admin;
 pub mod demo;
@@ -75,7 +75,8 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Sign that a held run may go on although its old region is not proven closed. Needs two people with enrolled keys.
+    /// Sign that a held run may go on although its old region is not proven closed, or without one of its steps. Needs
+    /// two people with enrolled keys.
     Approve(Approve),
     /// List runs, newest first.
     History {
@@ -199,6 +200,10 @@ pub enum TrafficCommand {
 #[derive(Debug, Args)]
 pub struct Approve {
     pub run: RunId,
+    /// Let a held run go on without this step, which stays as it is. Not for a look at a replica, a fence, a grant or a
+    /// promotion.
+    #[arg(long, value_name = "STEP")]
+    pub skip: Option<StepId>,
     /// Your private key, from `meshctl keys generate`.
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,

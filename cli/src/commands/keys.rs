@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mesh_core::access::{enroll_subject, loss_subject, revoke_subject};
+use mesh_core::access::{enroll_subject, loss_subject, revoke_subject, skip_subject};
+use mesh_core::ids::StepId;
 use mesh_core::run::{Approval, Need, Run, RunState};
 use mesh_runtime::clock::unix_now;
 use serde_json::json;
@@ -141,18 +142,45 @@ pub async fn approve(context: &Context, args: &Approve) -> Outcome {
         signer.key = name.clone();
     }
     let run = mesh.run(&args.run).await?;
-    context.output.note(&what_is_approved(&run)?);
+    let (shown, subject) = match &args.skip {
+        Some(step) => (what_is_skipped(&run, step)?, skip_subject(&run.id, step, &run.plan_hash)),
+        None => (what_is_approved(&run)?, loss_subject(&run.id, &run.plan_hash)),
+    };
+    context.output.note(&shown);
     let question = format!("Type {} to sign this with {}:", run.id, signer.key);
     confirm(&question, &["yes", run.id.as_str()], args.yes, "approve")?;
-    let subject = loss_subject(&run.id, &run.plan_hash);
     let approval = signer.sign(mesh.name(), &subject, unix_now(), Duration::from_secs(args.minutes * 60))?;
     let (run, missing) = mesh.approve(&run.id, &approval).await?;
     let value = json!({ "run": shapes::run(&run), "missing": missing });
     context.output.either(&value, || match missing {
         0 => format!("{} has all signatures it needs and goes on. `meshctl watch {}` follows it.", run.id, run.id),
-        missing => format!("signed; {missing} more of another person needed:  meshctl approve {} --key FILE", run.id),
+        missing => {
+            let skip = args.skip.as_ref().map(|step| format!(" --skip {step}")).unwrap_or_default();
+            format!("signed; {missing} more of another person needed:  meshctl approve {}{skip} --key FILE", run.id)
+        }
     })?;
     Ok(Exit::Ok)
+}
+
+fn what_is_skipped(run: &Run, id: &StepId) -> Result<String, Failure> {
+    let held = matches!(&run.state, RunState::Held { need: Need::Decision { step }, .. } if step == id);
+    let (Some(step), true) = (run.plan.step(id), held) else {
+        return Err(Failure::refused(format!("{} is {}: it does not wait for {id}", run.id, run.state.name()))
+            .hint(format!("`meshctl report {}` shows what it waits for", run.id)));
+    };
+    let RunState::Held { reason, .. } = &run.state else { return Err(Failure::refused("the run is not held")) };
+    Ok(format!(
+        "You are about to leave a step as it is: the run goes on as if it were done.\n  run            {}\n  service        \
+         {}: {} → {}\n  plan           {}\n  step           {id}: {}\n  does           {}\n  failed because {reason}\n  What it \
+         would have done is yours to do, or to do without.",
+        run.id,
+        run.plan.service,
+        run.plan.from,
+        run.plan.to,
+        run.plan_hash,
+        step.title,
+        crate::render::plan::action(&step.action),
+    ))
 }
 
 fn what_is_approved(run: &Run) -> Result<String, Failure> {

@@ -153,9 +153,11 @@ pub fn need_text(run: &Run, need: &Need) -> String {
                 (true, true) => format!("    or leave it undone:   meshctl abort {} --reason TEXT", run.id),
                 (true, false) => "    There is no way back: a database is promoted.".to_owned(),
             };
+            let skip =
+                format!("    or go on without it:  meshctl approve {} --skip {step} --key FILE (two people)", run.id);
             format!(
                 "    Look at step {step}:  meshctl report {0}\n    \
-                 Then try it again:    meshctl retry {0}\n{back}",
+                 Then try it again:    meshctl retry {0}\n{skip}\n{back}",
                 run.id
             )
         }

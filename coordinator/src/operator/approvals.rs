@@ -28,7 +28,10 @@ pub async fn approve(
     let owner = node.replica.with_fleet(|fleet| {
         let plan_hash = fleet.runs.get(&run).map(|run| run.plan_hash);
         let plan_hash = plan_hash.ok_or_else(|| Status::not_found(format!("no run {run}: see `meshctl history`")))?;
-        check(fleet, &node.mesh, &approval, &loss_subject(&run, &plan_hash), now).map(|key| key.owner.clone())
+        let loss = loss_subject(&run, &plan_hash);
+        // The core refuses what is no step of the plan, and what no one may skip.
+        let subject = if is_skip(&approval.subject) { approval.subject.clone() } else { loss };
+        check(fleet, &node.mesh, &approval, &subject, now).map(|key| key.owner.clone())
     })?;
     if owner != caller.name {
         return Err(Status::permission_denied(format!(
@@ -36,17 +39,21 @@ pub async fn approve(
             approval.key, caller.name
         )));
     }
+    let subject = approval.subject.clone();
     let command = Command::Approve { run: run.clone(), approval, by: caller.to_string() };
     refusal::commit(node, command).await?;
-    let missing = node.replica.with_fleet(|fleet| APPROVALS_NEEDED.saturating_sub(owners(fleet, &run, now)));
+    let missing = node.replica.with_fleet(|fleet| APPROVALS_NEEDED.saturating_sub(owners(fleet, &run, &subject, now)));
     let missing = u32::try_from(missing).unwrap_or(u32::MAX);
     Ok(v1::ApproveResponse { run: Some(reads::run_now(node, &run)?), missing })
 }
 
-/// Different owners whose consent to this run still holds.
-fn owners(fleet: &Fleet, run: &mesh_core::ids::RunId, now: Timestamp) -> usize {
+fn is_skip(subject: &str) -> bool {
+    subject.starts_with("skip-step ")
+}
+
+/// Different owners whose approval of this subject still holds.
+fn owners(fleet: &Fleet, run: &mesh_core::ids::RunId, subject: &str, now: Timestamp) -> usize {
     let Some(run) = fleet.runs.get(run) else { return 0 };
-    let subject = loss_subject(&run.id, &run.plan_hash);
     let valid = run.approvals.iter().filter(|approval| approval.subject == subject && approval.expires_at > now);
     let owners = valid.filter_map(|approval| fleet.keys.get(&approval.key)).map(|key| key.owner.as_str());
     owners.collect::<std::collections::BTreeSet<_>>().len()

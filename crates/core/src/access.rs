@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Hash32, KeyId, NameError, RegionId, RunId};
+use crate::ids::{Hash32, KeyId, NameError, RegionId, RunId, StepId};
 use crate::time::Timestamp;
 
 /// Roles in certificates. People: viewer, operator, approver, admin. Programs: agent, coordinator.
@@ -151,6 +151,11 @@ pub const APPROVALS_NEEDED: usize = 2;
 /// What two people sign to accept that a run's old region is not proven closed and may lose its last writes.
 pub fn loss_subject(run: &RunId, plan_hash: &Hash32) -> String {
     format!("accept-loss {run} {plan_hash}")
+}
+
+/// What two people sign to let a held run go on without one of its steps.
+pub fn skip_subject(run: &RunId, step: &StepId, plan_hash: &Hash32) -> String {
+    format!("skip-step {run} {step} {plan_hash}")
 }
 
 pub fn enroll_subject(key: &KeyId, owner: &str, public_key_hex: &str) -> String {

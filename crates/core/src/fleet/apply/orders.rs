@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::runs::{consenting_keys, note, skip_by_consent};
+use super::runs::{closes_old_region, consenting_keys, note, skip_by_consent};
 use super::steps::{CALL_LIFETIME, calls_left_open, predecessors_settled};
 use super::{Change, Outcome, not_found, precondition, refuse};
 use crate::access;
@@ -171,24 +171,37 @@ impl Fleet {
     pub(super) fn approve(&mut self, id: &RunId, approval: &Approval, by: &str) -> Outcome {
         let now = self.now;
         let run = self.runs.get(id).ok_or_else(|| not_found(format!("no run {id}")))?;
-        if approval.subject != access::loss_subject(id, &run.plan_hash) {
+        let skipped = step_to_skip(run, &approval.subject);
+        if skipped.is_none() && approval.subject != access::loss_subject(id, &run.plan_hash) {
             return Err(super::invalid(format!(
                 "the approval is for {:?}, not for this run and plan",
                 approval.subject
             )));
         }
+        if let Some(step) = skipped.as_ref().filter(|step| !can_be_skipped(run, step)) {
+            return Err(precondition(format!(
+                "{id} cannot go on without {step}: no second writer, and no other service, may come of a skipped step"
+            )));
+        }
         let owner = self.check_approval(approval)?;
         let keys = self.keys.clone();
         let run = self.live_run(id)?;
-        run.approvals.retain(|old| old.expires_at > now && keys.get(&old.key).is_some_and(|key| key.owner != owner));
+        let replaced =
+            |old: &Approval| old.subject == approval.subject && keys.get(&old.key).is_none_or(|key| key.owner == owner);
+        run.approvals.retain(|old| old.expires_at > now && keys.contains_key(&old.key) && !replaced(old));
         run.approvals.push(Approval { at: now, ..approval.clone() });
         note(run, now, None, format!("approved by {owner} with key {}", approval.key));
         let waits_for_consent = matches!(&run.state, RunState::Held { need: Need::Consent { .. }, .. });
         if waits_for_consent && consenting_keys(run, now).len() >= access::APPROVALS_NEEDED {
             skip_by_consent(run, now);
         }
+        if let Some(step) = &skipped {
+            skip_step(run, step, now);
+        }
         let touched = self.settle(id);
-        Ok(Change { reply: Reply::Ok, touched, text: format!("run {id}: loss accepted by {owner} ({by})") })
+        let what =
+            skipped.map_or_else(|| "loss accepted".to_owned(), |step| format!("going on without {step} accepted"));
+        Ok(Change { reply: Reply::Ok, touched, text: format!("run {id}: {what} by {owner} ({by})") })
     }
 
     /// The owner of an approval that still holds.
@@ -201,6 +214,47 @@ impl Fleet {
         }
         Ok(key.owner.clone())
     }
+}
+
+/// The step of the plan that an approval's subject would skip.
+fn step_to_skip(run: &Run, subject: &str) -> Option<StepId> {
+    let named = |step: &&crate::plan::Step| access::skip_subject(&run.id, &step.id, &run.plan_hash) == subject;
+    run.plan.steps.iter().find(named).map(|step| step.id.clone())
+}
+
+/// Can two people decide that the run goes on without it? Not without what keeps one writer: the look at the replica,
+/// the fence (that has a consent of its own), the grant, the promotion.
+fn can_be_skipped(run: &Run, id: &StepId) -> bool {
+    let needed = |step: &crate::plan::Step| {
+        closes_old_region(&run.plan, step)
+            || matches!(step.action, Action::RdsCheckReplica { .. } | Action::Grant | Action::RdsPromote { .. })
+    };
+    run.plan.step(id).is_some_and(|step| !needed(step))
+}
+
+/// Two people leave a failed step as it is, and the run that it held goes on.
+fn skip_step(run: &mut Run, id: &StepId, now: Timestamp) {
+    let held = matches!(&run.state, RunState::Held { need: Need::Decision { step }, .. } if step == id);
+    let subject = access::skip_subject(&run.id, id, &run.plan_hash);
+    let keys: Vec<&str> = run
+        .approvals
+        .iter()
+        .filter(|approval| approval.subject == subject && approval.expires_at > now)
+        .map(|approval| approval.key.as_str())
+        .collect();
+    if !held || run.unwind.is_some() || keys.len() < access::APPROVALS_NEEDED {
+        return;
+    }
+    let reason = format!("left as it is by consent of {}", keys.join(" and "));
+    let Some(work) = run.steps.get_mut(id).map(|step| &mut step.forward) else { return };
+    if work.open_intent().is_some() {
+        return;
+    }
+    work.state = WorkState::Skipped { reason: reason.clone() };
+    work.ended_at = Some(now);
+    run.state = RunState::Running;
+    note(run, now, Some(id.clone()), reason);
+    begin_windows(run, now);
 }
 
 /// A new time window, counted from now, for every step whose turn it is: the time that people took is not the step's.

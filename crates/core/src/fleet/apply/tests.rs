@@ -6,7 +6,7 @@ use crate::access;
 use crate::engine;
 use crate::fixtures::{EAST, HASH, WEST, agent, at, fleet, region, service, start, view};
 use crate::fleet::{Command, Fleet, RefusalCode, Reply};
-use crate::ids::{KeyId, RunId};
+use crate::ids::{KeyId, RunId, StepId};
 use crate::plan::{Action, SecurityGroupPurpose};
 use crate::run::{Approval, Direction, INTENTS_MAX, Need, Outcome, OutcomeResult, Run, RunState, WorkState};
 
@@ -280,4 +280,62 @@ fn a_retry_can_always_try_however_many_attempts_there_were() {
     let work = &run(&fleet).steps[&check.id].forward;
     assert!(work.intents.len() < INTENTS_MAX);
     assert!(work.maybe_sent_since().is_some_and(|at| at < self::at(60)), "the first doubt is remembered");
+}
+
+fn skip(name: &str, step: &str) -> Command {
+    let subject = access::skip_subject(&id(), &StepId::new(step).expect("a step"), &HASH);
+    Command::Approve { run: id(), approval: approval(name, &subject), by: name.to_owned() }
+}
+
+#[test]
+fn two_people_let_a_run_go_on_without_a_step_that_can_never_succeed() {
+    let mut fleet = begun();
+    accept(&mut fleet, 1, &enroll("ada", "ada", 1, Vec::new()));
+    accept(&mut fleet, 1, &enroll("bob", "bob", 2, Vec::new()));
+    let traffic_fails = |action: &Action| {
+        Some(match action {
+            Action::Route53Replace { .. } => OutcomeResult::Refused { retry: false },
+            _ => OutcomeResult::Done,
+        })
+    };
+    let second = turns(&mut fleet, 2, &[], &traffic_fails, &held);
+    accept(&mut fleet, second, &skip("ada", "route53-replace-api"));
+    accept(&mut fleet, second, &skip("ada", "route53-replace-api"));
+    assert!(held(run(&fleet)), "one person is not two");
+    accept(&mut fleet, second, &skip("bob", "route53-replace-api"));
+    turns(&mut fleet, second + 1, &[], &traffic_fails, &|run| run.state == RunState::Done);
+    let step = &run(&fleet).steps[&StepId::new("route53-replace-api").expect("a step")];
+    assert!(matches!(&step.forward.state, WorkState::Skipped { reason } if reason.contains("ada and bob")));
+    assert_eq!(fleet.services[&service("maip")].active, region(WEST));
+}
+
+#[test]
+fn no_one_skips_what_keeps_one_writer() {
+    let mut fleet = begun();
+    accept(&mut fleet, 1, &enroll("ada", "ada", 1, Vec::new()));
+    for step in
+        ["rds-check-replica-database", "rds-fence-database", "rds-reboot-database", "grant", "rds-promote-database"]
+    {
+        assert_eq!(refuse(&mut fleet, 2, &skip("ada", step)), RefusalCode::Precondition, "{step}");
+    }
+    assert_eq!(refuse(&mut fleet, 2, &skip("ada", "no-such-step")), RefusalCode::Invalid);
+}
+
+#[test]
+fn approvals_to_skip_one_step_do_not_skip_another() {
+    let mut fleet = begun();
+    accept(&mut fleet, 1, &enroll("ada", "ada", 1, Vec::new()));
+    accept(&mut fleet, 1, &enroll("bob", "bob", 2, Vec::new()));
+    let verify_fails = |action: &Action| {
+        Some(match action {
+            Action::HttpVerify { .. } => OutcomeResult::Refused { retry: false },
+            _ => OutcomeResult::Done,
+        })
+    };
+    let second = turns(&mut fleet, 2, &[], &verify_fails, &held);
+    accept(&mut fleet, second, &skip("ada", "sns-notify-oncall"));
+    accept(&mut fleet, second, &skip("bob", "http-verify-api"));
+    assert!(held(run(&fleet)));
+    accept(&mut fleet, second, &skip("ada", "http-verify-api"));
+    assert!(!held(run(&fleet)));
 }
