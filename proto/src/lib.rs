@@ -13,7 +13,7 @@ mod hash;
 pub use audit::{ChainBreak, ChainHead, audit_hash, verify_chain};
 pub use convert::{call_ended, log_command};
 pub use error::DecodeError;
-pub use hash::{plan_hash, sha256};
+pub use hash::{plan_hash, sha256, sha256_of};
 
 /// Messages and services of package `mesh.v1`.
 #[allow(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]

@@ -119,6 +119,7 @@ fn kind(command: &Command) -> &'static str {
         Command::NameMesh { .. }
         | Command::ApplyManifest { .. }
         | Command::SetArmed { .. }
+        | Command::Restored { .. }
         | Command::RegisterAgent { .. }
         | Command::StartRun { .. }
         | Command::Pause { .. }

@@ -57,6 +57,7 @@ fn subject(command: &Command) -> Option<String> {
         Command::NameMesh { .. }
         | Command::ApplyManifest { .. }
         | Command::SetArmed { .. }
+        | Command::Restored { .. }
         | Command::RegisterAgent { .. }
         | Command::StartRun { .. }
         | Command::OpenIntent { .. }

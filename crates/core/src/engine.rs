@@ -12,7 +12,7 @@ use crate::fleet::apply::predecessors_settled;
 use crate::fleet::{Command, Fleet, Service};
 use crate::ids::{AgentId, RegionId, RunId, StepId, Token};
 use crate::plan::{Action, Step};
-use crate::run::{Direction, Intent, Outcome, OutcomeResult, Run, RunState, Work, WorkState};
+use crate::run::{Direction, INTENTS_MAX, Intent, Outcome, OutcomeResult, Run, RunState, Work, WorkState};
 use crate::time::Timestamp;
 
 /// The leader's soft state.
@@ -185,7 +185,7 @@ fn due_step(
     let waited_out = service
         .open_calls
         .iter()
-        .filter(|call| action.mutates() && call.resource == resource && call.generation < generation)
+        .filter(|call| action.mutates() && call.bars(&resource, generation))
         .map(|call| call.until)
         .max();
     if waited_out.is_some_and(|until| until > view.now) {
@@ -207,6 +207,9 @@ fn due_step(
     }
     if matches!(&work.state, WorkState::Backoff { until, .. } if *until > view.now) {
         return None;
+    }
+    if work.intents.len() >= INTENTS_MAX {
+        return fail(format!("{INTENTS_MAX} intents without success"));
     }
     if step.action == Action::Grant {
         return Some(Command::Grant { run: run.id.clone(), step: step.id.clone() });

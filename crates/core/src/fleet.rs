@@ -81,6 +81,16 @@ pub struct OpenCall {
     pub until: Timestamp,
 }
 
+impl OpenCall {
+    /// Stands for whatever a service has: after a restore nobody knows what was sent.
+    pub const ANYTHING: &str = "*";
+
+    /// Must a call of `generation` to `resource` wait for this one?
+    pub fn bars(&self, resource: &str, generation: Generation) -> bool {
+        (self.resource == resource || self.resource == Self::ANYTHING) && self.generation < generation
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentRecord {
     pub region: RegionId,
@@ -196,6 +206,13 @@ pub enum Command {
         approvals: Vec<Approval>,
         by: String,
     },
+    /// First command of a group that was founded from a backup: whatever followed the backup is unknown.
+    Restored {
+        /// Checksum of the backup.
+        backup: Hash32,
+        made_at: Timestamp,
+        by: String,
+    },
 }
 
 /// The entities that one command changed, so that a store can write exactly those.
@@ -215,6 +232,8 @@ pub struct Applied {
     /// Sorted, without doubles. [`Entity::Mesh`] (the time) is always among them.
     pub touched: Vec<Entity>,
     pub note: AuditNote,
+    /// Ended runs that left the state, for whoever keeps the history.
+    pub retired: Vec<Run>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

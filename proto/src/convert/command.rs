@@ -68,6 +68,9 @@ fn encode(command: &Command) -> Wire {
         Command::NoteMembership { text, approvals, by } => {
             Wire::NoteMembership(v1::NoteMembership { text, approvals: encode_all(&approvals), by })
         }
+        Command::Restored { backup, made_at, by } => {
+            Wire::Restored(v1::Restored { backup: backup.0.to_vec(), made_at: made_at.as_millis(), by })
+        }
         Command::SetArmed { service, armed, by } => Wire::SetArmed(v1::SetArmed { service: service.into(), armed, by }),
     }
 }
@@ -159,6 +162,14 @@ fn decode(command: Wire) -> Decoded<Command> {
             Ok(Command::RevokeKey {
                 key: F.name("key", key)?,
                 approvals: F.list("approvals", approvals)?,
+                by: F.text("by", by)?,
+            })
+        }
+        Wire::Restored(v1::Restored { backup, made_at, by }) => {
+            const F: Fields = Fields("Restored");
+            Ok(Command::Restored {
+                backup: F.hash("backup", &backup)?,
+                made_at: timestamp(made_at),
                 by: F.text("by", by)?,
             })
         }

@@ -8,11 +8,13 @@ use crate::time::Timestamp;
 mod keys;
 mod manifests;
 mod orders;
+mod restored;
 mod runs;
 mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use restored::{GENERATION_MARGIN, INTENT_MARGIN};
 pub use runs::run_id;
 pub(crate) use steps::predecessors_settled;
 pub use steps::{CALL_LIFETIME, writers};
@@ -21,8 +23,9 @@ pub use steps::{CALL_LIFETIME, writers};
 pub const SERVICES_MAX: usize = 1_000;
 pub const AGENTS_MAX: usize = 10_000;
 pub const KEYS_MAX: usize = 100;
-/// Most runs that are kept; the oldest ended ones go first. The audit keeps all.
-pub const RUNS_MAX: usize = 10_000;
+/// Ended runs of one service that stay in the state; with the next start the oldest leave it, for the history that the
+/// store keeps. So the state is bounded by the number of services, however long they are operated.
+pub const ENDED_RUNS_KEPT: usize = 3;
 
 /// What a command that was accepted changed.
 struct Change {
@@ -46,6 +49,15 @@ impl Fleet {
                 (Reply::Refused(refusal), Vec::new(), text, true)
             }
         };
+        let retired = match &reply {
+            Reply::RunStarted { run, existing: false } => self.retire_runs(run),
+            Reply::RunStarted { .. }
+            | Reply::Ok
+            | Reply::ManifestApplied { .. }
+            | Reply::IntentOpened { .. }
+            | Reply::Refused(_) => Vec::new(),
+        };
+        touched.extend(retired.iter().map(|run| Entity::Run(run.id.clone())));
         touched.push(Entity::Mesh);
         touched.sort();
         touched.dedup();
@@ -56,7 +68,7 @@ impl Fleet {
         let service =
             service.or_else(|| run.as_ref().and_then(|run| self.runs.get(run)).map(|run| run.plan.service.clone()));
         let note = AuditNote { actor, kind: kind.to_owned(), service, run, text, refused };
-        Applied { reply, touched, note }
+        Applied { reply, touched, note, retired }
     }
 
     fn change(&mut self, command: &Command) -> Outcome {
@@ -84,6 +96,7 @@ impl Fleet {
             }
             Command::RevokeKey { key, approvals, by: _ } => self.revoke_key(key, approvals),
             Command::NoteMembership { text, approvals, by: _ } => self.note_membership(text, approvals),
+            Command::Restored { backup, made_at, by: _ } => self.restored(*backup, *made_at),
         }
     }
 }
@@ -113,6 +126,7 @@ fn describe(command: &Command) -> (String, &'static str, Option<ServiceId>, Opti
         Command::EnrollKey { by, .. } => (by.clone(), "enroll-key", None, None),
         Command::RevokeKey { by, .. } => (by.clone(), "revoke-key", None, None),
         Command::NoteMembership { by, .. } => (by.clone(), "membership", None, None),
+        Command::Restored { by, .. } => (by.clone(), "restored", None, None),
     }
 }
 

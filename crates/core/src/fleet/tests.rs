@@ -12,6 +12,7 @@ use crate::plan::Action;
 use crate::run::{Approval, Direction, Need, Outcome, OutcomeResult, Run, RunState, WorkState};
 use crate::time::Timestamp;
 
+mod history;
 mod plans;
 mod walk;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::steps::calls_left_open;
-use super::{Change, Outcome, RUNS_MAX, conflict, invalid, not_found, precondition};
+use super::{Change, ENDED_RUNS_KEPT, Outcome, conflict, invalid, not_found, precondition};
 use crate::access;
 use crate::fleet::{Entity, Fleet, Refusal, Reply};
 use crate::ids::{Generation, Hash32, RunId, ServiceId, StepId};
@@ -55,8 +55,7 @@ impl Fleet {
         let run = run_id(id, plan.generation).map_err(|error| invalid(error.to_string()))?;
         self.insert_run(run.clone(), plan, plan_hash, by);
         let text = format!("{} of {id} from {} to {}, plan {}", plan.kind, plan.from, plan.to, plan_hash.short());
-        let mut touched = vec![Entity::Service(id.clone()), Entity::Run(run.clone())];
-        touched.extend(self.forget_oldest_run());
+        let touched = vec![Entity::Service(id.clone()), Entity::Run(run.clone())];
         Ok(Change { reply: Reply::RunStarted { run, existing: false }, touched, text })
     }
 
@@ -85,18 +84,19 @@ impl Fleet {
         self.runs.insert(id, run);
     }
 
-    fn forget_oldest_run(&mut self) -> Option<Entity> {
-        if self.runs.len() <= RUNS_MAX {
-            return None;
-        }
-        let oldest = self
+    /// Takes the oldest ended runs of the service of `started` out of the state.
+    pub(super) fn retire_runs(&mut self, started: &RunId) -> Vec<Run> {
+        let Some(service) = self.runs.get(started).map(|run| run.plan.service.clone()) else { return Vec::new() };
+        let of_service = |run: &&Run| run.plan.service == service && run.state.is_terminal();
+        let mut ended: Vec<_> = self
             .runs
             .values()
-            .filter(|run| run.state.is_terminal())
-            .min_by_key(|run| (run.ended_at, run.id.clone()))
-            .map(|run| run.id.clone())?;
-        self.runs.remove(&oldest);
-        Some(Entity::Run(oldest))
+            .filter(of_service)
+            .map(|run| (run.ended_at, run.plan.generation, run.id.clone()))
+            .collect();
+        ended.sort();
+        let leaving = ended.len().saturating_sub(ENDED_RUNS_KEPT);
+        ended.into_iter().take(leaving).filter_map(|(_, _, id)| self.runs.remove(&id)).collect()
     }
 
     /// Moves the run on to the state that its steps imply, and the service with it when it has ended.

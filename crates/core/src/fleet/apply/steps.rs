@@ -301,7 +301,7 @@ pub(crate) fn blocking_call<'c>(
     generation: crate::ids::Generation,
     now: Timestamp,
 ) -> Option<&'c OpenCall> {
-    calls.iter().find(|call| call.resource == resource && call.generation < generation && call.until > now)
+    calls.iter().find(|call| call.bars(resource, generation) && call.until > now)
 }
 
 /// Calls of the run's forward direction that may still arrive after it is over, for providers that cannot refuse them.
