@@ -2,7 +2,7 @@ import datetime
 
 import pytest
 
-from double import EAST, PRIMARY, REPLICA, WEST, eventually
+from double import EAST, PRIMARY, REPLICA, WEST, WITNESS, Session, eventually
 from errors import refused
 
 OPEN, CLOSED = "sg-open-us-east-1", "sg-closed-us-east-1"
@@ -214,6 +214,110 @@ def test_a_parameter_that_is_not_modelled_is_refused(east):
         east.stop_db_instance(DBInstanceIdentifier=PRIMARY)
     with refused("InvalidParameterCombination"):
         east.reboot_db_instance(DBInstanceIdentifier=PRIMARY, ForceFailover=True)
+
+
+# Replicas that are made.
+
+NEW = "maip-prod-postgres-new"
+SOURCE_ARN = f"arn:aws:rds:{EAST}:123456789012:db:{PRIMARY}"
+
+
+def replica(client, instance=NEW, source=SOURCE_ARN, **more):
+    return client.create_db_instance_read_replica(
+        DBInstanceIdentifier=instance, SourceDBInstanceIdentifier=source, **more
+    )["DBInstance"]
+
+
+def test_a_cross_region_replica_is_creating_and_then_available_and_follows(double, east, west):
+    double.settings(replica_creation_ms=1500, replication_lag_ms=0)
+    assert double.session(EAST, PRIMARY).ask("WRITE before") == "OK 1"
+    answer = replica(west, DBInstanceClass="db.r6g.xlarge", VpcSecurityGroupIds=["sg-open-us-west-2"])
+    assert (answer["DBInstanceStatus"], answer["DBInstanceClass"]) == ("creating", "db.r6g.xlarge")
+    assert answer["ReadReplicaSourceDBInstanceIdentifier"] == SOURCE_ARN
+    assert answer["BackupRetentionPeriod"] == 0
+    made = f"arn:aws:rds:{WEST}:123456789012:db:{NEW}"
+    assert made in describe(east, PRIMARY)["ReadReplicaDBInstanceIdentifiers"]
+    for change in ("reboot_db_instance", "promote_read_replica"):
+        with refused("InvalidDBInstanceState", 400):
+            getattr(west, change)(DBInstanceIdentifier=NEW)
+    available(west, NEW)
+    assert describe(west, NEW)["StatusInfos"][0]["Status"] == "replicating"
+    host = double.addresses["databases"][f"{EAST}/{PRIMARY}"].split(":")[0]
+    session = Session(f"{host}:{describe(west, NEW)['Endpoint']['Port']}")
+    assert session.ask("PING") == "PONG replica" and session.list() == ["before"]
+    assert double.session(EAST, PRIMARY).ask("WRITE after") == "OK 2"
+    eventually(lambda: session.list() == ["before", "after"], "it follows")
+    (activity,) = double.activities("replica-creation")
+    assert activity["ended_ms"] - activity["started_ms"] >= 1500
+
+
+def test_a_failed_over_database_is_followed_back(double, west, east):
+    double.settings(replica_creation_ms=300)
+    west.promote_read_replica(DBInstanceIdentifier=REPLICA, BackupRetentionPeriod=7)
+    promoted(west)
+    back = f"arn:aws:rds:{WEST}:123456789012:db:{REPLICA}"
+    with refused("DBInstanceAlreadyExists", 400):
+        replica(east, PRIMARY, back)
+    replica(east, "maip-prod-postgres-2", back)
+    available(east, "maip-prod-postgres-2")
+    assert describe(east, "maip-prod-postgres-2")["ReadReplicaSourceDBInstanceIdentifier"] == back
+
+
+def test_a_source_without_backups_is_refused(east, west):
+    west.promote_read_replica(DBInstanceIdentifier=REPLICA, BackupRetentionPeriod=0)
+    promoted(west)
+    with refused("InvalidDBInstanceState", 400, "Automated backups are not enabled"):
+        replica(east, source=f"arn:aws:rds:{WEST}:123456789012:db:{REPLICA}")
+
+
+def test_sources_and_identifiers_are_checked(double, east, west):
+    with refused("DBInstanceNotFound", 404):
+        replica(west, source=PRIMARY)
+    with refused("DBInstanceNotFound", 404):
+        replica(west, source=SOURCE_ARN + "-gone")
+    for wrong in ("1st", "a--b", "a-", "a_b", "a" * 64):
+        with refused("InvalidParameterValue", 400):
+            replica(west, wrong)
+    with refused("InvalidParameterValue", 400, "security group"):
+        replica(west, VpcSecurityGroupIds=[OPEN])
+    with refused("UnsupportedByDouble"):
+        replica(west, MultiAZ=True)
+    double.settings(reboot_ms=3000)
+    east.reboot_db_instance(DBInstanceIdentifier=PRIMARY)
+    with refused("InvalidDBInstanceState", 400):
+        replica(west)
+
+
+def test_a_replica_of_another_region_is_no_source_of_a_third(double, west):
+    west.modify_db_instance(DBInstanceIdentifier=REPLICA, BackupRetentionPeriod=3, ApplyImmediately=True)
+    eventually(lambda: describe(west, REPLICA)["BackupRetentionPeriod"] == 3, "backed up")
+    available(west, REPLICA)
+    witness = double.client("rds", WITNESS)
+    with refused("InvalidDBInstanceState", 400, "itself a read replica"):
+        replica(witness, source=f"arn:aws:rds:{WEST}:123456789012:db:{REPLICA}")
+    double.settings(replica_creation_ms=0)
+    replica(west, "cascaded", REPLICA)
+    available(west, "cascaded")
+
+
+def test_a_replica_whose_source_is_gone_waits_for_it(double, west):
+    double.settings(replica_creation_ms=300)
+    double.region(EAST, "down")
+    with refused("InternalFailure", 500):
+        replica(west)
+    double.region(EAST, "up")
+    double.settings(replica_creation_ms=700)
+    replica(west)
+    double.region(EAST, "partitioned")
+    due = double.control("GET", "state")["now_ms"] + 1000
+    eventually(lambda: double.control("GET", "state")["now_ms"] > due, "its time is over")
+    assert status(west, NEW) == "creating"
+    double.region(EAST, "up")
+    available(west, NEW)
+
+
+def test_the_url_that_clients_sign_for_the_source_is_taken(west):
+    assert replica(west, SourceRegion=EAST)["DBInstanceStatus"] == "creating"
 
 
 # Replication.

@@ -180,6 +180,13 @@ impl Attempt {
         let Some(mut strike) = strike else { return self.apply(call, &signature).await };
         let delay = Duration::from_millis(strike.delay_ms.unwrap_or(0));
         match strike.kind {
+            Kind::Error if call.service == Service::DynamoDb => {
+                self.refuse(fault_error(&strike, 500, "InternalServerError", "Internal server error"))
+            }
+            Kind::Throttle if call.service == Service::DynamoDb => {
+                let code = "ProvisionedThroughputExceededException";
+                self.refuse(fault_error(&strike, 400, code, "The level of configured throughput was exceeded."))
+            }
             Kind::Error => {
                 self.refuse(fault_error(&strike, 500, "InternalFailure", "The request processing has failed."))
             }
