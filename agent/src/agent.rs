@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use mesh_providers::{Provider, Providers};
+use mesh_providers::{Provider, Providers, Surveyor, Surveys};
 use mesh_runtime::backoff::os_seed;
 use mesh_runtime::client::MeshClient;
 use mesh_runtime::renew;
@@ -33,12 +33,20 @@ const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
 pub struct Outside {
     pub provider: Arc<dyn Provider>,
     pub probes: Arc<dyn Probes>,
+    pub surveys: Arc<dyn Surveys>,
 }
 
 impl Outside {
     pub async fn new(config: &AgentConfig) -> anyhow::Result<Self> {
         let providers = Providers::new(config.providers()).await.context("setting up the providers")?;
-        Ok(Self { provider: Arc::clone(&providers) as Arc<dyn Provider>, probes: providers })
+        let provider = Arc::clone(&providers) as Arc<dyn Provider>;
+        let surveyor = Surveyor::new(
+            config.agent.to_string(),
+            config.providers(),
+            providers.resolver().clone(),
+            Arc::clone(&provider),
+        );
+        Ok(Self { provider, probes: providers, surveys: Arc::new(surveyor) })
     }
 }
 
@@ -97,6 +105,7 @@ pub async fn run(
         gate: Arc::clone(&gate),
         board,
         watchlist,
+        surveys: outside.surveys,
     };
     let stop = CancellationToken::new();
     let _probing = AbortOnDropHandle::new(tokio::spawn(prober.run(watched, stop.clone())));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::ids::{AgentId, RegionId};
+use mesh_providers::Surveys;
 use mesh_runtime::backoff::Backoff;
 use mesh_runtime::tls::Identities;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use crate::prober::watched::Watched;
 
 pub mod seek;
 mod stream;
+mod survey;
 
 use seek::Seeker;
 
@@ -33,6 +35,7 @@ pub struct Link {
     pub gate: Arc<Gate>,
     pub board: Arc<Board>,
     pub watchlist: watch::Sender<Arc<Vec<Watched>>>,
+    pub surveys: Arc<dyn Surveys>,
 }
 
 /// How a session, or the attempt at one, ended.

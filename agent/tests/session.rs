@@ -270,6 +270,8 @@ fn watched() -> v1::WatchedService {
             automatic: v1::AutomaticMode::Off.into(),
             fence_timeout_ms: 1000,
             catch_up_timeout_ms: 1000,
+            scale_timeout_ms: 1000,
+            gate_timeout_ms: 1000,
             promote_timeout_ms: 1000,
             traffic_timeout_ms: 1000,
             verify_timeout_ms: 1000,

@@ -20,7 +20,7 @@ use tonic::{Code, Streaming};
 use v1::from_agent::Message as Say;
 use v1::to_agent::Message as Heard;
 
-use super::{Ending, Link, Loss};
+use super::{Ending, Link, Loss, survey};
 use crate::executor::{Offered, Report};
 use crate::journal::IntentId;
 use crate::journal::record::intent_id;
@@ -171,6 +171,7 @@ impl Conversation<'_> {
             Some(Heard::OutcomeAck(ack)) => self.hear_ack(intent_id(ack.service, ack.intent)?),
             Some(Heard::Halt(halt)) => self.hear_halt(RunId::new(halt.run).map_err(|error| error.to_string())?),
             Some(Heard::Check(request)) => self.hear_check(request),
+            Some(Heard::Survey(demand)) => self.hear_survey(demand),
             Some(Heard::Watchlist(list)) => self.hear_watchlist(list),
             Some(Heard::Welcome(_)) => return Err("a second Welcome".to_owned()),
             Some(Heard::NotLeader(_)) => return Err("it leads no more".to_owned()),
@@ -230,6 +231,14 @@ impl Conversation<'_> {
                 None => (v1::CheckVerdict::Unknown, "the request names no job".to_owned()),
             };
             let report = Say::Check(v1::CheckReport { id: request.id, verdict: verdict.into(), detail });
+            let _ = outbound.send(v1::FromAgent { message: Some(report) }).await;
+        });
+    }
+
+    fn hear_survey(&mut self, demand: v1::SurveyDemand) {
+        let (surveys, outbound) = (Arc::clone(&self.link.surveys), self.outbound.clone());
+        self.tasks.spawn(async move {
+            let report = Say::Survey(survey::report(surveys.as_ref(), demand).await);
             let _ = outbound.send(v1::FromAgent { message: Some(report) }).await;
         });
     }

@@ -36,6 +36,14 @@ struct Ask {
     question: Question,
 }
 
+/// What is examined.
+struct Subject {
+    manifest: Manifest,
+    active: RegionId,
+    armed: bool,
+    probe: bool,
+}
+
 struct Asks {
     asks: Vec<Ask>,
     /// Regions that nobody can be asked about.
@@ -49,10 +57,10 @@ pub async fn survey(node: &Node, caller: &Identity, request: v1::SurveyRequest) 
         About::Service(name) => {
             let id = reads::service_id(&name)?;
             let found = node.replica.with_fleet(|fleet| {
-                fleet.services.get(&id).map(|service| (service.manifest.clone(), service.active.clone()))
+                fleet.services.get(&id).map(|service| (service.manifest.clone(), service.active.clone(), service.armed))
             });
-            let (manifest, active) = found.ok_or_else(|| reads::no_service(&id))?;
-            examinations(node, &manifest, &active, true)
+            let (manifest, active, armed) = found.ok_or_else(|| reads::no_service(&id))?;
+            examinations(node, &Subject { manifest, active, armed, probe: true })
         }
         About::Draft(draft) => {
             let manifest = Manifest::try_from(draft).map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -60,8 +68,8 @@ pub async fn survey(node: &Node, caller: &Identity, request: v1::SurveyRequest) 
                 let text = format!("{}: {} ({})", problem.path, problem.message, problem.hint);
                 return Err(Status::invalid_argument(text));
             }
-            let active = active_of_draft(node, &manifest)?;
-            examinations(node, &manifest, &active, may_probe(caller.role))
+            let (active, armed) = as_stored(node, &manifest)?;
+            examinations(node, &Subject { manifest, active, armed, probe: may_probe(caller.role) })
         }
     };
     asks.truncate(ASKED_MAX);
@@ -81,11 +89,13 @@ fn may_probe(role: Role) -> bool {
 }
 
 /// A service that is stored already may have moved.
-fn active_of_draft(node: &Node, manifest: &Manifest) -> Result<RegionId, Status> {
-    let stored =
-        node.replica.with_fleet(|fleet| fleet.services.get(&manifest.service).map(|service| service.active.clone()));
-    let known = stored.filter(|active| manifest.regions.contains_key(active));
-    known.or_else(|| manifest.primary().cloned()).ok_or_else(|| Status::invalid_argument("regions: none is primary"))
+fn as_stored(node: &Node, manifest: &Manifest) -> Result<(RegionId, bool), Status> {
+    let stored = node.replica.with_fleet(|fleet| {
+        fleet.services.get(&manifest.service).map(|service| (service.active.clone(), service.armed))
+    });
+    let known = stored.filter(|(active, _)| manifest.regions.contains_key(active));
+    let new = || manifest.primary().map(|primary| (primary.clone(), false));
+    known.or_else(new).ok_or_else(|| Status::invalid_argument("regions: none is primary"))
 }
 
 fn by_region(node: &Node) -> BTreeMap<RegionId, Vec<Arc<Session>>> {
@@ -111,12 +121,13 @@ fn discoveries(node: &Node, wanted: Vec<String>) -> Result<Asks, Status> {
 
 /// Every agent of the service's regions is asked about itself, one of each about the region. One of a region that is not
 /// active judges the names, too: that is where a failover is carried out from.
-fn examinations(node: &Node, manifest: &Manifest, active: &RegionId, probe: bool) -> Asks {
+fn examinations(node: &Node, subject: &Subject) -> Asks {
+    let Subject { manifest, active, armed, probe } = subject;
     let present = by_region(node);
     let judge = present
         .keys()
         .filter(|region| manifest.regions.contains_key(region))
-        .min_by_key(|region| *region == active)
+        .min_by_key(|region| **region == *active)
         .cloned();
     let question = |region: &RegionId, first: bool| {
         Question::Examine(Box::new(Examination {
@@ -124,7 +135,8 @@ fn examinations(node: &Node, manifest: &Manifest, active: &RegionId, probe: bool
             active: active.clone(),
             depth: if first { Depth::Region } else { Depth::Agent },
             names: first && judge.as_ref() == Some(region),
-            probe: probe && first,
+            armed: *armed,
+            probe: *probe && first,
         }))
     };
     let asks = present.iter().flat_map(|(region, sessions)| {

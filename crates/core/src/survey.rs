@@ -43,6 +43,8 @@ pub struct Examination {
     pub depth: Depth,
     /// Judge the traffic records, too: one agent does so for all.
     pub names: bool,
+    /// A new service that is only observed has no fencing tokens yet.
+    pub armed: bool,
     /// Ask the check endpoints. Only what somebody was allowed to apply is asked for.
     pub probe: bool,
 }

@@ -27,13 +27,14 @@ impl From<&Question> for v1::SurveyQuestion {
         let question = match question {
             Question::Discover { names } => Wire::Discover(v1::Discovery { names: *names }),
             Question::Examine(examination) => {
-                let Examination { manifest, active, depth, names, probe } = &**examination;
+                let Examination { manifest, active, depth, names, armed, probe } = &**examination;
                 Wire::Examine(v1::Examination {
                     manifest: Some(manifest.into()),
                     active: active.to_string(),
                     depth: v1::SurveyDepth::from(*depth).into(),
                     names: *names,
                     probe: *probe,
+                    armed: *armed,
                 })
             }
         };
@@ -49,12 +50,13 @@ impl TryFrom<v1::SurveyQuestion> for Question {
         const F: Fields = Fields("SurveyQuestion");
         match F.required("question", wire.question)? {
             Wire::Discover(v1::Discovery { names }) => Ok(Self::Discover { names }),
-            Wire::Examine(v1::Examination { manifest, active, depth, names, probe }) => {
+            Wire::Examine(v1::Examination { manifest, active, depth, names, probe, armed }) => {
                 Ok(Self::Examine(Box::new(Examination {
                     manifest: F.message("examine.manifest", manifest)?,
                     active: F.name("examine.active", active)?,
                     depth: F.enumeration::<v1::SurveyDepth, _>("examine.depth", depth)?,
                     names,
+                    armed,
                     probe,
                 })))
             }

@@ -27,6 +27,10 @@ pub(super) fn scalar(kind: Kind, text: &str, plain: bool) -> Result<Value, Refus
         (format!("{given} stands here, {} is needed", described(kind)), hint)
     };
     match kind {
+        _ if is_blank(text) => Err((
+            format!("{text} is not filled in yet"),
+            format!("put {} there; the comment beside it says which", described(kind)),
+        )),
         Kind::Text if given == Type::Text => Ok(Value::Text(text.to_owned())),
         Kind::Name if given == Type::Text => name(text),
         Kind::Integer { min, max } if given == Type::Number => integer(text, min, max).ok_or_else(|| {
@@ -47,6 +51,11 @@ pub(super) fn scalar(kind: Kind, text: &str, plain: bool) -> Result<Value, Refus
         Kind::Word(words) => word(words, text, given).ok_or_else(|| refused_word(words, text)),
         _ => Err(wrong()),
     }
+}
+
+/// What a draft leaves open: `<the closed security group of us-east-1>`. No value of AWS looks like it.
+fn is_blank(text: &str) -> bool {
+    text.len() > 2 && text.starts_with('<') && text.ends_with('>')
 }
 
 fn name(text: &str) -> Result<Value, Refusal> {

@@ -18,6 +18,7 @@ use crate::route53::name::{is_same_name, token_name};
 use crate::route53::{Listing, TxtSet};
 
 mod convert;
+mod lists;
 
 /// Route 53's own bound on a page.
 const PAGE: i32 = 100;
