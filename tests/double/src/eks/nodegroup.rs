@@ -135,7 +135,7 @@ pub fn update_config(world: &mut World, region: &str, input: &Node) -> Result<No
         ));
     }
     if params.is_empty() {
-        return Err(ApiError::unsupported("an update of a node group that changes no size"));
+        return Err(ApiError::unsupported("an update that names no size"));
     }
     let update = begin(world, &key, &name, sizes, params.clone());
     let cluster = world.eks.clusters.get_mut(&key).ok_or_else(|| not_found(cluster_name))?;
@@ -151,7 +151,7 @@ pub fn missing(name: &str) -> ApiError {
 
 /// What the call asks for, where sizes that it leaves out stay as they are.
 fn wanted(now: Sizes, input: &Node) -> Result<(Sizes, Params), ApiError> {
-    let config = input.get("scalingConfig").ok_or_else(|| invalid("No update is specified."))?;
+    let config = input.get("scalingConfig").ok_or_else(|| ApiError::unsupported("an update that names no size"))?;
     let known = ["minSize", "maxSize", "desiredSize"];
     if let Some(name) = config.keys().into_iter().find(|name| !known.contains(name)) {
         return Err(ApiError::unsupported(format!("scalingConfig.{name}")));
