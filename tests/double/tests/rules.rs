@@ -2,11 +2,23 @@
 
 #[path = "rules/asking.rs"]
 mod asking;
+#[path = "rules/clusters.rs"]
+mod clusters;
 #[path = "rules/databases.rs"]
 mod databases;
+#[path = "rules/metrics.rs"]
+mod metrics;
 #[path = "rules/names.rs"]
 mod names;
 #[path = "rules/notices.rs"]
 mod notices;
+#[path = "rules/permissions.rs"]
+mod permissions;
+#[path = "rules/read_replicas.rs"]
+mod read_replicas;
 #[path = "rules/regions.rs"]
 mod regions;
+#[path = "rules/services.rs"]
+mod services;
+#[path = "rules/tables.rs"]
+mod tables;
