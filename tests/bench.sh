@@ -1,20 +1,40 @@
 #!/usr/bin/env bash
-# One JSON line a figure. `run_overhead`: the wall time of the demo's failover beside the time that the provider itself
-# needed in the same run, over RUNS runs (default 5).
+# One JSON line a figure, each beside a peer or a floor of the same run; docs/benchmarks.md says what they mean.
+#   tests/bench.sh [commit] [leader_kill] [footprint] [run_overhead]      default: all
+# The peer is Debian's etcd: `apt-get install etcd-server`. fsyncs are counted with perf: `apt-get install linux-perf`.
+# Without them the figures come without the peer or the count, and the line says so. commit, leader_kill and footprint
+# run release builds, which are built here first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
-runs=${RUNS:-5}
-lines=$(mktemp)
-trap 'rm -f "$lines"' EXIT
-for _ in $(seq 1 "$runs"); do
-  "$target/debug/meshctl" demo --scenario failover --json 2>/dev/null >>"$lines"
-done
-python3 - "$lines" <<'PY'
+benches=${*:-commit leader_kill footprint run_overhead}
+skipped=0
+
+release() {
+  [ "${release_built:-}" ] && return
+  cargo build --locked --release -p mesh-coordinator -p mesh-agent -p meshctl -p mesh-bench
+  release_built=1
+}
+
+mesh_bench() {
+  release
+  # A killed bench must not leave its processes: they end with it.
+  timeout 900 "$target/release/mesh-bench" --programs "$target/release" --double "$target/debug/mesh-double" \
+    --scratch "$target/bench" "$@"
+}
+
+# The wall time of the demo's failover beside the time that the provider itself needed in the same run.
+run_overhead() {
+  local runs=${RUNS:-5} lines
+  lines=$(mktemp)
+  for _ in $(seq 1 "$runs"); do
+    timeout 300 "$target/debug/meshctl" demo --scenario failover --json 2>/dev/null >>"$lines"
+  done
+  python3 - "$lines" <<'PY'
 import json, statistics, sys
 
 runs = [json.loads(line) for line in open(sys.argv[1]) if line.strip()]
-if not all(run["held"] for run in runs):
+if not runs or not all(run["held"] for run in runs):
     sys.exit("a run did not hold: " + json.dumps([run["failures"] for run in runs]))
 overhead = statistics.median(run["overhead_ms"] for run in runs)
 floor = statistics.median(run["floor_ms"] for run in runs)
@@ -25,3 +45,24 @@ print(json.dumps({
     "all": [run["overhead_ms"] for run in runs],
 }))
 PY
+  rm -f "$lines"
+}
+
+if ! command -v etcd >/dev/null; then
+  echo "bench: etcd is not installed, its figures are skipped (apt-get install etcd-server)" >&2
+  skipped=$((skipped + 1))
+fi
+if ! command -v perf >/dev/null; then
+  echo "bench: perf is not installed, fsyncs are not counted (apt-get install linux-perf)" >&2
+  skipped=$((skipped + 1))
+fi
+for bench in $benches; do
+  case $bench in
+    commit) mesh_bench commit ;;
+    leader_kill) mesh_bench leader-kill ;;
+    footprint) mesh_bench footprint ;;
+    run_overhead) run_overhead ;;
+    *) echo "bench: no bench is named $bench" >&2; exit 2 ;;
+  esac
+done
+echo "bench: $skipped skipped" >&2
