@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mesh_core::ids::RegionId;
 use mesh_core::time::Timestamp;
 use mesh_providers::{Providers, probe};
 
@@ -20,5 +21,9 @@ impl Probes for Providers {
 
     async fn rds_lag(&self, instance: &str) -> Result<Option<(Duration, Timestamp)>, String> {
         Self::rds_lag(self, instance).await
+    }
+
+    async fn dynamodb_lag(&self, table: &str, receiving: &RegionId) -> Result<Option<(Duration, Timestamp)>, String> {
+        Self::dynamodb_lag(self, table, receiving).await
     }
 }

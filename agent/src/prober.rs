@@ -1,4 +1,4 @@
-//! Asks every check about every region and measures the lag of this region's replicas. What it finds stands on the
+//! Asks every check about every region and measures the lag of this region's replicas, and of those that it feeds. What it finds stands on the
 //! [`board`]; it decides nothing.
 
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub trait Probes: Send + Sync {
     async fn tcp(&self, address: &str, timeout: Duration) -> Result<Duration, String>;
     /// The last published lag of a replica in this region and when it was measured.
     async fn rds_lag(&self, instance: &str) -> Result<Option<(Duration, Timestamp)>, String>;
+    /// The last published latency of a global table from this region to `receiving`, and when it was measured.
+    async fn dynamodb_lag(&self, table: &str, receiving: &RegionId) -> Result<Option<(Duration, Timestamp)>, String>;
 }
 
 pub struct Prober {
@@ -154,6 +156,10 @@ impl Asker {
                 let answer = self.bounded(self.probes.rds_lag(&instance)).await;
                 self.lag(&instance, answer)
             }
+            Ask::TableLag { table } => {
+                let answer = self.bounded(self.probes.dynamodb_lag(&table, &self.signal.region)).await;
+                self.lag(&table, answer)
+            }
         }
     }
 
@@ -176,7 +182,7 @@ impl Asker {
     /// the loss to expect is told from.
     fn lag(
         &mut self,
-        instance: &str,
+        replica: &str,
         answer: Result<Option<(Duration, Timestamp)>, String>,
     ) -> Option<(Reading, Timestamp)> {
         let trouble = match answer {
@@ -188,7 +194,7 @@ impl Asker {
             Err(reason) => reason,
         };
         if trouble != self.trouble {
-            tracing::info!(instance, reason = trouble, "replica lag is not known");
+            tracing::info!(replica, reason = trouble, "replica lag is not known");
             self.trouble = trouble;
         }
         None

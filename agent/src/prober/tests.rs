@@ -38,6 +38,11 @@ impl Probes for Scripted {
             None => Err("CloudWatch does not answer".to_owned()),
         }
     }
+
+    async fn dynamodb_lag(&self, table: &str, receiving: &RegionId) -> Result<Option<(Duration, Timestamp)>, String> {
+        self.urls.lock().expect("no panic").insert(format!("{table} to {receiving}"));
+        self.rds_lag(table).await
+    }
 }
 
 fn region(name: &str) -> RegionId {
@@ -150,6 +155,27 @@ async fn the_active_regions_database_has_no_lag_to_measure() {
     let rig = start(Scripted::default(), vec![watched("us-west-2", "health")]);
     rig.until("other questions", |rig| rig.readings("health").len() == 2).await;
     assert_eq!(*rig.scripted.lag_asked.lock().expect("no panic"), 0);
+}
+
+#[tokio::test]
+async fn the_active_region_measures_how_far_the_other_replicas_of_its_tables_are_behind() {
+    let measured = (Duration::from_millis(800), Timestamp::from_millis(42));
+    let mut service = watched("us-west-2", "health");
+    let regions = ["us-east-1", "us-west-2"].map(region).into();
+    let kind = ResourceKind::DynamodbGlobalTable { table: "orders".to_owned(), regions };
+    service.manifest.resources = vec![Resource { name: "analytics".to_owned(), kind }];
+    let scripted = Scripted { lags: Mutex::new(vec![measured]), ..Scripted::default() };
+    let rig = start(scripted, vec![service.clone()]);
+    rig.until("a measurement", |rig| !rig.readings("analytics").is_empty()).await;
+    let signal = rig.readings("analytics").remove(&region("us-east-1")).expect("of the receiving region");
+    assert_eq!((signal.reading, signal.at), (Reading::ReplicaLag { lag: measured.0 }, measured.1));
+    assert_eq!(rig.readings("analytics").len(), 1, "and of no other");
+    let asked = rig.scripted.urls.lock().expect("no panic").clone();
+    assert!(asked.contains("orders to us-east-1") && !asked.contains("orders to us-west-2"), "{asked:?}");
+
+    service.active = region("us-east-1");
+    rig.watchlist.send_replace(Arc::new(vec![service]));
+    rig.until("the standby is not asked", |rig| rig.readings("analytics").is_empty()).await;
 }
 
 #[tokio::test]

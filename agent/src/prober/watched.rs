@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesh_core::ids::RegionId;
-use mesh_core::manifest::{Check, Manifest, Probe};
+use mesh_core::manifest::{Check, Manifest, Probe, Resource, ResourceKind};
 use mesh_proto::v1;
 
 use super::board::Subject;
@@ -32,9 +32,21 @@ pub struct Question {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    Http { url: String, expect_status: u16, body_contains: Option<String> },
-    Tcp { address: String },
-    Lag { instance: String },
+    Http {
+        url: String,
+        expect_status: u16,
+        body_contains: Option<String>,
+    },
+    Tcp {
+        address: String,
+    },
+    Lag {
+        instance: String,
+    },
+    /// From the asking agent's region to the one that it is about.
+    TableLag {
+        table: String,
+    },
 }
 
 impl TryFrom<v1::WatchedService> for Watched {
@@ -48,16 +60,28 @@ impl TryFrom<v1::WatchedService> for Watched {
 }
 
 impl Watched {
-    /// Every check of every region, and the lag of `here`'s own replicas.
+    /// Every check of every region, the lag of `here`'s own replicas, and, where `here` is active, how far the other
+    /// replicas of its tables are behind: only the sending side publishes that.
     pub fn questions(&self, here: &RegionId) -> Vec<(Subject, Question)> {
         let checks = self.manifest.checks.iter().flat_map(|check| self.about_each_region(check));
         let databases = self.manifest.databases().filter(|_| self.active != *here);
         let lags = databases.filter_map(|(name, instances, _)| {
             let ask = Ask::Lag { instance: instances.get(here)?.instance.clone() };
-            let question = Question { ask, interval: LAG_EVERY, timeout: LAG_TIMEOUT, fail_after: 1, pass_after: 1 };
-            Some((self.subject(here, name), question))
+            Some((self.subject(here, name), lag_question(ask)))
         });
-        checks.chain(lags).collect()
+        checks.chain(lags).chain(self.table_lags(here)).collect()
+    }
+
+    fn table_lags(&self, here: &RegionId) -> Vec<(Subject, Question)> {
+        let mut lags = Vec::new();
+        for Resource { name, kind } in self.manifest.resources.iter().filter(|_| self.active == *here) {
+            let ResourceKind::DynamodbGlobalTable { table, regions } = kind else { continue };
+            for receiving in regions.iter().filter(|region| *region != here) {
+                let ask = Ask::TableLag { table: table.clone() };
+                lags.push((self.subject(receiving, name), lag_question(ask)));
+            }
+        }
+        lags
     }
 
     fn about_each_region(&self, check: &Check) -> Vec<(Subject, Question)> {
@@ -86,4 +110,8 @@ impl Watched {
     fn subject(&self, region: &RegionId, name: &str) -> Subject {
         Subject { service: self.manifest.service.clone(), region: region.clone(), name: name.to_owned() }
     }
+}
+
+fn lag_question(ask: Ask) -> Question {
+    Question { ask, interval: LAG_EVERY, timeout: LAG_TIMEOUT, fail_after: 1, pass_after: 1 }
 }

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use mesh_agent::agent::Outside;
 use mesh_agent::prober::Probes;
 use mesh_core::execute::{CallResult, Job, Observation};
+use mesh_core::ids::RegionId;
 use mesh_core::time::Timestamp;
-use mesh_providers::Provider;
+use mesh_core::survey::{Answer, Finding, Question};
+use mesh_providers::{Provider, Surveys};
 
 #[derive(Default)]
 pub struct Thing {
@@ -18,7 +20,11 @@ pub struct Thing {
 
 impl Thing {
     pub fn outside(self: &Arc<Self>) -> Outside {
-        Outside { provider: Arc::clone(self) as Arc<dyn Provider>, probes: Arc::clone(self) as Arc<dyn Probes> }
+        Outside {
+            provider: Arc::clone(self) as Arc<dyn Provider>,
+            probes: Arc::clone(self) as Arc<dyn Probes>,
+            surveys: Arc::clone(self) as Arc<dyn Surveys>,
+        }
     }
 
     pub fn calls(&self) -> u32 {
@@ -54,5 +60,16 @@ impl Probes for Thing {
 
     async fn rds_lag(&self, _: &str) -> Result<Option<(Duration, Timestamp)>, String> {
         Ok(Some((Duration::from_secs(2), Timestamp::from_millis(7))))
+    }
+
+    async fn dynamodb_lag(&self, _: &str, _: &RegionId) -> Result<Option<(Duration, Timestamp)>, String> {
+        Ok(Some((Duration::from_secs(1), Timestamp::from_millis(7))))
+    }
+}
+
+#[async_trait]
+impl Surveys for Thing {
+    async fn survey(&self, _: &Question) -> Result<Answer, String> {
+        Ok(Answer::Findings(vec![Finding::ok("us-east-1 agent a", "is there")]))
     }
 }

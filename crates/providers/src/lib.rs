@@ -9,18 +9,27 @@ use mesh_core::execute::{CallResult, Job, Observation};
 mod aws;
 mod config;
 pub mod dns;
+mod dynamodb;
+mod ecs;
+mod eks;
+mod kubernetes;
+mod msk;
 pub mod permit;
 pub mod probe;
 mod providers;
 mod rds;
 mod route53;
 mod sns;
+mod survey;
+#[cfg(test)]
+mod test_jobs;
 mod verify;
 
 pub use aws::sts::Caller;
 pub use config::{AwsConfig, ProvidersConfig, SetupError};
 pub use dns::Resolver;
 pub use providers::Providers;
+pub use survey::{Surveyor, Surveys};
 
 /// Carries out some kinds of action for an agent.
 ///

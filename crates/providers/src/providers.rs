@@ -9,18 +9,26 @@ use mesh_core::ids::RegionId;
 use mesh_core::plan::Action;
 use mesh_core::time::{Timestamp, duration_millis};
 
-use crate::aws::cloudwatch::CloudWatch;
+use crate::aws::bearer::Bearer;
+use crate::aws::cloudwatch::{CloudWatch, Latency};
+use crate::aws::ecs::Ecs;
+use crate::aws::eks::Eks;
+use crate::aws::kafka::Kafka;
 use crate::aws::rds::Rds;
 use crate::aws::route53::Route53;
 use crate::aws::sns::Sns;
 use crate::aws::sts::{Caller, Sts};
 use crate::config::{ProvidersConfig, SetupError};
 use crate::dns::Resolver;
+use crate::dynamodb::Tables;
+use crate::ecs::Services;
+use crate::eks::NodeGroups;
+use crate::kubernetes::Workloads;
 use crate::rds::Databases;
 use crate::route53::Records;
 use crate::sns::Notices;
 use crate::verify::{self, Question};
-use crate::{Provider, aws};
+use crate::{Provider, aws, kubernetes, msk};
 
 pub struct Providers {
     region: RegionId,
@@ -30,6 +38,11 @@ pub struct Providers {
     databases: Databases,
     records: Records,
     notices: Notices,
+    node_groups: NodeGroups,
+    workloads: Workloads,
+    services: Services,
+    kafka: Kafka,
+    tables: Tables,
 }
 
 impl Providers {
@@ -38,6 +51,7 @@ impl Providers {
         config.aws.check()?;
         let resolver = Resolver::new(config.nameservers)?;
         let regional = aws::config::load(&config.region, &config.aws).await;
+        let eks = Eks::new(&regional);
         Ok(Arc::new(Self {
             call_timeout: config.aws.call_timeout,
             sts: Sts::new(&regional),
@@ -51,6 +65,15 @@ impl Providers {
                 resolver.clone(),
             ),
             notices: Notices::new(Sns::new(&regional), config.region.clone()),
+            node_groups: NodeGroups(eks.clone()),
+            workloads: Workloads(kubernetes::Api::new(
+                eks,
+                Bearer::new(&regional, &config.region),
+                config.aws.call_timeout,
+            )),
+            services: Services(Ecs::new(&regional)),
+            kafka: Kafka::new(&regional),
+            tables: Tables::new(&regional, &config.region, config.aws.cloudwatch_period_s, config.aws.call_timeout),
             region: config.region,
             resolver,
         }))
@@ -74,7 +97,23 @@ impl Providers {
         Ok(points.last().map(|point| (point.lag, point.at)))
     }
 
-    /// Why this agent may not carry out `job`, if so: databases and topics are reached with its own region's role.
+    /// How far `receiving` is behind this region in a global table, as last published here, and the time it is of.
+    /// `None`: nothing was published in the last ten minutes, since nothing was written.
+    pub async fn dynamodb_lag(
+        &self,
+        table: &str,
+        receiving: &RegionId,
+    ) -> Result<Option<(Duration, Timestamp)>, String> {
+        let cloudwatch = &self.databases.cloudwatch;
+        match cloudwatch.replication_latency(table, receiving, unix_now()).await {
+            Ok(Latency::Measured(points)) => Ok(points.last().map(|point| (point.lag, point.at))),
+            Ok(Latency::Unreachable(reason)) => Err(reason),
+            Err(error) => Err(error.reason()),
+        }
+    }
+
+    /// Why this agent may not carry out `job`, if so: databases, clusters, tables and topics are reached with its own
+    /// region's role.
     fn misplaced(&self, job: &Job) -> Option<String> {
         let here = match &job.action {
             Action::RdsSetSecurityGroups { .. }
@@ -133,18 +172,17 @@ impl Provider for Providers {
             }
             Action::EksCheckNodegroup { .. }
             | Action::EksScaleNodegroup { .. }
-            | Action::EksRestoreNodegroup { .. }
-            | Action::KubernetesCheck { .. }
-            | Action::KubernetesScale { .. }
-            | Action::KubernetesRestore { .. }
-            | Action::EcsCheckService { .. }
-            | Action::EcsScaleService { .. }
-            | Action::EcsRestoreService { .. }
-            | Action::MskCheckCluster { .. }
-            | Action::DynamodbCheckReplica { .. }
-            | Action::DynamodbAwaitLag { .. } => Observation::Blocked {
-                reason: format!("{} is not carried out by this agent", job.action.name()),
-            },
+            | Action::EksRestoreNodegroup { .. } => self.node_groups.observe(job, accepted).await,
+            Action::KubernetesCheck { .. } | Action::KubernetesScale { .. } | Action::KubernetesRestore { .. } => {
+                self.workloads.observe(job).await
+            }
+            Action::EcsCheckService { .. } | Action::EcsScaleService { .. } | Action::EcsRestoreService { .. } => {
+                self.services.observe(job, accepted).await
+            }
+            Action::MskCheckCluster { cluster } => msk::observe(&self.kafka, cluster).await,
+            Action::DynamodbCheckReplica { .. } | Action::DynamodbAwaitLag { .. } => {
+                self.tables.observe(job, unix_now()).await
+            }
             Action::Grant => Observation::Blocked { reason: "a grant is committed, not carried out".to_owned() },
         }
     }
@@ -160,17 +198,16 @@ impl Provider for Providers {
             | Action::RdsSetBackupRetention { .. } => self.databases.call(job).await,
             Action::Route53Replace { .. } | Action::Route53CreateToken { .. } => self.records.call(job, before).await,
             Action::SnsNotify { .. } => self.notices.call(job).await,
+            Action::EksScaleNodegroup { .. } | Action::EksRestoreNodegroup { .. } => {
+                self.node_groups.call(job, before).await
+            }
+            Action::KubernetesScale { .. } | Action::KubernetesRestore { .. } => self.workloads.call(job, before).await,
+            Action::EcsScaleService { .. } | Action::EcsRestoreService { .. } => self.services.call(job, before).await,
             Action::RdsCheckReplica { .. }
             | Action::RdsAwaitCaughtUp { .. }
             | Action::EksCheckNodegroup { .. }
-            | Action::EksScaleNodegroup { .. }
-            | Action::EksRestoreNodegroup { .. }
             | Action::KubernetesCheck { .. }
-            | Action::KubernetesScale { .. }
-            | Action::KubernetesRestore { .. }
             | Action::EcsCheckService { .. }
-            | Action::EcsScaleService { .. }
-            | Action::EcsRestoreService { .. }
             | Action::MskCheckCluster { .. }
             | Action::DynamodbCheckReplica { .. }
             | Action::DynamodbAwaitLag { .. }

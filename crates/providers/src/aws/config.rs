@@ -12,6 +12,10 @@ use crate::config::AwsConfig;
 /// Longest wait for a connection: the farthest regions are 0.3 s apart, and TLS asks for three round trips.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
+/// The same, and for the whole call, where the other region may be the dead one: nothing waits long for it.
+const ELSEWHERE_CONNECT_MAX: Duration = Duration::from_secs(1);
+const ELSEWHERE_CALL_MAX: Duration = Duration::from_secs(3);
+
 /// Retries are off for everything: a repeated mutating call is the executor's decision, after it has looked; and a
 /// failed look is repeated by the same loop, with its own backoff.
 pub(crate) async fn load(region: &RegionId, aws: &AwsConfig) -> SdkConfig {
@@ -36,6 +40,16 @@ pub(crate) async fn load(region: &RegionId, aws: &AwsConfig) -> SdkConfig {
 
 fn given_credentials(id: &str, secret: &str) -> aws_credential_types::Credentials {
     aws_credential_types::Credentials::new(id, secret, None, None, "mesh-agent configuration")
+}
+
+/// For a call to another region than this agent's own.
+pub(super) fn timeouts_elsewhere(call_timeout: Duration) -> TimeoutConfig {
+    let call_timeout = call_timeout.min(ELSEWHERE_CALL_MAX);
+    TimeoutConfig::builder()
+        .connect_timeout((call_timeout / 2).min(ELSEWHERE_CONNECT_MAX))
+        .operation_attempt_timeout(call_timeout)
+        .operation_timeout(call_timeout)
+        .build()
 }
 
 /// Route 53 has one endpoint for each partition; requests to it are signed for that endpoint's region.

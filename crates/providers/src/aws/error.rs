@@ -31,6 +31,8 @@ const TURNED_AWAY: &[&str] = &[
     // The instance is in a state that passes: it is looked at again before the call is repeated.
     "InvalidDBInstanceState",
     "InvalidDBInstanceStateFault",
+    // EKS: another change of the node group is under way.
+    "ResourceInUseException",
 ];
 
 const DENIED: &[&str] = &[
@@ -42,10 +44,21 @@ const DENIED: &[&str] = &[
     "UnrecognizedClientException",
     "SignatureDoesNotMatch",
     "OptInRequired",
+    // MSK's words.
+    "ForbiddenException",
+    "UnauthorizedException",
 ];
 
-const NOT_FOUND: &[&str] =
-    &["DBInstanceNotFound", "DBInstanceNotFoundFault", "NoSuchHostedZone", "NotFound", "NotFoundException"];
+const NOT_FOUND: &[&str] = &[
+    "ClusterNotFoundException",
+    "DBInstanceNotFound",
+    "DBInstanceNotFoundFault",
+    "NoSuchHostedZone",
+    "NotFound",
+    "NotFoundException",
+    "ResourceNotFoundException",
+    "ServiceNotFoundException",
+];
 
 /// Classifies the failure of a mutating call. In doubt it is unknown, never "not applied".
 pub(crate) fn call_failure<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> CallResult
@@ -92,6 +105,23 @@ pub(super) fn is_stale(message: &str) -> bool {
     ["but it was not found", "do not match the current values", "but it already exists"]
         .iter()
         .any(|words| message.contains(words))
+}
+
+/// Is it the service, or the way to it, that failed, rather than this one request?
+pub(crate) fn is_unreachable<E>(error: &SdkError<E, HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        // Credentials that cannot be loaded end here too, as neither.
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::ServiceError(failure) => {
+            let turned_away = failure.err().code().is_some_and(|code| TURNED_AWAY.contains(&code));
+            failure.raw().status().as_u16() >= 500 && !turned_away
+        }
+        _ => false,
+    }
 }
 
 /// Did the failure come before a byte was sent? Only what can happen before or at connecting and nowhere else counts.
@@ -204,11 +234,14 @@ mod tests {
             (Some("RequestLimitExceeded"), "", 503, "not-applied"),
             (Some("PriorRequestNotComplete"), "", 400, "not-applied"),
             (Some("InvalidDBInstanceState"), "", 400, "not-applied"),
+            (Some("ResourceInUseException"), "", 409, "not-applied"),
             (Some("InvalidChangeBatch"), stale, 400, "not-applied"),
             (Some("InvalidChangeBatch"), "FATAL problem: DomainLabelEmpty", 400, "rejected"),
             (Some("DBInstanceNotFound"), "", 404, "rejected"),
             (Some("AccessDenied"), "", 403, "rejected"),
             (Some("InvalidParameterValue"), "", 400, "rejected"),
+            (Some("ResourceLimitExceededException"), "", 400, "rejected"),
+            (Some("InvalidRequestException"), "", 400, "rejected"),
             (Some("InternalFailure"), "", 500, "unknown"),
             (Some("ServiceUnavailable"), "", 503, "unknown"),
             (None, "", 502, "unknown"),
