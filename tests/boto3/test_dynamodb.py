@@ -192,12 +192,12 @@ def test_a_condition_decides_about_a_write(east):
         ("NOT v < :three AND (v >= :five OR begins_with(s, :pre))", True),
         ("contains(s, :mid) AND size(s) = :five", True),
         ("attribute_type(s, :kind)", True),
-        ("doc.list[1] = :three", True),
-        ("attribute_exists(doc.list[2])", False),
+        ("doc.parts[1] = :three", True),
+        ("attribute_exists(doc.parts[2])", False),
     ],
 )
 def test_conditions(east, condition, holds):
-    document = {"doc": {"M": {"list": {"L": [{"N": "1"}, {"N": "3"}]}}}, "s": {"S": "hello"}}
+    document = {"doc": {"M": {"parts": {"L": [{"N": "1"}, {"N": "3"}]}}}, "s": {"S": "hello"}}
     east.put_item(TableName=TABLE, Item={**item("m", v=3), **document})
     all_values = {":one": {"N": "1"}, ":three": {"N": "3"}, ":five": {"N": "5"}, ":pre": {"S": "he"}, ":mid": {"S": "ell"}, ":kind": {"S": "S"}}
     values = {name: value for name, value in all_values.items() if name in condition}
@@ -234,6 +234,8 @@ def test_requests_that_do_not_make_sense_are_refused(east):
             ConditionExpression="attribute_exists(v)",
             ExpressionAttributeValues={":a": {"S": "b"}},
         )
+    with refused("ValidationException", 400, "reserved keyword: Status"):
+        east.put_item(TableName=TABLE, Item=item("m"), ConditionExpression="attribute_not_exists(Status)")
     for wrong in ("v =", "= :a", "v = :a AND", "(v = :a", "nonsense(v) AND v = :a"):
         with refused("ValidationException", 400, "Invalid ConditionExpression"):
             values = {":a": {"S": "b"}}
@@ -297,11 +299,11 @@ def test_a_transaction_is_all_or_nothing(east):
 
 def test_a_query_reads_a_partition_in_order(double, east):
     double.settings(dynamodb_table_ms=0)
-    create(east, range_key="at")
+    create(east, range_key="stamp")
     active(east)
     for at in (10, 9, 100, -1):
-        east.put_item(TableName="orders", Item={"pk": {"S": "a"}, "at": {"N": str(at)}, "odd": {"BOOL": at % 2 == 1}})
-    east.put_item(TableName="orders", Item={"pk": {"S": "b"}, "at": {"N": "1"}})
+        east.put_item(TableName="orders", Item={"pk": {"S": "a"}, "stamp": {"N": str(at)}, "odd": {"BOOL": at % 2 == 1}})
+    east.put_item(TableName="orders", Item={"pk": {"S": "b"}, "stamp": {"N": "1"}})
     values = {":pk": {"S": "a"}}
 
     def query(condition="pk = :pk", more_values=None, **more):
@@ -309,11 +311,11 @@ def test_a_query_reads_a_partition_in_order(double, east):
         answer = east.query(
             TableName="orders", KeyConditionExpression=condition, ExpressionAttributeValues=more_values, **more
         )
-        return [int(one["at"]["N"]) for one in answer["Items"]], answer
+        return [int(one["stamp"]["N"]) for one in answer["Items"]], answer
 
     assert query()[0] == [-1, 9, 10, 100]
     assert query(ScanIndexForward=False)[0] == [100, 10, 9, -1]
-    assert query("pk = :pk AND at BETWEEN :a AND :b", {":a": {"N": "9"}, ":b": {"N": "10"}})[0] == [9, 10]
+    assert query("pk = :pk AND stamp BETWEEN :a AND :b", {":a": {"N": "9"}, ":b": {"N": "10"}})[0] == [9, 10]
     found, page = query(Limit=2)
     assert found == [-1, 9]
     assert query(ExclusiveStartKey=page["LastEvaluatedKey"])[0] == [10, 100]
@@ -322,7 +324,7 @@ def test_a_query_reads_a_partition_in_order(double, east):
     assert east.scan(TableName="orders", Select="COUNT")["Count"] == 5
     pages = east.get_paginator("scan").paginate(TableName="orders", PaginationConfig={"PageSize": 2})
     assert sum(len(page["Items"]) for page in pages) == 5
-    for wrong in ("at = :pk", "pk > :pk", "pk = :pk OR at = :pk", "pk = :pk AND odd = :pk"):
+    for wrong in ("stamp = :pk", "pk > :pk", "pk = :pk OR stamp = :pk", "pk = :pk AND odd = :pk"):
         with refused("ValidationException"):
             query(wrong)
 

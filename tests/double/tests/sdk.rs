@@ -8,6 +8,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_cloudwatch::types::{Dimension, Statistic};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, ReplicaStatus, TableStatus, TransactWriteItem};
 use aws_sdk_route53::types::{
     Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
 };
@@ -16,6 +18,7 @@ use mesh_double::{Running, WorldFile};
 
 const REPLICA: &str = "maip-prod-postgres-replica";
 const ZONE: &str = "ZMAIP0000000000";
+const TABLE: &str = "maip-prod-merchant-analytics";
 const POLLS_MAX: usize = 500;
 const POLL: Duration = Duration::from_millis(20);
 
@@ -25,6 +28,7 @@ async fn double() -> Running {
     file.settings.promotion_ms = 100;
     file.settings.route53_insync_ms = 100;
     file.settings.metric_period_ms = 50;
+    file.settings.replica_creation_ms = 100;
     file.settings.route53_requests_per_second = 0;
     Running::start(&file, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.expect("the double starts")
 }
@@ -150,7 +154,82 @@ async fn cloudwatch_is_understood() {
     assert!(point.timestamp().is_some() && point.maximum().is_some_and(|lag| (0.0..60.0).contains(&lag)));
     let wrong = client.get_metric_statistics().namespace("A").metric_name("B").period(7).send().await;
     let error = wrong.expect_err("incomplete").into_service_error();
-    assert!(error.meta().code().is_some_and(|code| code.starts_with("MissingParameter")), "{error:?}");
+    assert!(error.is_missing_required_parameter_exception(), "{error:?}");
+}
+
+#[tokio::test]
+async fn dynamodb_is_understood() {
+    let double = double().await;
+    let east = aws_sdk_dynamodb::Client::new(&config(&double, "us-east-1", "test").await);
+    let west = aws_sdk_dynamodb::Client::new(&config(&double, "us-west-2", "test").await);
+    let id = AttributeValue::S("m".to_owned());
+    let put = || {
+        let first = "attribute_not_exists(merchant_id)";
+        east.put_item().table_name(TABLE).item("merchant_id", id.clone()).condition_expression(first).send()
+    };
+    put().await.expect("a new item");
+    let again = put().await.expect_err("it exists").into_service_error();
+    assert!(again.is_conditional_check_failed_exception(), "{again:?}");
+    let mut arrived = false;
+    for _ in 0..POLLS_MAX {
+        let found = west.get_item().table_name(TABLE).key("merchant_id", id.clone()).send().await.expect("answered");
+        arrived = found.item().is_some();
+        if arrived {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    assert!(arrived, "the write reaches the other replica");
+    let table = west.describe_table().table_name(TABLE).send().await.expect("answered").table.expect("described");
+    assert_eq!(table.table_status(), Some(&TableStatus::Active));
+    assert!(table.creation_date_time().is_some());
+    let replica = table.replicas().first().expect("the other region's");
+    assert_eq!((replica.region_name(), replica.replica_status()), (Some("us-east-1"), Some(&ReplicaStatus::Active)));
+    let gone = west.describe_table().table_name("gone").send().await.expect_err("gone").into_service_error();
+    assert!(gone.is_resource_not_found_exception(), "{gone:?}");
+    let known = TransactWriteItem::builder()
+        .condition_check(
+            ConditionCheck::builder()
+                .table_name(TABLE)
+                .key("merchant_id", id.clone())
+                .condition_expression("attribute_not_exists(merchant_id)")
+                .build()
+                .expect("complete"),
+        )
+        .build();
+    let cancelled = east.transact_write_items().transact_items(known).send().await.expect_err("it exists");
+    let cancelled = cancelled.into_service_error();
+    let reasons = match &cancelled {
+        TransactWriteItemsError::TransactionCanceledException(error) => error.cancellation_reasons(),
+        _ => &[],
+    };
+    assert_eq!(reasons.first().and_then(|reason| reason.code()), Some("ConditionalCheckFailed"), "{cancelled:?}");
+}
+
+#[tokio::test]
+async fn a_new_read_replica_is_where_it_says() {
+    let double = double().await;
+    let client = aws_sdk_rds::Client::new(&config(&double, "us-west-2", "test").await);
+    let source = "arn:aws:rds:us-east-1:123456789012:db:maip-prod-postgres";
+    let create = |id: &str| {
+        let create = client.create_db_instance_read_replica().db_instance_identifier(id);
+        create.source_db_instance_identifier(source).vpc_security_group_ids("sg-open-us-west-2").send()
+    };
+    let taken = create(REPLICA).await.expect_err("its name is taken").into_service_error();
+    assert!(taken.is_db_instance_already_exists_fault(), "{taken:?}");
+    create("new").await.expect("the source has backups");
+    let mut port = None;
+    for _ in 0..POLLS_MAX {
+        let found = client.describe_db_instances().db_instance_identifier("new").send().await.expect("described");
+        let instance = found.db_instances().first().expect("one");
+        if instance.db_instance_status() == Some("available") {
+            port = instance.endpoint().and_then(|endpoint| endpoint.port());
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    let port = u16::try_from(port.expect("it becomes available")).expect("a port");
+    assert!(tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok());
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use super::path::{Path, Step};
 use super::token::{Token, tokens};
 use crate::error::ApiError;
 
+/// The developer guide's list: these name an attribute only by way of `#name`, in any case.
+const RESERVED: &str = include_str!("reserved.txt");
+
 /// Deeper nesting than any sensible expression has.
 const DEPTH_MAX: usize = 50;
 
@@ -84,6 +87,9 @@ impl<'a> Parser<'a> {
 
     fn name(&mut self) -> Result<String, ApiError> {
         match self.pop() {
+            Some(Token::Word(name)) if is_reserved(&name) => {
+                Err(self.wrong(format!("Attribute name is a reserved keyword; reserved keyword: {name}")))
+            }
             Some(Token::Word(name)) => Ok(name),
             Some(Token::Alias(alias)) => self.context.name(&alias, self.of),
             Some(Token::Placeholder(_) | Token::Index(_) | Token::Sign(_)) | None => Err(self.syntax()),
@@ -120,4 +126,8 @@ impl<'a> Parser<'a> {
     pub fn wrong(&self, why: impl std::fmt::Display) -> ApiError {
         invalid(format!("Invalid {}: {why}", self.of))
     }
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.split_whitespace().any(|word| word.eq_ignore_ascii_case(name))
 }
