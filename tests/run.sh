@@ -22,4 +22,10 @@ else
   echo "SKIPPED: the boto3 suite needs python3 with venv (Debian: python3-venv)"
   skipped=$((skipped + 1))
 fi
+if command -v systemd-analyze >/dev/null; then
+  tests/systemd.sh
+else
+  echo "SKIPPED: the check of the systemd units needs systemd-analyze (Debian: systemd)"
+  skipped=$((skipped + 1))
+fi
 echo "suites skipped: $skipped"
