@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 use super::double::Ready;
 
+mod resources;
+
 /// The double's world, as it stands in its own tests.
 pub const WORLD: &str = include_str!("../../../tests/double/worlds/maip.json");
 
@@ -27,6 +29,8 @@ pub struct World {
     topics: Vec<Named>,
     queues: Vec<Named>,
     apps: Vec<App>,
+    #[serde(flatten)]
+    beside: resources::Resources,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -204,7 +208,7 @@ resources:
     rds:
       backup-retention-days: 7
       instances:
-{rds}traffic:
+{rds}{beside}traffic:
   - name: api
     zone-id: {zone}
     record: {record}
@@ -221,6 +225,7 @@ notices:
         app = part("app"),
         database = part("database"),
         rds = part("rds"),
+        beside = world.beside.manifest(),
         traffic = part("traffic"),
         sns = part("sns"),
     ))
