@@ -1,6 +1,7 @@
 //! One intent from its offer to its outcome.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_core::execute::{self, CallResult, Job, Next, Observation, POLL_MIN, Progress};
 use mesh_core::run::{Outcome, OutcomeResult};
@@ -21,6 +22,7 @@ struct Work<'a> {
     /// Since the first accepted call, or since the thing was first seen changing.
     provider_wait: Option<Since>,
     unreadable: u32,
+    look_took: Duration,
 }
 
 pub async fn carry_out(shared: &Shared, job: Job, ended: &CancellationToken) -> Result<(), JournalError> {
@@ -38,6 +40,7 @@ pub async fn carry_out(shared: &Shared, job: Job, ended: &CancellationToken) -> 
         last_call: entry.last_call_at.map(|at| Since::journalled(at, now)),
         provider_wait: entry.provider_since.map(|at| Since::journalled(at, now)),
         unreadable: 0,
+        look_took: Duration::ZERO,
     };
     work.run(ended).await
 }
@@ -51,11 +54,13 @@ impl Work<'_> {
                 let outcome = execute::give_up(&self.job, &entry.progress, "stale generation");
                 return self.finish(outcome).await;
             }
+            let looked_at = self.shared.clock.stamp();
             let observation = tokio::select! {
                 biased;
                 observation = self.observe(&entry) => observation,
                 () = ended.cancelled() => return Ok(()),
             };
+            self.look_took = Since::now(looked_at).age(self.shared.clock.stamp());
             self.note(&observation);
             let progress = self.progress(&entry);
             let permitted = self.shared.gate.permits(&self.job);
@@ -116,12 +121,13 @@ impl Work<'_> {
         Progress {
             since_call: self.last_call.map(|since| since.age(now)).unwrap_or_default(),
             elapsed: self.started.age(now),
+            look_took: self.look_took,
             unreadable: self.unreadable,
             ..entry.progress.clone()
         }
     }
 
-    async fn pause(&self, pause: std::time::Duration, permitted: bool) {
+    async fn pause(&self, pause: Duration, permitted: bool) {
         let sleep = self.shared.clock.sleep(pause);
         if permitted {
             return sleep.await;

@@ -15,6 +15,8 @@ use crate::plan::{Action, Step};
 use crate::run::{Direction, INTENTS_MAX, Intent, Outcome, OutcomeResult, Run, RunState, Work, WorkState};
 use crate::time::Timestamp;
 
+pub mod ahead;
+
 /// The leader's soft state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {

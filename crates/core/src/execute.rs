@@ -81,6 +81,8 @@ pub struct Progress {
     pub since_call: Duration,
     /// Time since the intent was offered to this agent.
     pub elapsed: Duration,
+    /// How long the last observation took.
+    pub look_took: Duration,
     /// Observations without an answer, in a row.
     pub unreadable: u32,
     /// What was there before the first call that can have been applied.
@@ -133,9 +135,14 @@ pub enum Next {
 }
 
 /// Shortest pause between observations; it grows with the time spent, to [`POLL_MAX`].
-pub const POLL_MIN: Duration = Duration::from_millis(25);
-/// A pause is this share of the time already spent: what is over is seen at most a twentieth of its own time late.
-const POLL_SHARE: u32 = 20;
+pub const POLL_MIN: Duration = Duration::from_millis(10);
+/// A pause is this share of the time already spent: what is over is seen at most a hundredth of its own time late.
+const POLL_SHARE: u32 = 100;
+/// A pause is at least so many times as long as the look before it: a provider, or a machine, that answers slowly is
+/// asked less often. AWS answers in 50 to 200 ms, so that it is never asked more than a few times a second.
+const POLL_LOOKS: u32 = 2;
+/// One slow answer postpones the next look by this at most.
+const POLL_LOOKS_MAX: Duration = Duration::from_secs(1);
 /// RDS and Route 53 state changes take seconds to minutes: looking more often would only use up API quota.
 pub const POLL_MAX: Duration = Duration::from_secs(5);
 /// After an accepted or unknown call the provider's reads may lag its writes: a repeat waits at least this long.
@@ -239,7 +246,8 @@ fn in_doubt(job: &Job, progress: &Progress) -> bool {
 
 /// Grows with the time already spent, so that a ten-minute promotion is not asked for twenty times a second.
 fn poll(progress: &Progress) -> Duration {
-    (progress.elapsed / POLL_SHARE).clamp(POLL_MIN, POLL_MAX)
+    let looks = progress.look_took.saturating_mul(POLL_LOOKS).min(POLL_LOOKS_MAX);
+    (progress.elapsed / POLL_SHARE).max(looks).clamp(POLL_MIN, POLL_MAX)
 }
 
 fn backoff(times: u32, retry: Retry) -> Duration {

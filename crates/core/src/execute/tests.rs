@@ -207,3 +207,24 @@ fn the_state_before_the_first_call_that_may_have_been_applied_is_what_the_outcom
     progress.record_call_started("third");
     assert_eq!(progress.before.as_deref(), Some("second"));
 }
+
+#[test]
+fn a_pause_follows_the_time_spent_and_the_time_that_a_look_takes() {
+    let pause = |elapsed_ms: u64, look_ms: u64| {
+        let (elapsed, look_took) = (Duration::from_millis(elapsed_ms), Duration::from_millis(look_ms));
+        let progress = Progress { elapsed, look_took, ..Progress::default() };
+        match next(&job(), &progress, &Observation::Pending { note: String::new() }, true) {
+            Next::Wait(pause) => u64::try_from(pause.as_millis()).expect("it is short"),
+            other => panic!("it has to wait, not {other:?}"),
+        }
+    };
+    assert_eq!(pause(0, 0), 10);
+    assert_eq!(pause(3_000, 4), 30, "seen at most a hundredth late");
+    assert_eq!(pause(3_000, 150), 300, "a look takes a third of the time at most");
+    assert_eq!(pause(3_000, 60_000), 1_000, "one slow look does not make the agent blind");
+    assert_eq!(pause(299_000, 150), 2_990);
+    let long = Job { time_left: Duration::from_secs(3600), ..job() };
+    let late = Progress { elapsed: Duration::from_secs(3000), ..Progress::default() };
+    let waits = next(&long, &late, &Observation::Pending { note: String::new() }, true);
+    assert_eq!(waits, Next::Wait(POLL_MAX));
+}
