@@ -2,7 +2,7 @@
 
 use mesh_core::execute::{CallResult, Job, Observation};
 use mesh_core::ids::StepId;
-use mesh_core::plan::Action;
+use mesh_core::plan::{Action, SecurityGroupPurpose};
 use mesh_core::time::Timestamp;
 use serde::Deserialize;
 
@@ -31,16 +31,27 @@ impl Databases {
 
     async fn look(&self, job: &Job, accepted: bool) -> Result<Observation, ReadError> {
         match &job.action {
-            Action::RdsSetSecurityGroups { instance, security_groups, .. } => {
+            Action::RdsSetSecurityGroups { instance, security_groups, purpose } => {
                 let found = self.rds.describe(instance).await?;
-                Ok(security_groups::observe(&found, security_groups, accepted))
+                // In this order: what happens from here on is not among them, and happened after the fence was seen.
+                let known = match purpose {
+                    SecurityGroupPurpose::Fence if security_groups::hold(&found, security_groups) => {
+                        Some(self.rds.events(instance, found.seen_at).await?)
+                    }
+                    SecurityGroupPurpose::Fence | SecurityGroupPurpose::Unfence => None,
+                };
+                Ok(security_groups::observe(&found, security_groups, known.as_deref(), accepted))
             }
             Action::RdsReboot { instance } => {
                 let found = self.rds.describe(instance).await?;
                 let Some(fence) = evidence::<Fenced>(job, "rds-fence") else {
                     return Ok(waits_for("the read-back of the fence"));
                 };
-                let events = self.rds.events(instance, fence.provider_time_ms).await?;
+                // While it restarts they decide nothing.
+                let events = match readiness(&found) {
+                    Readiness::Available => self.rds.events(instance, fence.provider_time_ms).await?,
+                    Readiness::Passing | Readiness::Stuck => Vec::new(),
+                };
                 Ok(reboot::observe(&found, &events, &fence, accepted))
             }
             Action::RdsCheckReplica { instance, source_instance, closed_security_group, standalone_ok } => {
@@ -84,6 +95,10 @@ impl Databases {
 struct Fenced {
     security_groups: std::collections::BTreeSet<String>,
     provider_time_ms: Timestamp,
+    /// Times of the restart's events that RDS listed right after the fence was seen, from that second on. An agent of an
+    /// older version did not ask.
+    #[serde(default)]
+    known_events_ms: Option<Vec<Timestamp>>,
 }
 
 /// What the reboot's read-back says to the wait for the replica.

@@ -4,6 +4,7 @@
 //! first; Route 53 refuses it whole when any of that is there no more. So whoever wakes late changes nothing.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use mesh_core::execute::{CallResult, Job, Observation};
 use mesh_core::ids::Token;
@@ -18,6 +19,7 @@ use crate::dns::Resolver;
 use batch::Difference;
 use decide::Decision;
 use sync::InSync;
+use watch::{Turn, Watches};
 
 pub(crate) mod batch;
 mod decide;
@@ -25,6 +27,7 @@ pub(crate) mod name;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 /// TTL of the token: it is asked of Route 53's own name servers only, so nothing waits for it.
 pub(crate) const TOKEN_TTL_S: u32 = 60;
@@ -67,11 +70,12 @@ pub(crate) struct Records {
     /// Asked instead of the zone's own, when there are any.
     name_servers: Vec<SocketAddr>,
     resolver: Resolver,
+    watches: Watches,
 }
 
 impl Records {
-    pub(crate) const fn new(route53: Route53, name_servers: Vec<SocketAddr>, resolver: Resolver) -> Self {
-        Self { route53, name_servers, resolver }
+    pub(crate) fn new(route53: Route53, name_servers: Vec<SocketAddr>, resolver: Resolver) -> Self {
+        Self { route53, name_servers, resolver, watches: Watches::default() }
     }
 
     pub(crate) async fn observe(&self, job: &Job, accepted: Option<&str>) -> Observation {
@@ -83,13 +87,13 @@ impl Records {
             Ok(place) => place,
             Err(reason) => return Ok(Observation::Blocked { reason }),
         };
-        // While it is on its way there is nothing else to see, and Route 53 counts every request.
-        let in_sync_id = match accepted {
-            Some(id) if self.route53.is_in_sync(id).await? => Some(id),
-            Some(id) => return Ok(Observation::Pending { note: format!("{id} is PENDING") }),
-            None => None,
+        let listing = match accepted {
+            Some(id) => self.list_once_in_sync(zone_id, record, job.token, id).await?,
+            None => Some(self.route53.list(zone_id, record).await?),
         };
-        let listing = self.route53.list(zone_id, record).await?;
+        let Some(listing) = listing else {
+            return Ok(Observation::Pending { note: format!("{} is PENDING", accepted.unwrap_or("the change")) });
+        };
         let decision = match &job.action {
             Action::Route53Replace { sets, .. } => {
                 decide::replace(job.token, record, sets, &listing, job.retried_by_person)
@@ -100,7 +104,7 @@ impl Records {
             Decision::Now(observation) => return Ok(observation),
             Decision::OnceInSync { token } => token,
         };
-        let shown = match in_sync_id {
+        let shown = match accepted {
             // A change id proves the change it names, and that one wrote our token.
             Some(id) if token == job.token => InSync::Yes { proof: format!("{id} INSYNC") },
             _ => self.shown_by_all(zone_id, record, token).await?,
@@ -113,6 +117,32 @@ impl Records {
             InSync::NotYet { note } => Observation::Pending { note },
             InSync::CannotKnow { reason } => Observation::Blocked { reason },
         })
+    }
+
+    /// While the change is on its way there is nothing else to see, and Route 53 counts every request: until its name
+    /// servers show the token, it is asked now and then; once they do, at once.
+    async fn list_once_in_sync(
+        &self,
+        zone_id: &str,
+        record: &str,
+        token: Token,
+        id: &str,
+    ) -> Result<Option<Listing>, ReadError> {
+        let shown = match self.watches.wants_a_sight(id) {
+            true => self.shown_by_one(zone_id, record, token).await,
+            false => None,
+        };
+        match self.watches.turn(id, shown, Instant::now()) {
+            Turn::Wait => Ok(None),
+            Turn::Ask => match self.route53.is_in_sync(id).await? {
+                true => self.route53.list(zone_id, record).await.map(Some),
+                false => Ok(None),
+            },
+            Turn::AskAndList => {
+                let (in_sync, listing) = tokio::join!(self.route53.is_in_sync(id), self.route53.list(zone_id, record));
+                Ok(if in_sync? { Some(listing?) } else { None })
+            }
+        }
     }
 
     pub(crate) async fn call(&self, job: &Job, before: &str) -> CallResult {

@@ -28,27 +28,31 @@ const PAGES_MAX: usize = 5;
 /// As much of an unread refusal as is shown.
 const MESSAGE_MAX: usize = 1000;
 
-/// Route 53 serves an account five requests a second. Our looking takes no more than three of them, so that a change,
-/// of ours or of others, finds room.
-const LOOK_SPACING: Duration = Duration::from_millis(350);
+/// Route 53 serves an account five requests a second. Looks are paid from a purse of [`LOOKS_SAVED`] that fills by one
+/// in this time: at most four of them fall into any second, so that a change finds room beside them.
+const LOOK_EVERY: Duration = Duration::from_millis(350);
+const LOOKS_SAVED: u32 = 2;
 
 pub(crate) struct Route53 {
     client: Client,
-    /// When the next look may be sent.
-    next_look: Mutex<Instant>,
+    /// When the purse was, or will be, empty.
+    spent_until: Mutex<Instant>,
 }
 
 impl Route53 {
     pub(crate) fn new(config: &SdkConfig, region: Region) -> Self {
         let client = Client::from_conf(aws_sdk_route53::config::Builder::from(config).region(region).build());
-        Self { client, next_look: Mutex::new(Instant::now()) }
+        let empty_at = Instant::now().checked_sub(LOOK_EVERY * LOOKS_SAVED).unwrap_or_else(Instant::now);
+        Self { client, spent_until: Mutex::new(empty_at) }
     }
 
     /// Waits until a look may be sent. Whoever comes meanwhile waits behind.
     async fn pace(&self) {
-        let mut next = self.next_look.lock().await;
-        tokio::time::sleep_until(*next).await;
-        *next = Instant::now() + LOOK_SPACING;
+        let mut spent_until = self.spent_until.lock().await;
+        let now = Instant::now();
+        let (paid, wait) = pay(*spent_until, now);
+        *spent_until = paid;
+        tokio::time::sleep(wait).await;
     }
 
     /// All record sets of `record` that can carry an answer, and its token.
@@ -151,6 +155,13 @@ impl Route53 {
     }
 }
 
+/// Takes one look out of the purse: how empty it is then, and for how long to wait.
+fn pay(spent_until: Instant, now: Instant) -> (Instant, Duration) {
+    let full = now.checked_sub(LOOK_EVERY * LOOKS_SAVED).unwrap_or(spent_until);
+    let paid = spent_until.max(full) + LOOK_EVERY;
+    (paid, paid.saturating_duration_since(now))
+}
+
 /// Why Route 53 refused a batch as a whole. It says so in an `ErrorResponse` like its other errors, or in an
 /// `InvalidChangeBatch` of its own, which the SDK does not read.
 fn invalid_batch(error: &SdkError<ChangeError, HttpResponse>) -> Option<String> {
@@ -184,5 +195,32 @@ fn take(listing: &mut Listing, set: &ResourceRecordSet, record: &str, token: &st
             Some(Err(why)) => listing.foreign.push(why),
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_more_than_four_looks_fall_into_a_second_and_two_may_follow_at_once() {
+        let start = Instant::now() + Duration::from_secs(60);
+        let mut spent_until = start;
+        let mut sent = Vec::new();
+        // Asked for without end; then after a rest.
+        for (asked_at, looks) in [(Duration::ZERO, 12), (Duration::from_secs(30), 12)] {
+            let mut now = start + asked_at;
+            for _ in 0..looks {
+                let (paid, wait) = pay(spent_until, now);
+                (spent_until, now) = (paid, now + wait);
+                sent.push(now);
+            }
+        }
+        for first in &sent {
+            let within = sent.iter().filter(|at| **at >= *first && at.duration_since(*first) < Duration::from_secs(1));
+            assert!(within.count() <= 4);
+        }
+        let rested = start + Duration::from_secs(30);
+        assert_eq!(sent.iter().filter(|at| **at == rested).count(), 2, "the purse holds two");
     }
 }

@@ -64,35 +64,41 @@ fn a_fence_holds_when_the_closed_group_alone_is_active_on_an_available_instance(
         (state("sg-open", "active", "stopped"), "blocked"),
         (state("sg-open", "active", "incompatible-network"), "blocked"),
     ] {
-        assert_eq!(kind(&security_groups::observe(&found, &groups(&["sg-closed"]), false)), expected, "{found:?}");
+        assert_eq!(
+            kind(&security_groups::observe(&found, &groups(&["sg-closed"]), None, false)),
+            expected,
+            "{found:?}"
+        );
     }
     let mut two = instance("available");
     two.security_groups.insert("sg-open".to_owned(), "active".to_owned());
-    assert_eq!(kind(&security_groups::observe(&two, &groups(&["sg-closed"]), false)), "ready");
+    assert_eq!(kind(&security_groups::observe(&two, &groups(&["sg-closed"]), None, false)), "ready");
 }
 
 #[test]
 fn an_accepted_call_is_waited_for_and_not_repeated() {
     let open = instance("available");
-    assert_eq!(kind(&security_groups::observe(&open, &groups(&["sg-x"]), true)), "pending");
+    assert_eq!(kind(&security_groups::observe(&open, &groups(&["sg-x"]), None, true)), "pending");
     assert_eq!(kind(&promote::observe(&replica("available"), true)), "pending");
     assert_eq!(kind(&retention::observe(&open, 14, true)), "pending");
     assert_eq!(kind(&reboot::observe(&open, &[], &fence(), true)), "pending");
 }
 
 #[test]
-fn the_fences_read_back_carries_groups_status_and_the_providers_time() {
-    let Observation::Satisfied { read_back } =
-        security_groups::observe(&instance("available"), &groups(&["sg-closed"]), false)
-    else {
-        panic!("the fence holds");
-    };
-    let fenced: Fenced = serde_json::from_str(&read_back).expect("the reboot reads it");
-    assert_eq!(fenced, Fenced { provider_time_ms: at(FENCED_AT + 60_000), ..fence() });
+fn the_fences_read_back_carries_groups_the_providers_time_and_the_events_of_restarts_until_then() {
+    let listed = [event(FENCED_AT + 60_100, "DB instance restarted"), event(FENCED_AT + 60_200, "Backing up")];
+    for (known, times) in [(None, None), (Some(&listed[..]), Some(vec![at(FENCED_AT + 60_100)]))] {
+        let observed = security_groups::observe(&instance("available"), &groups(&["sg-closed"]), known, false);
+        let Observation::Satisfied { read_back } = observed else { panic!("the fence holds") };
+        let fenced: Fenced = serde_json::from_str(&read_back).expect("the reboot reads it");
+        let expected = Fenced { provider_time_ms: at(FENCED_AT + 60_000), known_events_ms: times, ..fence() };
+        assert_eq!(fenced, expected);
+    }
 }
 
+/// As an agent left it that did not ask for events.
 fn fence() -> Fenced {
-    Fenced { security_groups: groups(&["sg-closed"]), provider_time_ms: at(FENCED_AT) }
+    Fenced { security_groups: groups(&["sg-closed"]), provider_time_ms: at(FENCED_AT), known_events_ms: None }
 }
 
 fn event(millis: u64, message: &str) -> Event {
@@ -114,10 +120,51 @@ fn a_restart_of_the_fences_own_second_or_before_never_counts_and_a_later_one_alw
         let observed = reboot::observe(&instance("available"), &events, &fence(), false);
         assert_eq!(kind(&observed), expected, "{events:?}");
     }
-    let early = Instance { seen_at: at(FENCED_AT), ..instance("available") };
-    assert_eq!(kind(&reboot::observe(&early, &[], &fence(), false)), "pending");
     let later = vec![event(FENCED_AT + 2000, restarted)];
     assert_eq!(kind(&reboot::observe(&instance("rebooting"), &later, &fence(), false)), "pending");
+}
+
+#[test]
+fn a_restart_of_the_fences_own_second_counts_when_it_was_not_listed_right_after_the_fence() {
+    let (down, up) = ("DB instance shutdown", "DB instance restarted");
+    let known = |times: &[u64]| Fenced {
+        known_events_ms: Some(times.iter().map(|time| at(FENCED_AT + time)).collect()),
+        ..fence()
+    };
+    for (events, listed, expected) in [
+        (vec![event(FENCED_AT + 500, down), event(FENCED_AT + 2000, up)], vec![], "satisfied"),
+        (vec![event(FENCED_AT + 500, down), event(FENCED_AT + 700, up)], vec![], "satisfied"),
+        // It was down already when the fence was seen.
+        (vec![event(FENCED_AT + 500, down), event(FENCED_AT + 2000, up)], vec![500], "ready"),
+        (vec![event(FENCED_AT + 500, down), event(FENCED_AT + 700, up)], vec![500, 700], "ready"),
+        // One before the fence does not hide ours.
+        (
+            vec![
+                event(FENCED_AT + 100, down),
+                event(FENCED_AT + 200, up),
+                event(FENCED_AT + 500, down),
+                event(FENCED_AT + 2000, up),
+            ],
+            vec![100, 200],
+            "satisfied",
+        ),
+        // Listed late, but of an earlier second.
+        (vec![event(FENCED_AT - 200, down), event(FENCED_AT + 300, up)], vec![], "ready"),
+        // Whether it went down before or after the sight, nobody can tell.
+        (vec![event(FENCED_AT + 300, up)], vec![], "ready"),
+        (vec![event(FENCED_AT + 1000, up)], vec![], "satisfied"),
+    ] {
+        let observed = reboot::observe(&instance("available"), &events, &known(&listed), false);
+        assert_eq!(kind(&observed), expected, "{events:?} known {listed:?}");
+    }
+}
+
+#[test]
+fn the_reboot_waits_for_the_next_second_only_where_nobody_asked_for_events() {
+    let early = Instance { seen_at: at(FENCED_AT), ..instance("available") };
+    assert_eq!(kind(&reboot::observe(&early, &[], &fence(), false)), "pending");
+    let asked = Fenced { known_events_ms: Some(Vec::new()), ..fence() };
+    assert_eq!(kind(&reboot::observe(&early, &[], &asked, false)), "ready");
 }
 
 #[test]

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mesh_core::ids::Token;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::Records;
 use super::name::token_name;
@@ -15,6 +17,8 @@ use crate::dns;
 /// A delegation set has four; more configured ones are an error of the configuration that does no harm.
 const NAME_SERVERS_MAX: usize = 16;
 const DNS_PORT: u16 = 53;
+/// A name server that does not answer within this is no help.
+const SIGHT_WITHIN: Duration = Duration::from_millis(300);
 
 pub(super) enum InSync {
     Yes { proof: String },
@@ -37,6 +41,23 @@ impl Records {
             Err(note) => return Ok(InSync::NotYet { note }),
         };
         Ok(all_show(servers, &token_name(record), &token.to_string()).await)
+    }
+
+    /// Does one of the zone's name servers show the token? `None`: it could not be asked. No proof, since the others may
+    /// lag; a reason to ask Route 53.
+    pub(super) async fn shown_by_one(&self, zone_id: &str, record: &str, token: Token) -> Option<bool> {
+        let server = self.a_server(zone_id).await?;
+        let values = timeout(SIGHT_WITHIN, dns::txt(server, &token_name(record))).await.ok()?.ok()?;
+        Some(values == [token.to_string()])
+    }
+
+    async fn a_server(&self, zone_id: &str) -> Option<SocketAddr> {
+        if let Some(server) = self.watches.server(zone_id) {
+            return Some(server);
+        }
+        let server = self.servers(zone_id).await.ok()?.ok()?.first().copied()?;
+        self.watches.note_server(zone_id, server);
+        Some(server)
     }
 
     async fn servers(&self, zone_id: &str) -> Result<Result<BTreeSet<SocketAddr>, String>, ReadError> {

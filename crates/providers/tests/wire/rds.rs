@@ -26,9 +26,21 @@ fn is(request: &Request, action: &str) -> bool {
     request.body.contains(&format!("Action={action}"))
 }
 
+fn restarted(at: &str) -> String {
+    format!(
+        "<DescribeEventsResponse><DescribeEventsResult><Events><Event><SourceIdentifier>maip-db\
+         </SourceIdentifier><Message>DB instance restarted</Message><Date>{at}</Date></Event></Events>\
+         </DescribeEventsResult></DescribeEventsResponse>"
+    )
+}
+
 #[tokio::test]
-async fn the_fences_read_back_holds_the_providers_own_time() {
-    let stub = Stub::start(|_| Reply::Text(200, instance("available", "sg-closed", "active", ""))).await;
+async fn the_fences_read_back_holds_the_providers_own_time_and_the_restarts_listed_after_it() {
+    let stub = Stub::start(|request| match is(request, "DescribeEvents") {
+        true => Reply::Text(200, restarted("2014-04-29T18:30:38.250Z")),
+        false => Reply::Text(200, instance("available", "sg-closed", "active", "")),
+    })
+    .await;
     let Observation::Satisfied { read_back } = stub.providers().await.observe(&jobs::fence(), None).await else {
         panic!("the fence holds");
     };
@@ -36,6 +48,23 @@ async fn the_fences_read_back_holds_the_providers_own_time() {
     assert_eq!(read_back["security_groups"], serde_json::json!(["sg-closed"]));
     assert_eq!(read_back["status"], "available");
     assert_eq!(read_back["provider_time_ms"], 1_398_796_238_000u64, "the Date header of the reply");
+    assert_eq!(read_back["known_events_ms"], serde_json::json!([1_398_796_238_250u64]));
+    let order: Vec<_> = stub.seen().iter().map(|request| is(request, "DescribeEvents")).collect();
+    assert_eq!(order, [false, true], "what is not listed came after the sight");
+}
+
+#[tokio::test]
+async fn an_unfence_asks_for_no_events() {
+    let stub = Stub::start(|_| Reply::Text(200, instance("available", "sg-open", "active", ""))).await;
+    let mut job = jobs::fence();
+    job.action = mesh_core::plan::Action::RdsSetSecurityGroups {
+        instance: "maip-db".to_owned(),
+        security_groups: ["sg-open".to_owned()].into(),
+        purpose: mesh_core::plan::SecurityGroupPurpose::Unfence,
+    };
+    let observed = stub.providers().await.observe(&job, None).await;
+    assert!(matches!(observed, Observation::Satisfied { .. }), "{observed:?}");
+    assert_eq!(stub.seen_with("Action=DescribeEvents").len(), 0);
 }
 
 #[tokio::test]
@@ -67,16 +96,9 @@ async fn a_fence_sends_exactly_the_closed_groups_at_once() {
 async fn a_reboot_is_proven_by_a_restart_event_later_than_the_fence() {
     let mut job =
         jobs::job("rds-reboot-database", mesh_core::plan::Action::RdsReboot { instance: "maip-db".to_owned() });
-    let events = |at: &str| {
-        format!(
-            "<DescribeEventsResponse><DescribeEventsResult><Events><Event><SourceIdentifier>maip-db\
-             </SourceIdentifier><Message>DB instance restarted</Message><Date>{at}</Date></Event></Events>\
-             </DescribeEventsResult></DescribeEventsResponse>"
-        )
-    };
-    for (restarted, expected) in [("2014-04-29T18:30:20.900Z", false), ("2014-04-29T18:30:21.000Z", true)] {
+    for (at, expected) in [("2014-04-29T18:30:20.900Z", false), ("2014-04-29T18:30:21.000Z", true)] {
         let stub = Stub::start(move |request| match is(request, "DescribeEvents") {
-            true => Reply::Text(200, events(restarted)),
+            true => Reply::Text(200, restarted(at)),
             false => Reply::Text(200, instance("available", "sg-closed", "active", "")),
         })
         .await;
@@ -87,8 +109,8 @@ async fn a_reboot_is_proven_by_a_restart_event_later_than_the_fence() {
         let step = mesh_core::ids::StepId::new("rds-fence-database").expect("a name");
         job.evidence.insert(step, fence.to_owned());
         let observed = providers.observe(&job, None).await;
-        assert_eq!(matches!(observed, Observation::Satisfied { .. }), expected, "{restarted}: {observed:?}");
-        assert_eq!(matches!(observed, Observation::Ready { .. }), !expected, "{restarted}: {observed:?}");
+        assert_eq!(matches!(observed, Observation::Satisfied { .. }), expected, "{at}: {observed:?}");
+        assert_eq!(matches!(observed, Observation::Ready { .. }), !expected, "{at}: {observed:?}");
     }
 }
 
