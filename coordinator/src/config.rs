@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,11 @@ use serde::Deserialize;
 
 use crate::consensus::{ConsensusConfig, Founder, SNAPSHOT_EVERY_DEFAULT};
 use crate::sessions::pongs::PERMIT_FOR;
+use crate::store::{StoreOptions, snapshot};
 
+/// Below, the disk is busy with snapshots; above, a restart applies a long log again.
+const SNAPSHOT_EVERY: RangeInclusive<u64> = 100..=1_000_000;
+const SNAPSHOTS_KEPT: RangeInclusive<usize> = snapshot::KEPT..=16;
 /// Coordinators of one mesh: 3 or 5, and 7 only while one set replaces another.
 const FOUNDERS_MAX: usize = 7;
 
@@ -33,6 +38,8 @@ pub struct Config {
     pub log: LogConfig,
     #[serde(default)]
     pub timing: TimingConfig,
+    #[serde(default)]
+    pub storage: StorageConfig,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -62,6 +69,21 @@ pub struct TimingConfig {
     pub election_min: u64,
     pub election_max: u64,
     pub agent_silence: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// Entries of the log between two snapshots.
+    pub snapshot_every: u64,
+    /// Snapshot files that are kept, the newest first.
+    pub snapshots_kept: usize,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { snapshot_every: SNAPSHOT_EVERY_DEFAULT, snapshots_kept: snapshot::KEPT }
+    }
 }
 
 impl Default for TimingConfig {
@@ -122,6 +144,14 @@ impl Config {
                 "must be above 5000 ms: for so long a silent agent is still permitted to act",
             );
         }
+        if !SNAPSHOT_EVERY.contains(&self.storage.snapshot_every) {
+            let (least, most) = (SNAPSHOT_EVERY.start(), SNAPSHOT_EVERY.end());
+            return Some(("snapshot_every", format!("must be {least} to {most} entries")));
+        }
+        if !SNAPSHOTS_KEPT.contains(&self.storage.snapshots_kept) {
+            let (least, most) = (SNAPSHOTS_KEPT.start(), SNAPSHOTS_KEPT.end());
+            return Some(("snapshots_kept", format!("must be {least} to {most}: one can be damaged")));
+        }
         None
     }
 
@@ -165,7 +195,8 @@ impl Config {
             heartbeat: Duration::from_millis(self.timing.heartbeat),
             election_min: Duration::from_millis(self.timing.election_min),
             election_max: Duration::from_millis(self.timing.election_max),
-            snapshot_every: SNAPSHOT_EVERY_DEFAULT,
+            snapshot_every: self.storage.snapshot_every,
+            store: StoreOptions { snapshots_kept: self.storage.snapshots_kept, ..StoreOptions::default() },
         }
     }
 }
@@ -220,6 +251,8 @@ heartbeat = 300
             ("advertise = \"127.0.0.1:7001\"", "advertise = \"127.0.0.1:0\"", ":5:", "HOST:PORT"),
             ("heartbeat = 300", "heartbeat = 600", ":1:1", "twice the heartbeat"),
             ("heartbeat = 300", "agent_silence = 5000", ":16:", "above 5000"),
+            ("[timing]\n", "[storage]\nsnapshot_every = 5\n[timing]\n", ":16:", "100 to"),
+            ("[timing]\n", "[storage]\nsnapshots_kept = 1\n[timing]\n", ":16:", "2 to"),
             ("key = \"coordinator.key\"", "key = \"c\"\nissuing_key = \"i\"", ":14:", "both or not at all"),
         ] {
             let error = load(&GOOD.replace(good, bad)).expect_err(bad);

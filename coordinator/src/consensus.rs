@@ -24,20 +24,24 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::clock::MeshClock;
 use crate::store::fatal::Fatal;
 use crate::store::identity::{self, DiskIdentity};
+use crate::store::snapshot::Part;
 use crate::store::snapshot::sync_dir;
 use crate::store::wal::Wal;
-use crate::store::{Store, StoreError, machine as store_machine};
+use crate::store::{Store, StoreError, StoreOptions, machine as store_machine};
 use admission::Admission;
 use errors::{forwarded, stopped};
 use network::{Network, Peers};
 use types::{LogBytes, Raft};
 
 pub use errors::ConsensusError;
+pub use history::send_file;
 pub use network::Dial;
 
 mod admission;
 mod convert;
 mod errors;
+mod founders;
+mod history;
 pub mod log;
 pub mod machine;
 mod members;
@@ -82,6 +86,7 @@ pub struct ConsensusConfig {
     pub election_max: Duration,
     /// A snapshot is taken after so many entries.
     pub snapshot_every: u64,
+    pub store: StoreOptions,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +98,12 @@ pub struct Leadership {
     pub is_self: bool,
 }
 
+/// A backup on this node's disk; it is gone when this is dropped.
+pub struct Backup {
+    pub part: Part,
+    _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
 pub struct Consensus {
     config: ConsensusConfig,
     raft: Raft,
@@ -102,6 +113,8 @@ pub struct Consensus {
     leadership: watch::Sender<Leadership>,
     proposals: Semaphore,
     clock: MeshClock,
+    /// One backup at a time: each is a file as large as the whole history, until it has been sent.
+    backups: Arc<Semaphore>,
     tasks: std::sync::Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
@@ -139,6 +152,7 @@ impl Consensus {
             leadership: watch::Sender::new(Leadership::default()),
             proposals: Semaphore::new(PROPOSALS_MAX),
             clock: MeshClock::default(),
+            backups: Arc::new(Semaphore::new(1)),
             tasks: std::sync::Mutex::default(),
             config,
             raft,
@@ -156,6 +170,13 @@ impl Consensus {
             tokio::spawn(observe::publish(raft.clone(), self.leadership.clone(), fatal)),
             tokio::spawn(admission::found(admission, raft, peers, self.config.bootstrap.clone())),
             tokio::spawn(observe::name_mesh(Arc::clone(self))),
+            tokio::spawn(history::tend(
+                self.config.node_id,
+                Arc::clone(&self.store),
+                self.raft.clone(),
+                Arc::clone(&self.peers),
+            )),
+            tokio::spawn(founders::bring_in(Arc::clone(self))),
         ];
         self.tasks
             .lock()
@@ -229,6 +250,19 @@ impl Consensus {
         self.store.summary().state_hash
     }
 
+    /// The whole state and history as one file, as it is now. Wait for [`Consensus::read_index`] first.
+    pub async fn backup(&self) -> Result<Backup, ConsensusError> {
+        let busy = |_| ConsensusError::Refused("another backup is being made: wait until it has ended".to_owned());
+        let permit = Arc::clone(&self.backups).try_acquire_owned().map_err(busy)?;
+        let (store, mesh, now) = (Arc::clone(&self.store), self.config.mesh.clone(), self.now());
+        let written = tokio::task::spawn_blocking(move || store.write_backup(&store.view(), &mesh, now)).await;
+        Ok(Backup { part: written.map_err(storage)?.map_err(storage)?, _permit: permit })
+    }
+
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// At most `limit` audit records with an index of at least `from_index`, in order.
     pub fn audit(&self, from_index: u64, limit: usize) -> Result<Vec<v1::AuditRecord>, ConsensusError> {
         self.store.audit(from_index, limit).map_err(storage)
@@ -276,7 +310,7 @@ fn open(config: &ConsensusConfig, fatal: Fatal) -> Result<(Arc<Wal>, Arc<Store>,
             dir.display()
         )));
     }
-    let store = Store::open(dir, &wal, fatal)?;
+    let store = Store::open(dir, &wal, config.store, fatal)?;
     Ok((wal, store, admitted))
 }
 

@@ -4,23 +4,26 @@
 //! follows the commit of its intent, never precedes it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_core::engine;
 use mesh_core::time::Timestamp;
 use mesh_runtime::backoff::Backoff;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use crate::consensus::Leadership;
 use crate::node::Node;
 
 pub mod dispatch;
+pub mod late_calls;
 pub mod lost;
 pub mod proposals;
 pub mod view;
 
+use late_calls::LateCalls;
 use lost::Lost;
 use proposals::Proposals;
 
@@ -32,13 +35,15 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs until the node drains.
 pub async fn run(node: Arc<Node>) {
+    let calls = Arc::new(LateCalls::default());
+    let _watching = AbortOnDropHandle::new(tokio::spawn(late_calls::watch(Arc::clone(&node), Arc::clone(&calls))));
     let mut leadership = node.replica.leadership();
     loop {
         let now = leadership.borrow_and_update().clone();
         if now.is_self {
             tokio::select! {
                 () = node.draining.cancelled() => return,
-                () = lead(&node, &now) => {}
+                () = lead(&node, &now, &calls) => {}
             }
         }
         tokio::select! {
@@ -49,7 +54,7 @@ pub async fn run(node: Arc<Node>) {
 }
 
 /// Leads one term; returns when it is over.
-async fn lead(node: &Arc<Node>, term: &Leadership) {
+async fn lead(node: &Arc<Node>, term: &Leadership, calls: &LateCalls) {
     let mut leadership = node.replica.leadership();
     if !confirm(node, &mut leadership, term).await {
         return;
@@ -62,7 +67,7 @@ async fn lead(node: &Arc<Node>, term: &Leadership) {
     while same_term(&leadership.borrow_and_update(), term) {
         applied.mark_unchanged();
         sessions.mark_unchanged();
-        let pause = round(node, led_since, &mut proposals, &mut lost);
+        let pause = round(node, led_since, calls, &mut proposals, &mut lost);
         tokio::select! {
             changed = leadership.changed() => if changed.is_err() { return },
             changed = applied.changed() => if changed.is_err() { return },
@@ -89,9 +94,15 @@ async fn confirm(node: &Node, leadership: &mut watch::Receiver<Leadership>, term
 }
 
 /// Proposes and offers what is due. Returns for how long nothing else will be.
-fn round(node: &Node, led_since: Timestamp, proposals: &mut Proposals, lost: &mut Lost) -> Duration {
+fn round(node: &Node, led_since: Timestamp, calls: &LateCalls, proposals: &mut Proposals, lost: &mut Lost) -> Duration {
     let view = view::of(node, led_since);
-    let (commands, wakeup) = node.replica.with_fleet(|fleet| (view.due(fleet), engine::next_wakeup(fleet, &view.all)));
+    let (commands, wakeup) = node.replica.with_fleet(|fleet| {
+        let now = Instant::now();
+        calls.note(fleet, now);
+        let mut due = view.due(fleet);
+        due.retain(|command| !calls.bars(fleet, command, now));
+        (due, engine::next_wakeup(fleet, &view.all))
+    });
     for command in lost.take_up(node, commands) {
         proposals.propose(&node.replica, command);
     }

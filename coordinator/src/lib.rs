@@ -12,6 +12,7 @@ pub mod operator;
 pub mod peers;
 pub mod pki;
 pub mod replicated;
+pub mod restore;
 pub mod serve;
 pub mod sessions;
 pub mod store;

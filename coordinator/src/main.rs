@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::{CommandFactory, Parser, Subcommand};
 use mesh_coordinator::config::Config;
 use mesh_coordinator::consensus::Consensus;
 use mesh_coordinator::node::{Node, Timing};
 use mesh_coordinator::peers::Peers;
 use mesh_coordinator::pki::IssuingFiles;
 use mesh_coordinator::replicated::MembershipChange;
-use mesh_coordinator::serve;
+use mesh_coordinator::{restore, serve};
 use mesh_core::access::Role;
 use mesh_runtime::shutdown::{DRAIN_DEFAULT, Shutdown};
 use mesh_runtime::tls::Identities;
@@ -36,23 +36,53 @@ const HAND_OVER_MAX: Duration = Duration::from_secs(2);
     version,
     after_help = "Exit codes:\n  0   stopped by SIGTERM or SIGINT, after draining\n  1   failed while running\n  2   \
                   wrong arguments\n  78  the configuration or the files it names cannot be used; no port was bound\n  \
-                  130 a second signal ended it without draining"
+                  74  the disk failed or is full; \
+                  what was acknowledged is on it: make room, then start again\n  130 a second signal ended it without draining"
 )]
 struct Args {
     /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE", env = "MESH_COORDINATOR_CONFIG")]
-    config: PathBuf,
+    #[arg(long, global = true, value_name = "FILE", env = "MESH_COORDINATOR_CONFIG")]
+    config: Option<PathBuf>,
     /// Check the configuration and the files it names, then exit.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Offline>,
+}
+
+/// What is done while the coordinator does not run.
+#[derive(Subcommand)]
+enum Offline {
+    /// Found a new group from a backup, when the old one is lost. Makes the empty data directory of this node, and only
+    /// that: then start this node and the other founders, theirs empty.
+    Restore {
+        /// The file, from `meshctl coordinator backup`.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// For how long the old group has had no majority: since then it has sent no call. Calls from before are waited
+        /// out for ten minutes, counted from there.
+        #[arg(long, value_name = "MINUTES", default_value_t = 0)]
+        lost_minutes_ago: u64,
+    },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let config = match Config::load(&args.config) {
+    let Some(path) = args.config else {
+        let missing = clap::error::ErrorKind::MissingRequiredArgument;
+        Args::command().error(missing, "--config FILE is needed, or MESH_COORDINATOR_CONFIG").exit();
+    };
+    let config = match Config::load(&path) {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
+    if let Some(Offline::Restore { from, lost_minutes_ago }) = &args.command {
+        let lost_ago = Duration::from_secs(lost_minutes_ago.saturating_mul(60));
+        return restore::restore(&config, from, lost_ago).unwrap_or_else(|error| {
+            eprintln!("mesh-coordinator: {error:#}");
+            ExitCode::from(EXIT_FAILED)
+        });
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("starting the runtime")),
@@ -60,15 +90,15 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         let identities = match usable_identity(&config) {
             Ok(identities) => identities,
-            Err(error) => return refuse(&format!("{}: {error:#}", args.config.display())),
+            Err(error) => return refuse(&format!("{}: {error:#}", path.display())),
         };
         if args.check_config {
-            eprintln!("{}: ok", args.config.display());
+            eprintln!("{}: ok", path.display());
             return ExitCode::SUCCESS;
         }
         let _telemetry = match telemetry::init(&config.log, "mesh-coordinator") {
             Ok(guard) => guard,
-            Err(error) => return refuse(&format!("{}: {error}", args.config.display())),
+            Err(error) => return refuse(&format!("{}: {error}", path.display())),
         };
         match run(config, identities).await {
             Ok(()) => ExitCode::SUCCESS,

@@ -10,8 +10,10 @@ use crate::node::Node;
 
 pub mod approvals;
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod control;
+pub mod fit;
 pub mod membership;
 pub mod plans;
 pub mod reads;
@@ -39,6 +41,20 @@ type StreamOf<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>
 macro_rules! at_leader {
     ($self:ident, $request:ident, $method:ident, $handler:path) => {{
         let asked = Asked::of($request)?;
+        match route::route(&$self.node, asked.passed_on).await? {
+            Route::Here => $handler(&$self.node, &asked.caller, asked.body).await.map(Response::new),
+            Route::There(mut leader) => leader.$method(pass_on(&asked.caller, asked.body)).await,
+        }
+    }};
+}
+
+/// As `at_leader`, for a handler that reads nothing and only commits: the commit itself proves who leads.
+macro_rules! commit_at_leader {
+    ($self:ident, $request:ident, $method:ident, $handler:path) => {{
+        let asked = Asked::of($request)?;
+        if $self.node.leads() {
+            return $handler(&$self.node, &asked.caller, asked.body).await.map(Response::new);
+        }
         match route::route(&$self.node, asked.passed_on).await? {
             Route::Here => $handler(&$self.node, &asked.caller, asked.body).await.map(Response::new),
             Route::There(mut leader) => leader.$method(pass_on(&asked.caller, asked.body)).await,
@@ -94,7 +110,7 @@ impl v1::operator_server::Operator for OperatorService {
         &self,
         request: Request<v1::ApplyManifestRequest>,
     ) -> Result<Response<v1::ApplyManifestResponse>, Status> {
-        at_leader!(self, request, apply_manifest, writes::apply_manifest)
+        commit_at_leader!(self, request, apply_manifest, writes::apply_manifest)
     }
 
     async fn start_run(&self, request: Request<v1::StartRunRequest>) -> Result<Response<v1::StartRunResponse>, Status> {
@@ -170,10 +186,7 @@ impl v1::operator_server::Operator for OperatorService {
         at_leader!(self, request, change_membership, membership::change_membership)
     }
 
-    async fn backup(
-        &self,
-        _: Request<v1::BackupRequest>,
-    ) -> Result<Response<StreamOf<v1::BackupChunk>>, Status> {
-        Err(Status::unimplemented("being built"))
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<StreamOf<v1::BackupChunk>>, Status> {
+        backup::backup(&self.node, Asked::of(request)?).await
     }
 }

@@ -1,14 +1,17 @@
 //! What the server needs of consensus, as a trait: the services, the sessions and the driver are tested against one
 //! process that applies commands to a `Fleet` at once.
 
+use std::sync::Arc;
+
 use mesh_core::fleet::{Command, Fleet, Reply};
-use mesh_core::ids::{Hash32, RegionId};
+use mesh_core::ids::{Hash32, RegionId, RunId, ServiceId};
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 use tokio::sync::watch;
 use tonic::async_trait;
 
-use crate::consensus::{Consensus, ConsensusError, Leadership};
+use crate::consensus::{Backup, Consensus, ConsensusError, Leadership};
+use crate::store::{Store, StoreError};
 
 #[async_trait]
 pub trait Replicated: Send + Sync + 'static {
@@ -37,6 +40,19 @@ pub trait Replicated: Send + Sync + 'static {
 
     /// At most `limit` audit records, from index `from` on, in order.
     async fn audit(&self, from: u64, limit: usize) -> Result<Vec<v1::AuditRecord>, ConsensusError>;
+
+    /// An ended run that has left the state for the history.
+    async fn retired_run(&self, id: &RunId) -> Result<Option<v1::Run>, ConsensusError>;
+
+    /// At most `limit` of these in a line each, those first that left last.
+    async fn retired_runs(
+        &self,
+        service: Option<&ServiceId>,
+        limit: usize,
+    ) -> Result<Vec<v1::RunSummary>, ConsensusError>;
+
+    /// The whole state and history as one file.
+    async fn backup(&self) -> Result<Backup, ConsensusError>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +118,35 @@ impl Replicated for Consensus {
     }
 
     async fn audit(&self, from: u64, limit: usize) -> Result<Vec<v1::AuditRecord>, ConsensusError> {
-        Self::audit(self, from, limit)
+        reading(self, move |store| store.audit(from, limit)).await
     }
+
+    async fn retired_run(&self, id: &RunId) -> Result<Option<v1::Run>, ConsensusError> {
+        let id = id.clone();
+        reading(self, move |store| store.retired_run(&id)).await
+    }
+
+    async fn retired_runs(
+        &self,
+        service: Option<&ServiceId>,
+        limit: usize,
+    ) -> Result<Vec<v1::RunSummary>, ConsensusError> {
+        let service = service.cloned();
+        reading(self, move |store| store.retired_runs(service.as_ref(), limit)).await
+    }
+
+    async fn backup(&self) -> Result<Backup, ConsensusError> {
+        Self::backup(self).await
+    }
+}
+
+/// The history is on disk, and reading it is not quick.
+async fn reading<T: Send + 'static>(
+    consensus: &Consensus,
+    read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ConsensusError> {
+    let store = Arc::clone(consensus.store());
+    let read = tokio::task::spawn_blocking(move || read(&store)).await;
+    let failed = |error: &dyn std::fmt::Display| ConsensusError::Storage(error.to_string());
+    read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }

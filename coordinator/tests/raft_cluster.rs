@@ -8,7 +8,11 @@ mod agreement;
 mod cluster;
 #[path = "raft_cluster/founding.rs"]
 mod founding;
+#[path = "raft_cluster/history.rs"]
+mod history;
 #[path = "raft_cluster/link.rs"]
 mod link;
+#[path = "raft_cluster/load.rs"]
+mod load;
 #[path = "raft_cluster/membership.rs"]
 mod membership;

@@ -8,6 +8,8 @@ mod crash;
 mod damage;
 #[path = "raft_store/fixture.rs"]
 mod fixture;
+#[path = "raft_store/history.rs"]
+mod history;
 #[path = "raft_store/recovery.rs"]
 mod recovery;
 #[path = "raft_store/suite.rs"]

@@ -84,7 +84,7 @@ impl Admission {
             admitted: self.is_admitted(),
             pristine: self.is_pristine(),
             membership: Some(self.store.summary().membership),
-            segments_missing: 0,
+            segments_missing: self.store.history().troubled().len() as u64,
         }
     }
 }

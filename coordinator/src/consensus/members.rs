@@ -75,6 +75,7 @@ impl Consensus {
             return Err(refused(format!("node {id} is not a member: add it as a learner first")));
         }
         self.check_follows(&metrics, id, PROMOTE_LAG_MAX)?;
+        self.check_history(&metrics, id).await?;
         let change = self.raft.change_membership(ChangeMembers::AddVoterIds([id].into()), true);
         committed(tokio::time::timeout(CHANGE_DEADLINE, change).await)
     }
@@ -128,6 +129,17 @@ impl Consensus {
         match lag <= lag_max {
             true => Ok(()),
             false => Err(refused(format!("node {id} lacks {lag} entries of the log"))),
+        }
+    }
+
+    /// A voter stands in for those whose disks are lost: it has the whole history, too.
+    async fn check_history(&self, metrics: &Metrics, id: u64) -> Result<(), ConsensusError> {
+        let Some(member) = metrics.membership_config.get_node(&id) else { return Ok(()) };
+        let node = Founder { id, address: member.address.clone(), region: member.region.clone() };
+        let standing = admission::ask(&self.peers, &node, false).await.map_err(ConsensusError::Refused)?;
+        match standing.segments_missing {
+            0 => Ok(()),
+            missing => Err(refused(format!("node {id} still lacks {missing} segments of the history: try again soon"))),
         }
     }
 

@@ -8,6 +8,7 @@ use mesh_proto::v1;
 use mesh_proto::v1::raft_message::Message;
 use openraft::raft::VoteRequest;
 use tokio::sync::Semaphore;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::admission::Admission;
@@ -129,7 +130,7 @@ impl v1::raft_server::Raft for RaftHandler {
         let (vote, meta, part) = self.receive(request.into_inner()).await?;
         let path = part.path().to_owned();
         let inspected = tokio::task::spawn_blocking(move || snapshot::inspect(&path)).await.map_err(stopped)?;
-        let summary = inspected.map_err(|error| Status::data_loss(error.to_string()))?;
+        let (summary, _) = inspected.map_err(|error| Status::data_loss(error.to_string()))?;
         if convert::meta_of(&summary).map_err(garbled)? != meta {
             return Err(Status::invalid_argument("the snapshot is not the one that was announced"));
         }
@@ -160,6 +161,8 @@ impl v1::raft_server::Raft for RaftHandler {
 
     async fn segment(&self, request: Request<v1::SegmentRequest>) -> Result<Response<Self::SegmentStream>, Status> {
         self.check_target(&request)?;
-        Err(Status::unimplemented("being built"))
+        self.check_admitted()?;
+        let chunks = super::history::send(Arc::clone(&self.store), request.get_ref().number);
+        Ok(Response::new(Box::pin(ReceiverStream::new(chunks))))
     }
 }

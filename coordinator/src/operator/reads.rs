@@ -1,7 +1,5 @@
 //! What is asked of the state alone.
 
-use std::cmp::Reverse;
-
 use mesh_core::access::Identity;
 use mesh_core::fleet::Fleet;
 use mesh_core::ids::{AgentId, RunId, ServiceId};
@@ -10,6 +8,7 @@ use mesh_core::time::duration_millis;
 use mesh_proto::v1;
 use tonic::Status;
 
+use super::{fit, refusal};
 use crate::node::Node;
 
 const RUNS_LISTED_DEFAULT: usize = 20;
@@ -78,12 +77,28 @@ pub async fn get_service(
 
 pub async fn get_run(node: &Node, _: &Identity, request: v1::GetRunRequest) -> Result<v1::GetRunResponse, Status> {
     let id = run_id(&request.run)?;
-    Ok(v1::GetRunResponse { run: Some(run_now(node, &id)?), left_out: 0 })
+    whole_run(node, &id).await
 }
 
+/// The run as it stands, or as it stood when it left the state for the history.
+pub async fn whole_run(node: &Node, id: &RunId) -> Result<v1::GetRunResponse, Status> {
+    let run = node.replica.with_fleet(|fleet| fleet.runs.get(id).map(v1::Run::from));
+    let run = match run {
+        Some(run) => Some(run),
+        None => node.replica.retired_run(id).await.map_err(|error| refusal::of_consensus(&error))?,
+    };
+    let (run, left_out) = fit::fit(run.ok_or_else(|| no_run(id))?);
+    Ok(v1::GetRunResponse { run: Some(run), left_out })
+}
+
+/// A run of the state, as it fits an answer.
 pub fn run_now(node: &Node, id: &RunId) -> Result<v1::Run, Status> {
     let run = node.replica.with_fleet(|fleet| fleet.runs.get(id).map(v1::Run::from));
-    run.ok_or_else(|| Status::not_found(format!("no run {id}: `meshctl history` lists them")))
+    run.map(|run| fit::fit(run).0).ok_or_else(|| no_run(id))
+}
+
+fn no_run(id: &RunId) -> Status {
+    Status::not_found(format!("no run {id}: `meshctl history` lists them"))
 }
 
 pub async fn list_runs(
@@ -99,15 +114,20 @@ pub async fn list_runs(
         limit => limit,
     };
     let service = if request.service.is_empty() { None } else { Some(service_id(&request.service)?) };
-    node.replica.with_fleet(|fleet| {
+    let known: Result<Vec<v1::RunSummary>, Status> = node.replica.with_fleet(|fleet| {
         if let Some(service) = service.as_ref().filter(|service| !fleet.services.contains_key(*service)) {
             return Err(no_service(service));
         }
         let wanted = |run: &&Run| service.as_ref().is_none_or(|service| run.plan.service == *service);
-        let mut runs: Vec<&Run> = fleet.runs.values().filter(wanted).collect();
-        runs.sort_by_key(|run| Reverse((run.started_at, run.plan.generation, &run.id)));
-        Ok(v1::ListRunsResponse { runs: runs.into_iter().take(limit).map(summary).collect() })
-    })
+        Ok(fleet.runs.values().filter(wanted).map(summary).collect())
+    });
+    let mut runs = known?;
+    // Whatever left the state began before what its service still has there; others may be older than both.
+    let retired = node.replica.retired_runs(service.as_ref(), limit).await;
+    runs.extend(retired.map_err(|error| refusal::of_consensus(&error))?);
+    runs.sort_by(|a, b| (b.started_at, &b.run).cmp(&(a.started_at, &a.run)));
+    runs.truncate(limit);
+    Ok(v1::ListRunsResponse { runs })
 }
 
 fn summary(run: &Run) -> v1::RunSummary {

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
 use super::route::{self, Asked, Route, pass_on};
-use super::{StreamOf, reads};
+use super::{StreamOf, fit, reads};
 use crate::node::Node;
 
 /// A watcher that reads slowly gets fewer, newer states: each is taken when there is room for it.
@@ -29,15 +29,27 @@ pub async fn watch_run(
 ) -> Result<Response<StreamOf<v1::GetRunResponse>>, Status> {
     let id = reads::run_id(&asked.body.run)?;
     match route::route(node, asked.passed_on).await? {
-        Route::Here => drop(reads::run_now(node, &id)?),
+        Route::Here => {
+            if !node.replica.with_fleet(|fleet| fleet.runs.contains_key(&id)) {
+                return Ok(once(reads::whole_run(node, &id).await?));
+            }
+        }
         Route::There(mut leader) => {
-            leader.get_run(pass_on(&asked.caller, asked.body)).await?;
+            let run = leader.get_run(pass_on(&asked.caller, asked.body)).await?.into_inner();
+            // It may have left the state: nothing will change any more.
+            if run.run.as_ref().is_some_and(|run| run.ended_at.is_some()) {
+                return Ok(once(run));
+            }
             caught_up(node, &id).await?;
         }
     }
     let (states, stream) = mpsc::channel(QUEUE);
     tokio::spawn(show(Arc::clone(node), id, states));
     Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+}
+
+fn once(run: v1::GetRunResponse) -> Response<StreamOf<v1::GetRunResponse>> {
+    Response::new(Box::pin(tokio_stream::once(Ok(run))))
 }
 
 async fn caught_up(node: &Node, id: &RunId) -> Result<(), Status> {
@@ -68,7 +80,8 @@ async fn show(node: Arc<Node>, id: RunId, states: mpsc::Sender<Result<v1::GetRun
         }
         if let Some(run) = news {
             let ended = run.state.is_terminal();
-            room.send(Ok(v1::GetRunResponse { run: Some(v1::Run::from(&run)), left_out: 0 }));
+            let (fitted, left_out) = fit::fit(v1::Run::from(&run));
+            room.send(Ok(v1::GetRunResponse { run: Some(fitted), left_out }));
             if ended {
                 return;
             }

@@ -22,7 +22,11 @@ impl Fatal {
 
     pub fn exit_process() -> Self {
         Self::new(|reason| {
-            tracing::error!(reason, exit_code = EXIT_CODE, "storage failed; the process ends");
+            let next = match reason.contains("os error 28") {
+                true => "the disk is full: make room, then start this coordinator again",
+                false => "look at the disk, then start this coordinator again: it reads what is there",
+            };
+            tracing::error!(reason, next, exit_code = EXIT_CODE, "storage failed; the process ends");
             std::process::exit(EXIT_CODE);
         })
     }

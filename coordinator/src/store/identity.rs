@@ -40,16 +40,20 @@ pub fn read(data_dir: &Path, expected: &DiskIdentity) -> Result<bool, StoreError
 
 /// Durable when it returns.
 pub fn write(data_dir: &Path, identity: &DiskIdentity) -> Result<(), StoreError> {
-    let path = data_dir.join(FILE);
+    write_file(&data_dir.join(FILE), &render(identity))
+}
+
+/// A small file, whole or not at all, durable when it returns.
+pub fn write_file(path: &Path, text: &str) -> Result<(), StoreError> {
     let put = || {
         let part = path.with_extension("part");
         let mut file = File::create(&part)?;
-        file.write_all(render(identity).as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&part, &path)?;
-        sync_dir(data_dir)
+        fs::rename(&part, path)?;
+        path.parent().map_or(Ok(()), sync_dir)
     };
-    put().map_err(|source| StoreError::io("write", &path, source))
+    put().map_err(|source| StoreError::io("write", path, source))
 }
 
 fn render(identity: &DiskIdentity) -> String {

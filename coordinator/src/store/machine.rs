@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use super::entities;
+use super::history::Point;
 use super::position::{self, LogPosition};
 
 /// What is known of the applied state beside its entities.
@@ -43,6 +44,8 @@ pub struct Changes {
     /// The last value of each touched entity; none if it is gone.
     pub entities: BTreeMap<String, Option<Vec<u8>>>,
     pub audit: Vec<v1::AuditRecord>,
+    /// Runs that left the state, each with the index of the command that made them leave.
+    pub retired: Vec<(u64, v1::Run)>,
 }
 
 impl Machine {
@@ -113,6 +116,7 @@ impl Machine {
         self.summary.audit =
             self.summary.audit.follow(&record).map_err(|error| StoreError::Failed(error.to_string()))?;
         changes.audit.push(record);
+        changes.retired.extend(applied.retired.iter().map(|run| (index, v1::Run::from(run))));
         Ok(applied.reply)
     }
 
@@ -160,8 +164,9 @@ pub fn decode_command(bytes: &[u8]) -> Result<(Timestamp, Command), String> {
     message.try_into().map_err(|error: mesh_proto::DecodeError| error.to_string())
 }
 
-/// The header of a snapshot, which is also how the store of applied state keeps its summary.
-pub fn header(summary: &Summary, records: u64) -> v1::SnapshotHeader {
+/// The header of a snapshot, which is also how the store of applied state keeps its summary. `base` is where the
+/// history begins that stands beside it.
+pub fn header(summary: &Summary, base: Point, records: u64) -> v1::SnapshotHeader {
     let meta = v1::RaftSnapshotMeta {
         last_log_id: summary.applied.map(Into::into),
         membership_log_id: summary.membership_at.map(Into::into),
@@ -174,17 +179,19 @@ pub fn header(summary: &Summary, records: u64) -> v1::SnapshotHeader {
         state_hash: summary.state_hash.0.to_vec(),
         audit_head: summary.audit.hash.0.to_vec(),
         records,
+        base: Some(base.into()),
         ..Default::default()
     }
 }
 
-/// Of snapshot files and of the summary in the store.
-pub const FORMAT: u32 = 1;
+/// Of snapshot files and of the summary in the store. The first held the whole history, and no base.
+pub const FORMAT: u32 = 2;
+const FORMAT_OLDEST: u32 = 1;
 
 /// The summary that a header holds, but for the number of audit records and the index of the last.
 pub fn summary(header: &v1::SnapshotHeader) -> Result<Summary, String> {
-    if header.format != FORMAT {
-        return Err(format!("format {}, where {FORMAT} is known", header.format));
+    if !(FORMAT_OLDEST..=FORMAT).contains(&header.format) {
+        return Err(format!("format {}, where {FORMAT_OLDEST} to {FORMAT} are known", header.format));
     }
     let meta = v1::RaftSnapshotMeta::decode(header.meta.as_slice()).map_err(|error| error.to_string())?;
     let place = |id: Option<v1::RaftLogId>| id.map(LogPosition::try_from).transpose().map_err(|e| e.to_string());
@@ -196,4 +203,9 @@ pub fn summary(header: &v1::SnapshotHeader) -> Result<Summary, String> {
         state_hash: hash(&header.state_hash)?,
         audit: ChainHead { hash: hash(&header.audit_head)?, ..ChainHead::default() },
     })
+}
+
+/// Where the history begins that stands beside a header.
+pub fn base(header: &v1::SnapshotHeader) -> Result<Point, String> {
+    header.base.clone().map_or(Ok(Point::default()), Point::try_from)
 }

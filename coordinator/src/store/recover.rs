@@ -10,8 +10,9 @@ use std::path::Path;
 use mesh_proto::v1::raft_entry::Payload;
 
 use super::StoreError;
-use super::applied::{AUDIT_BATCH, Applied};
+use super::applied::{Applied, HISTORY_BATCH};
 use super::fatal::Fatal;
+use super::history::{History, Point};
 use super::machine::Machine;
 use super::position::{self, LogPosition};
 use super::snapshot::{self, SnapshotFile, Snapshots};
@@ -27,9 +28,16 @@ pub struct Recovered {
     pub snapshot: Option<SnapshotFile>,
 }
 
-pub fn recover(dir: &Path, wal: &Wal, snapshots: &Snapshots, fatal: &Fatal) -> Result<Recovered, StoreError> {
+pub fn recover(
+    dir: &Path,
+    wal: &Wal,
+    snapshots: &Snapshots,
+    history: &History,
+    fatal: &Fatal,
+) -> Result<Recovered, StoreError> {
     let snapshot = snapshots.newest()?;
-    let kept = match stored(dir, wal, snapshot.as_ref(), fatal) {
+    history.expect(snapshot.as_ref().map_or(Point::default(), |snapshot| snapshot.base));
+    let kept = match stored(dir, wal, snapshot.as_ref(), history, fatal) {
         Ok(found) => found,
         Err(reason) => {
             tracing::info!(reason, "the stored state is not used; it is built from the snapshot and the log");
@@ -38,28 +46,31 @@ pub fn recover(dir: &Path, wal: &Wal, snapshots: &Snapshots, fatal: &Fatal) -> R
     };
     let (machine, applied) = match kept {
         Some(kept) => kept,
-        None => rebuild(dir, snapshot.as_ref(), fatal)?,
+        None => {
+            history.forget_unknown_end()?;
+            rebuild(dir, snapshot.as_ref(), fatal)?
+        }
     };
     let purged = wal.state().purged;
     if machine.summary.applied < purged {
         return Err(StoreError::StateLost { dir: dir.to_owned(), applied: machine.summary.applied, purged });
     }
-    let snapshot = cover_purged(&machine, &applied, snapshots, snapshot, purged)?;
+    let snapshot = cover_purged(&machine, &applied, snapshots, history, snapshot, purged)?;
     Ok(Recovered { machine, applied, snapshot })
 }
 
 /// The state of a snapshot that came over the network or was kept: into the store, entities last.
 pub fn restore(applied: &Applied, path: &Path) -> Result<Machine, StoreError> {
     let mut batch = Vec::new();
-    let machine = snapshot::load(path, |record| {
-        batch.push(record);
-        if batch.len() >= AUDIT_BATCH {
-            applied.write_audit(&std::mem::take(&mut batch))?;
+    let (machine, base) = snapshot::load(path, |entry| {
+        batch.push(entry);
+        if batch.len() >= HISTORY_BATCH {
+            applied.write_history(&std::mem::take(&mut batch))?;
         }
         Ok(())
     })?;
-    applied.write_audit(&batch)?;
-    applied.replace(&machine)?;
+    applied.write_history(&batch)?;
+    applied.replace(&machine, base)?;
     Ok(machine)
 }
 
@@ -68,13 +79,16 @@ fn stored(
     dir: &Path,
     wal: &Wal,
     snapshot: Option<&SnapshotFile>,
+    history: &History,
     fatal: &Fatal,
 ) -> Result<Option<(Machine, Applied)>, String> {
     if !dir.exists() {
         return Ok(None);
     }
     let applied = Applied::open(dir, fatal.clone())?;
-    let Some(machine) = applied.load()? else {
+    history.expect(applied.base()?);
+    history.forget_unknown_end().map_err(|error| error.to_string())?;
+    let Some(machine) = applied.load(history.sealed())? else {
         return Ok(None);
     };
     let at = machine.summary.applied;
@@ -86,14 +100,21 @@ fn stored(
         return Err(format!("it ends at {at:?}, and the log already at {:?}", state.last));
     }
     if let Some(at) = at {
-        compare(&applied, wal, state.purged, at)?;
+        compare(&applied, wal, history.sealed(), state.purged, at)?;
     }
     Ok(Some((machine, applied)))
 }
 
 /// Every command of the log up to `at` is the one that the audit says was applied there.
-fn compare(applied: &Applied, wal: &Wal, purged: Option<LogPosition>, at: LogPosition) -> Result<(), String> {
-    let mut next = purged.map_or(0, |purged| purged.index + 1);
+fn compare(
+    applied: &Applied,
+    wal: &Wal,
+    sealed: Point,
+    purged: Option<LogPosition>,
+    at: LogPosition,
+) -> Result<(), String> {
+    // What is sealed was compared when it was not.
+    let mut next = purged.map_or(0, |purged| purged.index + 1).max(after(sealed));
     let mut audit = applied.audit(next);
     while next <= at.index {
         let to = at.index.saturating_add(1).min(next.saturating_add(COMPARE_BATCH));
@@ -136,6 +157,7 @@ fn cover_purged(
     machine: &Machine,
     applied: &Applied,
     snapshots: &Snapshots,
+    history: &History,
     snapshot: Option<SnapshotFile>,
     purged: Option<LogPosition>,
 ) -> Result<Option<SnapshotFile>, StoreError> {
@@ -143,5 +165,11 @@ fn cover_purged(
         return Ok(snapshot);
     }
     tracing::warn!(?purged, "no unharmed snapshot holds what was purged from the log; one is written");
-    snapshots.write(&machine.fleet, &machine.summary, applied.audit(0)).map(Some)
+    let base = history.base_of(&machine.summary.audit);
+    snapshots.write(&machine.fleet, &machine.summary, base, applied.history(after(base))).map(Some)
+}
+
+/// The first index that the history after `base` can have.
+pub fn after(base: Point) -> u64 {
+    if base.records == 0 { 0 } else { base.index.saturating_add(1) }
 }

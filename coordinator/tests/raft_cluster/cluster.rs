@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mesh_coordinator::consensus::{Consensus, ConsensusConfig, ConsensusError, Dial, Founder};
+use mesh_coordinator::store::StoreOptions;
 use mesh_coordinator::store::fatal::Fatal;
+use mesh_coordinator::store::history::Cut;
 use mesh_core::access::{Identity, Role};
 use mesh_core::fleet::{Command, Reply};
 use mesh_core::ids::{AgentId, RegionId};
@@ -46,7 +48,7 @@ struct Running {
 }
 
 impl Cluster {
-    /// `founders` nodes of which none has been started, and room for two that join later.
+    /// `founders` nodes of which none has been started, and room for three that join later.
     pub async fn new(founders: u64, snapshot_every: u64) -> Self {
         let mut cluster = Self {
             dir: TempDir::new().expect("a directory"),
@@ -58,7 +60,7 @@ impl Cluster {
             running: BTreeMap::new(),
             deaths: Arc::default(),
         };
-        let all = founders + 2;
+        let all = founders + 3;
         for id in 1..=all {
             cluster.servers.insert(id, Arc::new(watch::Sender::new(None)));
         }
@@ -77,6 +79,16 @@ impl Cluster {
         }
         cluster.leader().await;
         cluster
+    }
+
+    /// Those of a group that is founded anew.
+    pub fn set_founders(&mut self, ids: &[u64]) {
+        self.founders = ids.iter().copied().map(founder).collect();
+    }
+
+    /// Small segments, so that a few entries make some.
+    pub fn store_options() -> StoreOptions {
+        StoreOptions { cut: Cut { records: 20, bytes: 1 << 20 }, ..StoreOptions::default() }
     }
 
     pub fn node(&self, id: u64) -> &Arc<Consensus> {
@@ -207,6 +219,10 @@ impl Cluster {
             applied.iter().all(|index| *index == applied[0])
         })
         .await;
+        wait_for("all to have the whole history", || async {
+            ids.iter().all(|id| self.node(*id).store().history().troubled().is_empty())
+        })
+        .await;
         let first = self.node(ids[0]);
         let audit = first.audit(0, usize::MAX).expect("the audit is there");
         mesh_proto::verify_chain(audit.clone()).expect("the chain holds");
@@ -238,6 +254,7 @@ impl Cluster {
             election_min: Duration::from_millis(800),
             election_max: Duration::from_millis(1_600),
             snapshot_every: self.snapshot_every,
+            store: Self::store_options(),
         }
     }
 

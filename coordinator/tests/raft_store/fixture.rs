@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 
 use mesh_coordinator::store::fatal::Fatal;
+use mesh_coordinator::store::history::Cut;
 use mesh_coordinator::store::machine::{self, Changes, Machine};
 use mesh_coordinator::store::position::LogPosition;
 use mesh_coordinator::store::wal::Wal;
-use mesh_coordinator::store::{Store, StoreError};
+use mesh_coordinator::store::{Store, StoreError, StoreOptions};
 use mesh_core::fleet::Command;
 use mesh_core::ids::{AgentId, Hash32, RegionId};
 use mesh_core::time::Timestamp;
@@ -91,6 +92,11 @@ impl Disk {
         Wal::open(&self.path("log"), true, self.fatal.clone())
     }
 
+    /// As if the power had failed before anyone noted how far the log had reached.
+    pub fn forget_reach(&self) {
+        std::fs::remove_file(mesh_coordinator::store::wal::reach::path(&self.path("log"))).expect("it was noted");
+    }
+
     /// Log chunks or snapshots, oldest first.
     pub fn files(&self, dir: &str, extension: &str) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path(dir)).expect("the directory is there");
@@ -105,9 +111,12 @@ impl Disk {
     }
 }
 
+/// Small segments, so that a few entries make some.
+pub const OPTIONS: StoreOptions = StoreOptions { snapshots_kept: 2, cut: Cut { records: 10, bytes: 1 << 20 } };
+
 pub fn open(dir: &Path, fatal: Fatal) -> Result<Open, StoreError> {
     let wal = Arc::new(Wal::open(&dir.join("log"), false, fatal.clone())?);
-    let store = Store::open(dir, &wal, fatal)?;
+    let store = Store::open(dir, &wal, OPTIONS, fatal)?;
     Ok(Open { wal, store })
 }
 
@@ -160,4 +169,13 @@ pub fn durable(write: impl FnOnce(mesh_coordinator::store::wal::Synced) -> Resul
     let (tell, told) = mpsc::channel::<()>();
     write(Box::new(move || tell.send(()).unwrap_or_default())).expect("the write is accepted");
     told.recv().expect("the write is acknowledged");
+}
+
+/// Gives `to` the segments that it lacks.
+pub fn lend(from: &Disk, disk: &Disk, to: &Open) {
+    for (number, _) in to.store.history().troubled() {
+        let part = disk.path("history").join("offer.part");
+        std::fs::copy(from.path("history").join(format!("{number:010}.seg")), &part).expect("copied");
+        to.store.history().fill(number, &part).expect("it joins");
+    }
 }

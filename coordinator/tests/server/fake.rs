@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use mesh_coordinator::consensus::{ConsensusError, Leadership};
+use mesh_coordinator::consensus::{Backup, ConsensusError, Leadership};
 use mesh_coordinator::replicated::{MembershipChange, Replicated};
 use mesh_core::fleet::{Command, Fleet, Reply};
-use mesh_core::ids::Hash32;
+use mesh_core::ids::{Hash32, RunId, ServiceId};
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 use mesh_runtime::clock;
@@ -186,5 +186,17 @@ impl Replicated for Fake {
         let last = *self.shared.applied.borrow();
         let records = (from.max(1)..=last).take(limit).map(|index| v1::AuditRecord { index, ..Default::default() });
         Ok(records.collect())
+    }
+
+    async fn retired_run(&self, _: &RunId) -> Result<Option<v1::Run>, ConsensusError> {
+        Ok(None)
+    }
+
+    async fn retired_runs(&self, _: Option<&ServiceId>, _: usize) -> Result<Vec<v1::RunSummary>, ConsensusError> {
+        Ok(Vec::new())
+    }
+
+    async fn backup(&self) -> Result<Backup, ConsensusError> {
+        Err(ConsensusError::Unavailable("nothing is on a disk".to_owned()))
     }
 }

@@ -93,6 +93,10 @@ pub fn apply_maip() -> Command {
     }
 }
 
+pub fn arm_maip() -> Command {
+    Command::SetArmed { service: maip().service, armed: true, by: "test".to_owned() }
+}
+
 pub fn failover(fleet: &Fleet) -> Plan {
     let service = fleet.services.get(&maip().service).expect("it was applied");
     plan_failover(service, &region(WEST), &Evidence { now: Timestamp::default(), lag: Vec::new() }).expect("a plan")

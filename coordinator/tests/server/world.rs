@@ -30,7 +30,7 @@ use v1::from_agent::Message as Say;
 use v1::to_agent::Message as Hear;
 
 use crate::fake::Shared;
-use crate::fixture::{EAST, apply_maip, region};
+use crate::fixture::{EAST, apply_maip, arm_maip, region};
 
 /// Longest wait for anything: far above what a loaded machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,6 +66,7 @@ impl World {
         std::fs::write(world.path("ca.pem"), world.authority.certificate_pem()).expect("written");
         world.shared.apply(&Command::NameMesh { mesh: MESH.to_owned() });
         world.shared.apply(&apply_maip());
+        world.shared.apply(&arm_maip());
         for id in 1..=nodes {
             // The first can renew certificates, the others cannot.
             let running = world.start_node(id, (id == 1).then(|| issuing.clone()), agent_silence).await;

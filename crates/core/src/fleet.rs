@@ -211,6 +211,8 @@ pub enum Command {
         /// Checksum of the backup.
         backup: Hash32,
         made_at: Timestamp,
+        /// Since when the old group had no majority, so that no call was sent any more.
+        lost_at: Timestamp,
         by: String,
     },
 }

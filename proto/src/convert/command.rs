@@ -68,8 +68,9 @@ fn encode(command: &Command) -> Wire {
         Command::NoteMembership { text, approvals, by } => {
             Wire::NoteMembership(v1::NoteMembership { text, approvals: encode_all(&approvals), by })
         }
-        Command::Restored { backup, made_at, by } => {
-            Wire::Restored(v1::Restored { backup: backup.0.to_vec(), made_at: made_at.as_millis(), by })
+        Command::Restored { backup, made_at, lost_at, by } => {
+            let (backup, made_at, lost_at) = (backup.0.to_vec(), made_at.as_millis(), lost_at.as_millis());
+            Wire::Restored(v1::Restored { backup, made_at, by, lost_at })
         }
         Command::SetArmed { service, armed, by } => Wire::SetArmed(v1::SetArmed { service: service.into(), armed, by }),
     }
@@ -165,11 +166,12 @@ fn decode(command: Wire) -> Decoded<Command> {
                 by: F.text("by", by)?,
             })
         }
-        Wire::Restored(v1::Restored { backup, made_at, by }) => {
+        Wire::Restored(v1::Restored { backup, made_at, by, lost_at }) => {
             const F: Fields = Fields("Restored");
             Ok(Command::Restored {
                 backup: F.hash("backup", &backup)?,
                 made_at: timestamp(made_at),
+                lost_at: timestamp(lost_at),
                 by: F.text("by", by)?,
             })
         }

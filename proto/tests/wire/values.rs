@@ -578,7 +578,7 @@ pub fn commands() -> Vec<(&'static str, Command)> {
             },
         ),
         ("grant", Command::Grant { run: run.clone(), step }),
-        ("restored", Command::Restored { backup: hash(3), made_at: at(1_700_000_000_000), by: by.clone() }),
+        ("restored", Command::Restored { backup: hash(3), made_at: at(1_700_000_000_000), lost_at: at(1_700_000_100_000), by: by.clone() }),
         ("pause", Command::Pause { run: run.clone(), by: by.clone() }),
         ("resume", Command::Resume { run: run.clone(), by: by.clone() }),
         ("abort", Command::Abort { run: run.clone(), by: by.clone(), reason }),

@@ -48,12 +48,9 @@ impl Reader {
         M::decode(bytes.as_slice()).map_err(|error| self.corrupt(error.to_string()))
     }
 
-    pub fn end(mut self) -> Result<(), StoreError> {
+    pub fn has_more(&mut self) -> Result<bool, StoreError> {
         let rest = self.body.fill_buf().map_err(|source| StoreError::io("read the snapshot", &self.path, source))?;
-        match rest.is_empty() {
-            true => Ok(()),
-            false => Err(self.corrupt("it goes on after its last record".to_owned())),
-        }
+        Ok(!rest.is_empty())
     }
 
     fn length(&mut self) -> Result<u64, StoreError> {
@@ -74,6 +71,15 @@ impl Reader {
     fn corrupt(&self, reason: String) -> StoreError {
         StoreError::SnapshotCorrupt { path: self.path.clone(), reason }
     }
+}
+
+/// The first message alone. Nothing vouches for it but what it holds itself.
+pub fn read_first<M: Message + Default>(path: &Path) -> Result<M, StoreError> {
+    let failed = |source| StoreError::io("read", path, source);
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len().saturating_sub(CHECKSUM_BYTES);
+    let mut reader = Reader { path: path.to_owned(), body: BufReader::new(file).take(length) };
+    reader.message()
 }
 
 fn checksum_is_right(file: &mut impl Read, body_length: u64) -> io::Result<bool> {

@@ -96,7 +96,7 @@ impl Fleet {
             }
             Command::RevokeKey { key, approvals, by: _ } => self.revoke_key(key, approvals),
             Command::NoteMembership { text, approvals, by: _ } => self.note_membership(text, approvals),
-            Command::Restored { backup, made_at, by: _ } => self.restored(*backup, *made_at),
+            Command::Restored { backup, made_at, lost_at, by: _ } => self.restored(*backup, *made_at, *lost_at),
         }
     }
 }

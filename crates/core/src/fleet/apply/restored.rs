@@ -15,21 +15,21 @@ pub const GENERATION_MARGIN: u64 = 1_000;
 pub const INTENT_MARGIN: u64 = 1_000_000;
 
 impl Fleet {
-    pub(super) fn restored(&mut self, backup: Hash32, made_at: Timestamp) -> Outcome {
+    pub(super) fn restored(&mut self, backup: Hash32, made_at: Timestamp, lost_at: Timestamp) -> Outcome {
         let now = self.now;
+        let until = lost_at.min(now).plus(CALL_LIFETIME);
         let mut touched = Vec::new();
         let mut ended = Vec::new();
         for (id, service) in &mut self.services {
             service.armed = false;
             service.generation = Generation(service.generation.0.saturating_add(GENERATION_MARGIN));
             service.intent = IntentSeq(service.intent.0.saturating_add(INTENT_MARGIN));
-            let until = now.plus(CALL_LIFETIME);
-            service.open_calls.retain(|call| call.until > now);
-            service.open_calls.push(OpenCall {
-                resource: OpenCall::ANYTHING.to_owned(),
-                generation: service.generation,
-                until,
-            });
+            // Whatever the old group had sent, known or not, is covered by the one that stands for anything.
+            service.open_calls.clear();
+            if until > now {
+                let resource = OpenCall::ANYTHING.to_owned();
+                service.open_calls.push(OpenCall { resource, generation: service.generation, until });
+            }
             ended.extend(service.current_run.take());
             touched.push(Entity::Service(id.clone()));
         }

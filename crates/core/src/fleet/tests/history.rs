@@ -17,7 +17,7 @@ fn abort(run: RunId) -> Command {
 }
 
 fn restored() -> Command {
-    Command::Restored { backup: HASH, made_at: at(50), by: "root".to_owned() }
+    Command::Restored { backup: HASH, made_at: at(50), lost_at: at(90), by: "root".to_owned() }
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn after_a_restore_no_change_is_made_before_what_may_have_been_sent_has_run_out(
     accepted(&mut fleet, at(100), &restored());
     accepted(&mut fleet, at(101), &Command::SetArmed { service: service("maip"), armed: true, by: "ann".to_owned() });
     accepted(&mut fleet, at(102), &start(&fleet, WEST));
-    let end = 100 + CALL_LIFETIME.as_secs();
+    let end = 90 + CALL_LIFETIME.as_secs();
     let (mut looks, mut changes) = (0, 0);
     for second in 103..end + 30 {
         for command in engine::next(&fleet, &view(&fleet, at(second), &[])) {
