@@ -1,6 +1,7 @@
 //! The commands. Each asks the mesh, prints, and says with which exit code.
 
 pub mod audit;
+pub mod backup;
 pub mod coordinator;
 pub mod failover;
 pub mod follow;

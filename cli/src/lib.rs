@@ -1,6 +1,7 @@
 //! `meshctl`, the operator's command line: a thin client of the coordinators, and the demo.
 
 pub mod args;
+pub mod backup_file;
 pub mod commands;
 pub mod demo;
 pub mod exit;

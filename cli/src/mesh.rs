@@ -85,6 +85,9 @@ pub struct RunLine {
 /// A run as it changes.
 pub struct RunStream(Streaming<v1::GetRunResponse>);
 
+/// A backup in pieces.
+pub struct BackupStream(Streaming<v1::BackupChunk>);
+
 pub struct AuditStream(Streaming<v1::AuditRecord>);
 
 impl Mesh {
@@ -225,12 +228,18 @@ impl Mesh {
     }
 
     pub async fn run(&self, run: &RunId) -> Result<Run, Failure> {
+        self.run_with_gaps(run).await.map(|(run, _)| run)
+    }
+
+    /// The run, and how many attempts and lines were left out because it is larger than a message.
+    pub async fn run_with_gaps(&self, run: &RunId) -> Result<(Run, u32), Failure> {
         let request = v1::GetRunRequest { run: run.to_string() };
         let answer = self.call(|mut client| {
             let request = request.clone();
             async move { client.get_run(request).await }
         });
-        present(answer.await?.run, "run")
+        let answer = answer.await?;
+        Ok((present(answer.run, "run")?, answer.left_out))
     }
 
     pub async fn watch(&self, run: &RunId) -> Result<RunStream, Failure> {
@@ -313,6 +322,12 @@ impl Mesh {
         Ok(AuditStream(self.call(call).await?))
     }
 
+    /// Begins to arrive once the leader has written all of it to its own disk.
+    pub async fn backup(&self) -> Result<BackupStream, Failure> {
+        let call = |mut client: Client| async move { client.backup(v1::BackupRequest {}).await };
+        Ok(BackupStream(self.with_limits(SLOW).call(call).await?))
+    }
+
     pub async fn membership(&self) -> Result<v1::Membership, Failure> {
         let answer = self.call(|mut client| async move { client.get_membership(v1::GetMembershipRequest {}).await });
         answer.await?.membership.ok_or_else(|| Failure::answer("membership is missing"))
@@ -341,6 +356,12 @@ impl RunStream {
             Some(answer) => present(answer.run, "run").map(Some),
             None => Ok(None),
         }
+    }
+}
+
+impl BackupStream {
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.0.message().await?.map(|piece| piece.data))
     }
 }
 

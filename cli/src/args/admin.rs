@@ -114,6 +114,17 @@ pub enum CoordinatorCommand {
     Remove(NodeChange),
     /// Make another voter the leader.
     Transfer(NodeChange),
+    /// Write the whole state, history and audit of the mesh to a file, and verify it. `mesh-coordinator restore` founds
+    /// a new group from it, when the old one is lost.
+    Backup {
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Check a backup without the mesh: its checksum, its records, its audit chain. Exit code 1 if it is not whole.
+    VerifyBackup {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

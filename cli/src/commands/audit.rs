@@ -150,7 +150,7 @@ fn read_record(reader: &mut impl Read) -> Result<Option<AuditRecord>, String> {
     AuditRecord::decode(bytes.as_slice()).map(Some).map_err(|error| error.to_string())
 }
 
-fn read_length(reader: &mut impl Read) -> Result<Option<u64>, String> {
+pub fn read_length(reader: &mut impl Read) -> Result<Option<u64>, String> {
     let mut length = 0u64;
     for nth in 0..VARINT_LEN_MAX {
         let mut byte = [0u8; 1];

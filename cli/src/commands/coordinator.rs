@@ -4,8 +4,8 @@ use mesh_core::access::membership_subject;
 use mesh_proto::v1::{AddLearner, Membership, change_membership_request::Change};
 use serde_json::json;
 
-use super::Context;
 use super::keys::{load_approvals, needs_approval};
+use super::{Context, backup};
 use crate::args::admin::{Approvals, CoordinatorCommand, NodeChange};
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -23,6 +23,8 @@ pub async fn coordinator(context: &Context, command: CoordinatorCommand) -> Outc
             let learner = AddLearner { id, address, region: region.to_string() };
             change(context, &text, Change::AddLearner(learner), &approvals, yes).await
         }
+        CoordinatorCommand::Backup { output } => backup::make(context, &output).await,
+        CoordinatorCommand::VerifyBackup { file } => backup::verify(context, &file),
         CoordinatorCommand::Promote(node) => node_change(context, "promote", Change::Promote(node.id), &node).await,
         CoordinatorCommand::Remove(node) => node_change(context, "remove", Change::Remove(node.id), &node).await,
         CoordinatorCommand::Transfer(node) => {

@@ -114,7 +114,13 @@ pub async fn history(context: &Context, service: Option<&ServiceId>, limit: u32)
 }
 
 pub async fn report(context: &Context, run: &RunId) -> Outcome {
-    let run = context.mesh()?.run(run).await?;
+    let (run, left_out) = context.mesh()?.run_with_gaps(run).await?;
+    if left_out > 0 {
+        context.output.note(&format!(
+            "{left_out} of the oldest attempts and lines are left out: the run is larger than a message. \
+             `meshctl audit export` has them."
+        ));
+    }
     context.output.either(&shapes::run(&run), || render::render(&run, context.output.paint))?;
     Ok(Exit::Ok)
 }
