@@ -57,7 +57,9 @@ def test_an_operation_that_is_not_modelled_is_said_to_be(double):
     with refused("UnsupportedByDouble", 400):
         double.client("rds").describe_db_clusters()
     with refused("UnsupportedByDouble", 400):
-        double.client("dynamodb").list_tables()
+        double.client("dynamodb").list_backups()
+    with refused("UnsupportedByDouble", 400):
+        double.client("kinesis").list_streams()
 
 
 # Faults.

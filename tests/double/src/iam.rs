@@ -1,5 +1,6 @@
 //! What a caller's own policy lets it do. Without a policy, everything.
 
+pub mod actions;
 pub mod policy;
 pub mod resources;
 
@@ -17,13 +18,14 @@ pub fn authorize(world: &World, call: &Call) -> Result<(), ApiError> {
         return Ok(());
     }
     let policy = Policy::read(document).map_err(|why| ApiError::new(500, "InternalFailure", why))?;
-    let action = format!("{}:{}", call.service.name(), call.operation);
     let user = format!("arn:aws:iam::{}:user/{}", world.account, key.name);
     let context = resources::context(world, call, &user);
-    for resource in resources::of(world, call) {
-        policy
-            .check(&action, &resource, &context)
-            .map_err(|verdict| denied(call, &user, &action, &resource, verdict))?;
+    for action in actions::of(call) {
+        for resource in resources::of(world, call) {
+            policy
+                .check(&action, &resource, &context)
+                .map_err(|verdict| denied(call, &user, &action, &resource, verdict))?;
+        }
     }
     Ok(())
 }

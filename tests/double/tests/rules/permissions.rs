@@ -73,3 +73,19 @@ fn a_world_with_a_policy_that_cannot_be_read_does_not_start() {
     file.access_keys[0].policy = Some(json!({ "Version": "2012-10-17" }));
     assert!(World::build(&file, 0).is_err_and(|why| why.contains("Statement")));
 }
+
+#[test]
+fn a_transaction_needs_what_its_parts_do() {
+    let put = Node::map().with("Put", Node::map().with("TableName", "maip-orders"));
+    let check = Node::map().with("ConditionCheck", Node::map().with("TableName", "maip-orders"));
+    let asked = |actions: Value| {
+        let table = "arn:aws:dynamodb:us-west-2:123456789012:table/maip-*";
+        let world = limited(&json!({ "Effect": "Allow", "Action": actions, "Resource": table }));
+        let items = Node::List("member", vec![put.clone(), check.clone()]);
+        allowed(&world, Service::DynamoDb, "TransactWriteItems", Node::map().with("TransactItems", items))
+    };
+    assert_eq!(asked(json!(["dynamodb:PutItem", "dynamodb:ConditionCheckItem"])), Ok(()));
+    for short in [json!(["dynamodb:PutItem"]), json!(["dynamodb:TransactWriteItems"])] {
+        assert_eq!(asked(short), Err("AccessDeniedException".to_owned()));
+    }
+}
