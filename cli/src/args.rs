@@ -7,6 +7,7 @@ use mesh_core::ids::{KeyId, RegionId, RunId, ServiceId, StepId};
 
 pub mod admin;
 pub mod demo;
+pub mod first_hour;
 
 const ABOUT: &str = "Moves services between regions, and shows what the mesh knows and did.";
 
@@ -32,12 +33,25 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show what is missing or wrong, in the order in which to mend it, each with the command that mends it.
+    ///
+    /// From your own profile and certificate up to whether each service could fail over now, as the agents see it.
+    /// Changes nothing. Useful with half of the mesh dead, and without a profile. Exit code 1 if something is wrong.
+    Doctor(first_hour::Doctor),
+    /// Draft a manifest from what exists: databases, tables, clusters, topics and records of two regions.
+    ///
+    /// What cannot be known is left as a marked blank, at which `meshctl validate` points.
+    Import(first_hour::Import),
     /// Check a manifest file without a mesh; lists every error with line, column and a hint.
     Validate(ManifestFile),
     /// Print the JSON Schema of manifests, for editors.
     Schema,
     /// Store a manifest: shows what changes against the stored version, asks, then commits it.
     Apply(Apply),
+    /// Let the mesh act for a service: shows what would stop a failover now, and asks. A new service is only observed.
+    Arm(first_hour::Arm),
+    /// Let the mesh only observe a service again; no failover can be started then.
+    Disarm(first_hour::Arm),
     /// Show services, regions, agents and coordinators.
     Status(Status),
     /// Show one service: version, active region, write authority, health as the agents see it.

@@ -1,10 +1,13 @@
 //! The commands. Each asks the mesh, prints, and says with which exit code.
 
+pub mod arm;
 pub mod audit;
 pub mod backup;
 pub mod coordinator;
+pub mod doctor;
 pub mod failover;
 pub mod follow;
+pub mod import;
 pub mod keys;
 pub mod manifest;
 pub mod pki;
@@ -43,6 +46,10 @@ impl Context {
 
 pub async fn dispatch(context: &Context, command: Command) -> Outcome {
     match command {
+        Command::Doctor(args) => doctor::doctor(context, &args).await,
+        Command::Import(args) => import::import(context, &args).await,
+        Command::Arm(args) => arm::arm(context, &args).await,
+        Command::Disarm(args) => arm::disarm(context, &args).await,
         Command::Validate(file) => manifest::validate(context, &file.file),
         Command::Schema => manifest::schema(context),
         Command::Apply(args) => manifest::apply(context, &args).await,

@@ -4,6 +4,8 @@ pub mod args;
 pub mod backup_file;
 pub mod commands;
 pub mod demo;
+pub mod doctor;
+pub mod draft;
 pub mod exit;
 pub mod failure;
 pub mod mesh;

@@ -22,6 +22,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::profile::Profile;
 
+mod survey;
+
+pub use survey::Surveyed;
+
 /// Asking every provider about every step takes longer than a read of the state.
 const SLOW: CallLimits = CallLimits { per_try: Duration::from_secs(60), total: Duration::from_secs(90) };
 

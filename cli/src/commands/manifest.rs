@@ -67,13 +67,21 @@ pub async fn apply(context: &Context, args: &Apply) -> Outcome {
     let question = format!("Type yes to apply this as version {}:", expected.saturating_add(1));
     confirm(&question, &["yes", manifest.service.as_str()], args.yes, "apply a manifest")?;
     let version = mesh.apply(&manifest, &source, expected).await?;
-    let value = json!({ "service": manifest.service, "version": version, "changed": true });
+    let armed = stored.as_ref().is_some_and(|service| service.armed);
+    let value = json!({ "service": manifest.service, "version": version, "changed": true, "armed": armed });
     context.output.either(&value, || format!("{}: version {version} is stored", manifest.service))?;
+    if !armed {
+        let service = &manifest.service;
+        context.output.note(&format!(
+            "{service} is only observed: nothing outside is changed, and no failover can be started\n\
+             next: meshctl doctor {service}, then meshctl arm {service}"
+        ));
+    }
     Ok(Exit::Ok)
 }
 
 /// A valid manifest with its source, or every reason why it is none.
-fn load(path: &Path) -> Result<(Manifest, String), Failure> {
+pub(super) fn load(path: &Path) -> Result<(Manifest, String), Failure> {
     let source = read(path)?;
     match mesh_manifest::parse(&source, &path.display().to_string()) {
         Ok(manifest) => Ok((manifest, source)),

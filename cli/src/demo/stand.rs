@@ -69,6 +69,19 @@ impl Stand {
         processes: impl Fn() -> Processes,
         story: &Story<'_>,
     ) -> Result<Self, Failure> {
+        let mut stand = Self::raise_empty(world_file, dir, programs, processes, story).await?;
+        stand.adopt(story).await?;
+        Ok(stand)
+    }
+
+    /// A mesh that knows no service and no keys yet.
+    pub async fn raise_empty(
+        world_file: &str,
+        dir: &Path,
+        programs: Programs,
+        processes: impl Fn() -> Processes,
+        story: &Story<'_>,
+    ) -> Result<Self, Failure> {
         let layout = Layout::create(dir)?;
         let world = World::parse(world_file).map_err(Failure::failed)?;
         let mut double = processes();
@@ -80,7 +93,6 @@ impl Stand {
         let mut stand = Self { layout, programs, double, mesh, world, ready };
         stand.start_agents().await?;
         story.tell("six agents are connected, two a region");
-        stand.adopt(story).await?;
         Ok(stand)
     }
 

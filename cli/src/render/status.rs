@@ -94,7 +94,7 @@ impl View {
             return "  none; `meshctl apply -f FILE` adds one\n".to_owned();
         }
         let mut table =
-            Table::new(&["service", "active", "standby", "writer", "version", "generation", "run", "checks"]);
+            Table::new(&["service", "mode", "active", "standby", "writer", "version", "generation", "run", "checks"]);
         for (id, service) in &self.services {
             let standby: Vec<&str> = service
                 .manifest
@@ -105,6 +105,7 @@ impl View {
                 .collect();
             table.row(vec![
                 id.to_string(),
+                mode(service).to_owned(),
                 service.active.to_string(),
                 standby.join(", "),
                 writer(service).to_owned(),
@@ -221,6 +222,7 @@ pub fn service_json(service: &Service, signals: &[&Signal]) -> Value {
         "writer": service.manifest.writer,
         "regions": service.manifest.regions,
         "active": service.active,
+        "armed": service.armed,
         "authority": service.authority,
         "version": service.version,
         "generation": service.generation,
@@ -253,6 +255,8 @@ pub fn service(service: &Service, signals: &[&Signal], now: Timestamp, paint: Pa
     let mut line = |name: &str, value: String| out.push_str(&format!("  {name:<12} {value}\n"));
     line("active", service.active.to_string());
     line("writer", writer(service).to_owned());
+    let arm = if service.armed { String::new() } else { format!("  (meshctl arm {})", manifest.service) };
+    line("mode", format!("{}{arm}", mode(service)));
     line(
         "manifest",
         format!(
@@ -283,6 +287,11 @@ pub fn service(service: &Service, signals: &[&Signal], now: Timestamp, paint: Pa
     }
     out.push_str(&format!("\nSeen by the agents\n{}", signal_table(signals, now)));
     out
+}
+
+/// May the mesh act for it, or only look?
+const fn mode(service: &Service) -> &'static str {
+    if service.armed { "armed" } else { "observing" }
 }
 
 fn regions(service: &Service) -> String {

@@ -6,6 +6,7 @@ use mesh_core::manifest::Manifest;
 use mesh_core::plan::{Action, Plan};
 use mesh_core::run::{Approval, Outcome, Run};
 use mesh_core::signal::Signal;
+use mesh_core::survey::{Answer, Inventory, Question};
 use mesh_core::time::Timestamp;
 use mesh_proto::{DecodeError, bounds, v1};
 
@@ -167,4 +168,25 @@ fn no_bytes_end_the_process() {
             assert_eq!(run, again);
         }
     }
+}
+
+#[test]
+fn a_survey_that_no_agent_of_this_version_could_have_made_is_refused() {
+    let inventory = |edit: fn(&mut v1::Inventory)| refused::<Inventory, _>((&values::inventory()).into(), edit);
+    begins(&inventory(|i| i.databases = vec![v1::FoundDatabase::default(); 257]), "Inventory.databases: has 257");
+    begins(&inventory(|i| i.topics[0] = "x".repeat(3000)), "Inventory.topics: has 3000 bytes");
+    begins(&inventory(|i| i.gaps[0].level = 0), "Inventory.gaps[0].level: is unspecified");
+    begins(&inventory(|i| i.zones[0].names[0].sets[0].data = None), "Inventory.zones[0].names[0].sets[0].data");
+    let answer = refused::<Answer, v1::SurveyAnswer>((&values::survey_answers()[0]).into(), |a| a.answer = None);
+    begins(&answer, "SurveyAnswer.answer: is missing");
+    let question = |edit: fn(&mut v1::Examination)| {
+        refused::<Question, v1::SurveyQuestion>((&values::survey_questions()[2]).into(), |wire| {
+            match &mut wire.question {
+                Some(v1::survey_question::Question::Examine(examination)) => edit(examination),
+                _ => panic!("an examination"),
+            }
+        })
+    };
+    begins(&question(|e| e.manifest = None), "SurveyQuestion.examine.manifest: is missing");
+    begins(&question(|e| e.depth = 0), "SurveyQuestion.examine.depth: is unspecified");
 }

@@ -66,6 +66,12 @@ fn every_signal_job_and_call_result_comes_back_as_it_was() {
 }
 
 #[test]
+fn every_survey_question_and_answer_comes_back_as_it_was() {
+    values::survey_questions().iter().for_each(round_trip::<_, v1::SurveyQuestion>);
+    values::survey_answers().iter().for_each(round_trip::<_, v1::SurveyAnswer>);
+}
+
+#[test]
 fn every_command_and_reply_comes_back_as_it_was() {
     for (name, command) in values::commands() {
         let stamped = Timestamp::from_millis(1_700_000_000_123);

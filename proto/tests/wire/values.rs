@@ -19,6 +19,10 @@ use mesh_core::run::{
     Work, WorkState,
 };
 use mesh_core::signal::{Reading, Signal};
+use mesh_core::survey::{
+    Answer, Cluster, Database, Depth, Examination, Finding, Inventory, Kafka, Level, NodeGroup, Question, Table,
+    TaskService, Zone, ZoneName,
+};
 use mesh_core::time::Timestamp;
 
 pub fn at(millis: u64) -> Timestamp {
@@ -578,7 +582,15 @@ pub fn commands() -> Vec<(&'static str, Command)> {
             },
         ),
         ("grant", Command::Grant { run: run.clone(), step }),
-        ("restored", Command::Restored { backup: hash(3), made_at: at(1_700_000_000_000), lost_at: at(1_700_000_100_000), by: by.clone() }),
+        (
+            "restored",
+            Command::Restored {
+                backup: hash(3),
+                made_at: at(1_700_000_000_000),
+                lost_at: at(1_700_000_100_000),
+                by: by.clone(),
+            },
+        ),
         ("pause", Command::Pause { run: run.clone(), by: by.clone() }),
         ("resume", Command::Resume { run: run.clone(), by: by.clone() }),
         ("abort", Command::Abort { run: run.clone(), by: by.clone(), reason }),
@@ -622,4 +634,88 @@ pub fn replies() -> Vec<Reply> {
 
 pub fn hash(byte: u8) -> Hash32 {
     Hash32([byte; 32])
+}
+
+pub fn survey_questions() -> Vec<Question> {
+    let examination = |depth, names, armed, probe| {
+        let manifest = manifest();
+        Question::Examine(Box::new(Examination { manifest, active: region("us-east-1"), depth, names, armed, probe }))
+    };
+    vec![
+        Question::Discover { names: true },
+        Question::Discover { names: false },
+        examination(Depth::Agent, true, false, false),
+        examination(Depth::Region, false, true, false),
+        examination(Depth::Region, false, false, true),
+    ]
+}
+
+pub fn findings() -> Vec<Finding> {
+    let finding = |level: Level| Finding {
+        level,
+        subject: format!("subject of {}", level.as_str()),
+        text: "text".to_owned(),
+        mend: "mend".to_owned(),
+    };
+    Level::ALL.into_iter().map(finding).collect()
+}
+
+pub fn inventory() -> Inventory {
+    let text = str::to_owned;
+    Inventory {
+        account: text("123456789012"),
+        databases: vec![
+            Database {
+                instance: text("primary"),
+                arn: text("arn:aws:rds:us-east-1:1:db:primary"),
+                engine: text("postgres"),
+                status: text("available"),
+                source: None,
+                security_groups: vec![text("sg-1"), text("sg-2")],
+                endpoint: Some(text("primary.example.com:5432")),
+                backup_retention_days: 7,
+            },
+            Database { instance: text("replica"), source: Some(text("arn")), ..Database::default() },
+        ],
+        tables: vec![Table {
+            name: text("analytics"),
+            status: text("ACTIVE"),
+            replicas: [(text("us-east-1"), text("ACTIVE")), (text("us-west-2"), text("CREATING"))].into(),
+        }],
+        clusters: vec![Cluster {
+            name: text("east"),
+            status: text("ACTIVE"),
+            node_groups: vec![NodeGroup { name: text("nodes"), status: text("ACTIVE"), min: 1, max: 20, desired: 8 }],
+            namespaces: [(text("maip"), [(text("api"), 4)].into())].into(),
+        }],
+        task_services: vec![TaskService {
+            cluster: text("tasks"),
+            service: text("reports"),
+            status: text("ACTIVE"),
+            desired: 3,
+            running: 2,
+        }],
+        kafka: vec![Kafka { name: text("kafka"), state: text("ACTIVE") }],
+        topics: vec![text("arn:aws:sns:us-east-1:1:oncall")],
+        zones: vec![Zone {
+            id: text("Z1"),
+            name: text("example.com"),
+            private: true,
+            names: vec![ZoneName {
+                record: text("api.example.com"),
+                sets: record_sets(),
+                foreign: vec![text("latency routing")],
+            }],
+        }],
+        gaps: findings(),
+    }
+}
+
+pub fn survey_answers() -> Vec<Answer> {
+    vec![
+        Answer::Inventory(Box::new(inventory())),
+        Answer::Inventory(Box::default()),
+        Answer::Findings(findings()),
+        Answer::Findings(Vec::new()),
+    ]
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use mesh_core::ids::RunId;
+use mesh_core::ids::{RunId, ServiceId};
 use mesh_core::run::{Run, RunState};
 use meshctl::demo::child::{Processes, Programs};
 use meshctl::demo::stand::{Stand, Story};
@@ -28,19 +28,61 @@ pub struct Rig {
 impl Rig {
     /// A mesh with the service applied, its traffic record set up, and the keys of two approvers enrolled.
     pub async fn raise() -> Self {
-        let dir = tempfile::Builder::new().prefix("mesh-suite-").tempdir().expect("a temporary directory");
-        let programs = Programs::beside(&crate::binaries().join("meshctl")).expect("the programs are built");
-        let output = Output::new(true);
+        Self::raise_in(meshctl::demo::maip::WORLD).await
+    }
+
+    /// A mesh in the same world that knows no service and no keys yet.
+    pub async fn raise_empty() -> Self {
+        let (dir, programs, output) = Self::ground();
+        let story = Story { output: &output, began: Instant::now() };
+        let (tie, world) = (programs.clone(), meshctl::demo::maip::WORLD);
+        let stand = Stand::raise_empty(world, dir.path(), programs, || Processes::tied_to_us(&tie), &story).await;
+        Self::on(dir, stand.unwrap_or_else(|failure| panic!("the mesh did not come up: {failure}")))
+    }
+
+    /// The same in a larger world of the double.
+    pub(crate) async fn raise_in(world: &str) -> Self {
+        let (dir, programs, output) = Self::ground();
         let story = Story { output: &output, began: Instant::now() };
         let tie = programs.clone();
-        let stand = Stand::raise(dir.path(), programs, || Processes::tied_to_us(&tie), &story).await;
-        let stand = stand.unwrap_or_else(|failure| panic!("the mesh did not come up: {failure}"));
+        let stand = Stand::raise_in(world, dir.path(), programs, || Processes::tied_to_us(&tie), &story).await;
+        Self::on(dir, stand.unwrap_or_else(|failure| panic!("the mesh did not come up: {failure}")))
+    }
+
+    fn ground() -> (TempDir, Programs, Output) {
+        let dir = tempfile::Builder::new().prefix("mesh-suite-").tempdir().expect("a temporary directory");
+        let programs = Programs::beside(&crate::binaries().join("meshctl")).expect("the programs are built");
+        (dir, programs, Output::new(true))
+    }
+
+    fn on(dir: TempDir, stand: Stand) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client");
         Self { stand, dir, http }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Stores a manifest and lets its service move.
+    pub async fn adopt(&self, service: &str, yaml: &str) {
+        let path = self.path(&format!("{service}.yaml"));
+        std::fs::write(&path, yaml).expect("a manifest");
+        self.ctl(&["apply", "-f", &path.display().to_string(), "--yes"]).await.expect(0);
+        let service = ServiceId::new(service).expect("a service's name");
+        self.mesh().set_armed(&service, true).await.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Something small is decided: a service of this name is stored.
+    pub async fn decide(&self, what: &str) {
+        let name = format!("decided-{}", what.replace(' ', "-"));
+        let yaml = format!(
+            "apiVersion: mesh/v1\nservice: {name}\nwriter: multi\nregions: {{ us-east-1: primary, us-west-2: standby }}\n\
+             objectives: {{ rto: 2m, rpo: 0s }}\ntraffic:\n  - name: www\n    zone-id: Z0123456789WEBEXAMPLE\n    \
+             record: {name}.example.com\n    active:\n      us-east-1: [{{ type: CNAME, ttl: 60s, values: [a.example.net] }}]\n      \
+             us-west-2: [{{ type: CNAME, ttl: 60s, values: [b.example.net] }}]\n"
+        );
+        self.adopt(&name, &yaml).await;
     }
 
     /// As the person who may do everything.
