@@ -9,9 +9,14 @@
 pub mod ctl;
 pub mod foreign;
 pub mod judge;
+pub mod many;
+pub mod mounts;
+pub mod power;
 pub mod processes;
+pub mod relay;
 pub mod rig;
 pub mod terminal;
+pub mod witness;
 
 pub use ctl::Said;
 pub use foreign::Foreign;

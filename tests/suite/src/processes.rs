@@ -129,6 +129,30 @@ impl Rig {
         Mesh::open(&profile).expect("the profile is good")
     }
 
+    /// Waits until all three coordinators stand at the same index, and with the same state there.
+    pub async fn until_replicas_agree(&self) {
+        let addresses = self.addresses().await;
+        let deadline = Instant::now() + LONG;
+        let mut last = Vec::new();
+        while Instant::now() < deadline {
+            last.clear();
+            for (id, address) in &addresses {
+                let path = self.profile_with(&format!("only-{id}"), std::slice::from_ref(address));
+                let said = meshctl(&path, &["--json", "status", "--stale"]).await;
+                if said.code == 0 {
+                    let said = said.json();
+                    last.push((said["applied_index"].as_u64(), said["state_hash"].to_string()));
+                }
+            }
+            if last.len() == addresses.len() && last.iter().all(|(index, _)| *index == last[0].0) {
+                assert!(last.iter().all(|(_, hash)| *hash == last[0].1), "same index, other state: {last:?}");
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        panic!("the replicas never stood at one index: {last:?}");
+    }
+
     /// Each coordinator's own word, without a quorum: applied index and state hash.
     pub async fn own_states(&self, addresses: &[(u64, String)]) -> Vec<(u64, String)> {
         let mut states = Vec::new();
