@@ -23,8 +23,10 @@ use super::StoreError;
 use super::fatal::Fatal;
 use super::position::{self, Ballot, LogPosition};
 use codec::{EntryBytes, NoUserData};
+use reach::{Reach, Reached, Reaching};
 
 mod codec;
+pub mod reach;
 
 /// A chunk is read into memory as a whole when the log opens, and removed as a whole once it is purged.
 const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -40,6 +42,8 @@ pub type Synced = Box<dyn FnOnce() + Send>;
 
 pub struct Wal {
     log: Mutex<RaftLog<MeshLog>>,
+    /// Dropped after the log, whose last writes it notes.
+    reached: Reached,
     fatal: Fatal,
 }
 
@@ -74,6 +78,7 @@ impl Types for MeshLog {
 
 struct Flushed {
     synced: Option<Synced>,
+    reaching: Reaching,
     fatal: Fatal,
 }
 
@@ -81,7 +86,10 @@ impl Callback for Flushed {
     fn send(mut self, result: io::Result<()>) {
         let synced = self.synced.take();
         match result {
-            Ok(()) => synced.into_iter().for_each(|synced| synced()),
+            Ok(()) => {
+                self.reaching.synced();
+                synced.into_iter().for_each(|synced| synced());
+            }
             Err(error) => self.fatal.call(&format!("write the log: {error}")),
         }
     }
@@ -98,7 +106,8 @@ impl Drop for Flushed {
 impl Wal {
     /// Opens the log, or begins one. With `must_exist` an empty directory is a lost log, which is refused.
     ///
-    /// The end of a write that was never acknowledged is cut off; any other damage is refused.
+    /// The end of a write that was never acknowledged is cut off; any other damage is refused, and so is a log that ends
+    /// before what it is known to have reached.
     pub fn open(dir: &Path, must_exist: bool, fatal: Fatal) -> Result<Self, StoreError> {
         let chunks = sync_all(dir).map_err(|source| StoreError::io("sync the log in", dir, source))?;
         if must_exist && chunks == 0 {
@@ -110,7 +119,13 @@ impl Wal {
             false => StoreError::io("open the log in", dir, error),
         })?;
         check(&log).map_err(corrupt)?;
-        let wal = Self { log: Mutex::new(log), fatal };
+        let reach_file = reach::path(dir);
+        let (reached, reach) = Reached::open(&reach_file, fatal.clone()).map_err(|error| match is_damage(&error) {
+            true => corrupt(format!("{}: {error}", reach_file.display())),
+            false => StoreError::io("open", &reach_file, error),
+        })?;
+        reaches(&log, &reach).map_err(corrupt)?;
+        let wal = Self { log: Mutex::new(log), reached, fatal };
         wal.sync_now()?;
         Ok(wal)
     }
@@ -159,8 +174,12 @@ impl Wal {
     pub fn truncate_after(&self, keep: Option<LogPosition>, synced: Synced) -> Result<(), StoreError> {
         let from = keep.map_or(0, |keep| keep.index + 1);
         self.write("truncate the log", synced, |log| {
-            let is_shorter = log.log_state().last().is_none_or(|last| last.index < from);
-            if is_shorter { Ok(()) } else { log.truncate(from).map(drop) }
+            let state = log.log_state();
+            if state.last().is_none_or(|last| last.index < from) {
+                return Ok(());
+            }
+            self.reached.lower(Reach { vote: state.vote().copied(), last: keep })?;
+            log.truncate(from).map(drop)
         })
     }
 
@@ -188,10 +207,12 @@ impl Wal {
         synced: Synced,
         write: impl FnOnce(&mut RaftLog<MeshLog>) -> io::Result<()>,
     ) -> Result<(), StoreError> {
-        let callback = Flushed { synced: Some(synced), fatal: self.fatal.clone() };
         let mut log = self.lock()?;
         write(&mut log)
-            .and_then(|()| log.flush(true, Some(callback)))
+            .and_then(|()| {
+                let reaching = self.reached.reaching(reach_of(&log));
+                log.flush(true, Some(Flushed { synced: Some(synced), reaching, fatal: self.fatal.clone() }))
+            })
             .map_err(|error| self.fatal.fail(attempted, error))
     }
 
@@ -241,6 +262,20 @@ fn sync_all(dir: &Path) -> io::Result<usize> {
         File::open(parent)?.sync_all()?;
     }
     Ok(chunks)
+}
+
+fn reach_of(log: &RaftLog<MeshLog>) -> Reach {
+    let state = log.log_state();
+    Reach { vote: state.vote().copied(), last: state.last().copied() }
+}
+
+/// Whatever was synced once is there.
+fn reaches(log: &RaftLog<MeshLog>, reach: &Reach) -> Result<(), String> {
+    let found = reach_of(log);
+    match found.last < reach.last || found.vote < reach.vote {
+        true => Err(format!("it was cut short: it ends at {found:?} and had reached {reach:?}")),
+        false => Ok(()),
+    }
 }
 
 /// The entries follow one another from what is purged to the last, and each is what its place says.

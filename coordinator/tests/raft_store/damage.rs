@@ -57,12 +57,14 @@ fn a_changed_byte_anywhere_in_the_log_is_refused() {
     disk.wal().expect("and without damage it opens");
 }
 
+/// Nobody had the time to note that the log had reached so far: it was never synced.
 #[test]
 fn a_write_that_was_cut_short_is_dropped_and_the_rest_kept() {
     let (disk, _) = written();
     let chunk = disk.files("log", "wal").pop().expect("a chunk");
     let bytes = fs::read(&chunk).expect("the chunk");
     for cut in 1..=VOTE_RECORD_BYTES {
+        disk.forget_reach();
         fs::write(&chunk, &bytes[..bytes.len() - cut]).expect("written");
         let wal = disk.wal().unwrap_or_else(|error| panic!("{cut} bytes less: {error}"));
         let state = wal.state();
@@ -73,6 +75,24 @@ fn a_write_that_was_cut_short_is_dropped_and_the_rest_kept() {
             fs::remove_file(extra).expect("removed");
         }
     }
+}
+
+/// Wherever it is cut, also between two records, where nothing of it looks damaged.
+#[test]
+fn a_log_that_was_cut_short_after_it_was_synced_is_refused() {
+    let (disk, _) = written();
+    let chunk = disk.files("log", "wal").pop().expect("a chunk");
+    let bytes = fs::read(&chunk).expect("the chunk");
+    for length in 1..bytes.len() {
+        fs::write(&chunk, &bytes[..length]).expect("written");
+        let opened = disk.wal();
+        assert!(matches!(opened, Err(StoreError::LogCorrupt { .. })), "{length} of {} bytes", bytes.len());
+        for extra in disk.files("log", "wal").into_iter().filter(|path| *path != chunk) {
+            fs::remove_file(extra).expect("removed");
+        }
+    }
+    fs::write(&chunk, &bytes).expect("written");
+    disk.wal().expect("and whole it opens");
 }
 
 #[test]
