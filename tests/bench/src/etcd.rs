@@ -117,7 +117,12 @@ impl Etcd {
                 args.extend([format!("--heartbeat-interval={heartbeat}"), format!("--election-timeout={election}")]);
             }
             if tls {
-                args.extend(certificates(layout, name, &[client.ip().to_string(), peer.ip().to_string()], &home)?);
+                args.extend(certificates(
+                    layout,
+                    name,
+                    &[client.ip().to_string(), peer.ip().to_string(), "127.0.0.1".to_owned()],
+                    &home,
+                )?);
             }
             let args: Vec<OsString> = args.into_iter().map(OsString::from).collect();
             processes.start(name, &program, &args, &layout.log(name))?;

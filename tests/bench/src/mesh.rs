@@ -163,7 +163,10 @@ pub struct ManifestClient {
 
 impl ManifestClient {
     pub fn new(channel: Channel, service: &str) -> anyhow::Result<Self> {
-        let yaml = format!("apiVersion: mesh/v1\nservice: {service}\nwriter: multi\nregions: {{us-east-1: primary}}\n");
+        let yaml = format!(
+            "apiVersion: mesh/v1\nservice: {service}\nwriter: multi\nobjectives: {{rto: 15m, rpo: 30s}}\n\
+             regions: {{us-east-1: primary, us-west-2: standby}}\n"
+        );
         let core = mesh_manifest::parse(&yaml, "bench")
             .map_err(|problems| anyhow::anyhow!("the bench's manifest: {problems:?}"))?;
         let manifest = v1::Manifest::from(&core);
