@@ -31,6 +31,15 @@ impl Rig {
         Self::raise_in(meshctl::demo::maip::WORLD).await
     }
 
+    /// A mesh in the same world that knows no service and no keys yet.
+    pub async fn raise_empty() -> Self {
+        let (dir, programs, output) = Self::ground();
+        let story = Story { output: &output, began: Instant::now() };
+        let (tie, world) = (programs.clone(), meshctl::demo::maip::WORLD);
+        let stand = Stand::raise_empty(world, dir.path(), programs, || Processes::tied_to_us(&tie), &story).await;
+        Self::on(dir, stand.unwrap_or_else(|failure| panic!("the mesh did not come up: {failure}")))
+    }
+
     /// The same in a larger world of the double.
     pub(crate) async fn raise_in(world: &str) -> Self {
         let (dir, programs, output) = Self::ground();
