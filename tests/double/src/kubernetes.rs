@@ -24,7 +24,7 @@ use status::Status;
 
 /// Carries out what an identity that is known and allowed asks.
 pub fn call(world: &mut World, key: &ClusterKey, ask: &Ask) -> Result<Value, Status> {
-    if world.eks.clusters.get(key).is_none() {
+    if !world.eks.clusters.contains_key(key) {
         return Err(Status::internal("the cluster is gone"));
     }
     let Scope { namespace, name } = &ask.scope;

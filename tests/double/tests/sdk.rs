@@ -1,6 +1,9 @@
 //! The SDK clients of production against the double, each protocol once: what they send is understood, and what they
 //! get they can read, errors included.
 
+#[path = "sdk/compute.rs"]
+mod compute;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
 

@@ -55,7 +55,7 @@ fn forbidden(user: &str, ask: &Ask) -> Status {
         "{qualified}{named} is forbidden: User \"{user}\" cannot {verb} resource \"{resource}\" in API group \"{group}\"{place}"
     );
     Status {
-        about: Some((group.to_owned(), resource.to_owned(), ask.scope.name.clone())),
+        about: Some(Box::new((group.to_owned(), resource.to_owned(), ask.scope.name.clone()))),
         ..Status::new(403, "Forbidden", message)
     }
 }

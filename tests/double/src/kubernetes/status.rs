@@ -1,13 +1,15 @@
 use serde_json::{Value, json};
 
+/// API group, kind or resource, and name.
+pub type About = (String, String, String);
+
 /// What the API server answers instead of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     pub code: u16,
     pub reason: String,
     pub message: String,
-    /// The kind and the name of what it is about.
-    pub about: Option<(String, String, String)>,
+    pub about: Option<Box<About>>,
 }
 
 impl Status {
@@ -16,7 +18,7 @@ impl Status {
     }
 
     fn about(mut self, group: &str, resource: &str, name: &str) -> Self {
-        self.about = Some((group.to_owned(), resource.to_owned(), name.to_owned()));
+        self.about = Some(Box::new((group.to_owned(), resource.to_owned(), name.to_owned())));
         self
     }
 
@@ -69,7 +71,8 @@ impl Status {
             "reason": self.reason,
             "code": self.code,
         });
-        if let (Some((group, kind, name)), Some(fields)) = (&self.about, body.as_object_mut()) {
+        if let (Some(about), Some(fields)) = (&self.about, body.as_object_mut()) {
+            let (group, kind, name) = about.as_ref();
             let details = if group.is_empty() {
                 json!({ "name": name, "kind": kind })
             } else {

@@ -23,7 +23,7 @@ fn key() -> ClusterKey {
 }
 
 fn cluster(world: &World) -> &Cluster {
-    &world.eks.clusters[&key()]
+    world.eks.clusters.get(&key()).expect("the world has it")
 }
 
 fn sizes(min: u32, max: u32, desired: u32) -> Node {
@@ -47,7 +47,7 @@ fn update_id(answer: Result<Node, ApiError>) -> String {
 fn shown(world: &mut World, after_ms: u64) -> (String, u32, usize) {
     world.advance(START_MS + after_ms);
     let cluster = cluster(world);
-    let group = &cluster.groups[GROUP];
+    let group = cluster.groups.get(GROUP).expect("the world has it");
     let ready = cluster.machines.iter().filter(|machine| machine.ready).count();
     (group.status.clone(), group.sizes.desired, ready)
 }

@@ -31,7 +31,7 @@ fn write(world: &mut World, after_ms: u64, id: &str) {
 
 fn held(world: &World) -> Vec<&str> {
     let key = InstanceKey { region: WEST.to_owned(), id: NEW.to_owned() };
-    world.rds.instances[&key].writes.iter().map(|write| write.id.as_str()).collect()
+    world.rds.instances.get(&key).expect("it exists").writes.iter().map(|write| write.id.as_str()).collect()
 }
 
 #[test]

@@ -25,10 +25,12 @@ fn shown(world: &mut World, after_ms: u64) -> (i64, i64, String) {
     let input = Node::map().with("cluster", CLUSTER).with("services", Node::texts("member", [SERVICE]));
     let answer = ecs(world, after_ms, "DescribeServices", input).expect("it exists");
     let services = answer.list("services");
-    let count = |name: &str| services[0].int(name).expect("a number").expect("shown");
-    let deployments = services[0].list("deployments");
+    let service = services.first().expect("one");
+    let count = |name: &str| service.int(name).expect("a number").expect("shown");
+    let deployments = service.list("deployments");
     assert_eq!(deployments.len(), 1, "a change of the number starts no deployment");
-    (count("runningCount"), count("pendingCount"), deployments[0].str("rolloutState").expect("shown"))
+    let state = deployments.first().and_then(|deployment| deployment.str("rolloutState"));
+    (count("runningCount"), count("pendingCount"), state.expect("shown"))
 }
 
 #[test]
