@@ -17,6 +17,7 @@ use tracing::{debug, info};
 use crate::consensus::Leadership;
 use crate::node::Node;
 
+pub mod ahead;
 pub mod dispatch;
 pub mod late_calls;
 pub mod lost;
@@ -35,7 +36,7 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs until the node drains.
 pub async fn run(node: Arc<Node>) {
-    let calls = Arc::new(LateCalls::default());
+    let calls = Arc::clone(&node.sessions.ahead.calls);
     let _watching = AbortOnDropHandle::new(tokio::spawn(late_calls::watch(Arc::clone(&node), Arc::clone(&calls))));
     let mut leadership = node.replica.leadership();
     loop {
@@ -95,12 +96,13 @@ async fn confirm(node: &Node, leadership: &mut watch::Receiver<Leadership>, term
 
 /// Proposes and offers what is due. Returns for how long nothing else will be.
 fn round(node: &Node, led_since: Timestamp, calls: &LateCalls, proposals: &mut Proposals, lost: &mut Lost) -> Duration {
+    let held = node.sessions.ahead.held();
     let view = view::of(node, led_since);
     let (commands, wakeup) = node.replica.with_fleet(|fleet| {
         let now = Instant::now();
         calls.note(fleet, now);
         let mut due = view.due(fleet);
-        due.retain(|command| !calls.bars(fleet, command, now));
+        due.retain(|command| !calls.bars(fleet, command, now) && !ahead::is_held(command, &held));
         (due, engine::next_wakeup(fleet, &view.all))
     });
     for command in lost.take_up(node, commands) {

@@ -16,12 +16,15 @@ pub mod watchlist;
 
 pub use session::Session;
 
+use crate::driver::ahead::Ahead;
+
 /// Agents of one mesh; what is remembered of them is this many times a few dozen bytes.
 pub const AGENTS_MAX: usize = 1024;
 
 pub struct Sessions {
     known: Mutex<Known>,
     changed: watch::Sender<u64>,
+    pub ahead: Ahead,
 }
 
 #[derive(Default)]
@@ -47,7 +50,7 @@ pub struct Presence {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { known: Mutex::default(), changed: watch::channel(0).0 }
+        Self { known: Mutex::default(), changed: watch::channel(0).0, ahead: Ahead::default() }
     }
 }
 
@@ -112,12 +115,13 @@ impl Sessions {
         gone.chain(live).collect()
     }
 
-    /// Changes whenever an agent's session begins or ends.
+    /// Changes whenever an agent's session begins or ends, or steps are let go that were held.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    fn tell(&self) {
+    /// The driver looks again.
+    pub(crate) fn tell(&self) {
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 

@@ -96,7 +96,7 @@ impl Proposals {
 }
 
 /// What a command is about: of the commands about one step only one is on its way at a time.
-fn subject(command: &Command) -> String {
+pub(super) fn subject(command: &Command) -> String {
     let step = |run: &dyn std::fmt::Display, step: &dyn std::fmt::Display, direction: Direction| match direction {
         Direction::Forward => format!("{run}/{step}"),
         Direction::Undo => format!("{run}/{step}/undo"),
@@ -110,7 +110,7 @@ fn subject(command: &Command) -> String {
     }
 }
 
-fn kind(command: &Command) -> &'static str {
+pub(super) fn kind(command: &Command) -> &'static str {
     match command {
         Command::OpenIntent { .. } => "open-intent",
         Command::CloseIntent { .. } => "close-intent",

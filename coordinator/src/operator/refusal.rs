@@ -5,6 +5,7 @@ use mesh_core::fleet::{Command, Refusal, RefusalCode, Reply};
 use tonic::{Code, Status};
 
 use crate::consensus::ConsensusError;
+use crate::driver::ahead;
 use crate::node::Node;
 
 /// Metadata of a refusal for want of approvals: what has to be signed.
@@ -33,7 +34,7 @@ pub fn of_consensus(error: &ConsensusError) -> Status {
 /// Commits a command; a refusal comes back as the status to answer with.
 pub async fn commit(node: &Node, command: Command) -> Result<Reply, Status> {
     let subject = subject(&command);
-    match node.replica.propose(command).await {
+    match ahead::commit(node, command).await {
         Err(error) => Err(of_consensus(&error)),
         Ok(Reply::Refused(refusal)) => {
             let mut status = of(&refusal);

@@ -7,6 +7,7 @@ use mesh_proto::v1;
 use tonic::Status;
 use tracing::{info, warn};
 
+use crate::driver::ahead;
 use crate::node::Node;
 use crate::operator::refusal;
 
@@ -67,7 +68,7 @@ async fn commit(node: &Node, agent: &AgentId, report: Report) -> Result<bool, St
         seq: report.seq,
         outcome: report.outcome.clone(),
     };
-    let reply = node.replica.propose(command).await.map_err(|error| refusal::of_consensus(&error))?;
+    let reply = ahead::commit(node, command).await.map_err(|error| refusal::of_consensus(&error))?;
     match reply {
         Reply::Refused(refused) => {
             // The leader may have closed it as unknown in the meantime.

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_core::fleet::Command;
@@ -30,8 +31,38 @@ async fn a_run_goes_from_its_start_to_done_by_offers_and_outcomes() {
         .shared
         .with_fleet(|fleet| fleet.runs[&id].steps.values().filter(|step| step.forward.intents.len() > 1).count());
     assert_eq!(twice, 0, "each step needs one intent when nothing fails");
+    let opened: Vec<_> = world.shared.commands().into_iter().filter_map(|command| opened(&command)).collect();
+    let once: BTreeSet<_> = opened.iter().collect();
+    assert_eq!(opened.len(), once.len(), "the driver leaves alone what is opened together with an outcome: {opened:?}");
     east.abort();
     west.abort();
+}
+
+fn opened(command: &Command) -> Option<String> {
+    match command {
+        Command::OpenIntent { step, .. } => Some(step.to_string()),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn what_an_outcome_makes_due_is_proposed_with_it() {
+    let world = World::start(1).await;
+    let mut west = world.agent(1, FIRST, "first-a").await;
+    let mut east = world.agent(1, EAST, "use1-a").await;
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    let looked = west.offer().await;
+    world.shared.set_commits(false);
+    let before = *world.shared.proposed.borrow();
+    west.say(Say::Outcome(report(&looked))).await;
+    world.shared.counted(&world.shared.proposed, before + 2).await;
+    assert!(world.shared.with_fleet(|fleet| {
+        let run = &fleet.runs[&run("maip-g1")];
+        run.open_intents().all(|(step, _, _)| step.id.as_str() == looked.step)
+    }));
+    world.shared.set_commits(true);
+    let fence = east.offer().await;
+    assert!(fence.step.starts_with("rds-fence"), "{}", fence.step);
 }
 
 #[tokio::test]
