@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mesh_core::time::Timestamp;
 use mesh_runtime::grpc;
 use mesh_runtime::tls::Identities;
 use tonic::Status;
@@ -19,6 +20,11 @@ pub struct Peers {
 impl Peers {
     pub fn new(identities: Arc<Identities>) -> Self {
         Self { identities, channels: Mutex::default() }
+    }
+
+    /// When this node's own certificate ends.
+    pub fn certificate_until(&self) -> Timestamp {
+        self.identities.not_after()
     }
 
     pub fn channel(&self, address: &str) -> Result<Channel, Status> {

@@ -113,10 +113,14 @@ async fn of_mesh(
         let regions = of_draft.into_iter().chain(chosen.iter().map(|service| &service.manifest));
         report.add("Agents", agents::agents(&status, regions));
     }
+    if !has_quorum {
+        without_quorum(report, &chosen, draft);
+        return;
+    }
     let keys = mesh.keys().await.map(|keys| people::keys(&keys)).unwrap_or_else(unasked("approval keys"));
     report.add("People", vec![keys]);
     if let Some((path, read)) = draft {
-        report.add(format!("Manifest {}", path.display()), of_draft(mesh, &view, path, read).await);
+        report.add(format!("Manifest {}", path.display()), of_draft(mesh, path, read).await);
         return;
     }
     match &args.service {
@@ -134,6 +138,19 @@ async fn of_mesh(
     }
 }
 
+/// What one coordinator knows of the services by itself; whatever else would be asked has nobody to answer it.
+fn without_quorum(report: &mut Report, chosen: &[&Service], draft: Option<Draft<'_>>) {
+    let unasked = || {
+        let text = "agents, keys and the world outside were not looked at: no coordinator leads";
+        Finding::unknown("the rest", text, "mend the quorum first")
+    };
+    for service in chosen {
+        report.add(format!("Service {}", service.manifest.service), services::stored(service));
+    }
+    report.add("Manifest", draft.map(|(path, read)| alone(path, read)).unwrap_or_default());
+    report.add("Not looked at", vec![unasked()]);
+}
+
 /// What agents see of a stored service.
 pub async fn examine(mesh: &Mesh, service: &Service) -> Vec<Finding> {
     match mesh.examine(&service.manifest.service).await {
@@ -144,7 +161,6 @@ pub async fn examine(mesh: &Mesh, service: &Service) -> Vec<Finding> {
 
 async fn of_draft(
     mesh: &Mesh,
-    view: &View,
     path: &Path,
     read: Result<(mesh_core::manifest::Manifest, String), Failure>,
 ) -> Vec<Finding> {
@@ -153,7 +169,11 @@ async fn of_draft(
         Err(failure) => return invalid(&failure),
     };
     let shown = path.display().to_string();
-    let mut findings = vec![services::draft(&manifest, &source, view.services.get(&manifest.service), &shown)];
+    // The status of all services holds no sources.
+    let mut findings = match mesh.find_service(&manifest.service).await {
+        Ok(stored) => vec![services::draft(&manifest, &source, stored.as_ref(), &shown)],
+        Err(failure) => vec![unasked("manifest")(failure)],
+    };
     match mesh.examine_draft(&manifest).await {
         Ok(answers) => findings.extend(of_survey(answers)),
         Err(failure) => findings.push(unasked("examination")(failure)),

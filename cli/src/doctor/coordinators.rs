@@ -44,7 +44,8 @@ fn one(seen: &Seen) -> Vec<Finding> {
         }
         Ok(status) => {
             let node = format!("node {} answers, state {}", status.answered_by, status.applied_index);
-            [Some(Finding::ok(&subject, node)), clock(&subject, seen, status)].into_iter().flatten().collect()
+            let more = [clock(&subject, seen, status), certificate(&subject, seen, status), version(&subject, status)];
+            Some(Finding::ok(&subject, node)).into_iter().chain(more.into_iter().flatten()).collect()
         }
     }
 }
@@ -62,6 +63,27 @@ fn clock(subject: &str, seen: &Seen, status: &v1::GetStatusResponse) -> Option<F
     } else {
         None
     }
+}
+
+/// A coordinator's certificate lives for a day and is renewed with eight hours left: one with less than this was not.
+const RENEWED_BEFORE: Duration = Duration::from_secs(2 * 60 * 60);
+
+fn certificate(subject: &str, seen: &Seen, status: &v1::GetStatusResponse) -> Option<Finding> {
+    let until = Timestamp::from_millis(status.certificate_until);
+    // An older coordinator does not say.
+    (status.certificate_until > 0 && until.since(seen.heard) < RENEWED_BEFORE).then(|| {
+        let text = format!("its certificate ends at {} and was not renewed", text::time(until));
+        let mend = "look at its log for why; a coordinator with [tls] issuing_certificate must be up, or issue it a new one: meshctl pki issue --role coordinator";
+        Finding::warning(subject, text, mend)
+    })
+}
+
+fn version(subject: &str, status: &v1::GetStatusResponse) -> Option<Finding> {
+    let ours = env!("CARGO_PKG_VERSION");
+    (!status.version.is_empty() && status.version != ours).then(|| {
+        let text = format!("runs version {}, and this meshctl is {ours}", status.version);
+        Finding::warning(subject, text, "bring all to the newest: coordinators one after another, then agents")
+    })
 }
 
 /// Do the coordinators agree? `together` is what the leader said with a quorum behind it.
@@ -204,6 +226,19 @@ mod tests {
         ] {
             assert_eq!(worst(&each(&[seen(Ok(status(now)))])), expected, "{now}");
         }
+    }
+
+    #[test]
+    fn another_version_and_a_certificate_that_was_not_renewed_are_told() {
+        let of = |edit: fn(&mut v1::GetStatusResponse)| {
+            let mut answer = status(1_000_010);
+            edit(&mut answer);
+            worst(&each(&[seen(Ok(answer))]))
+        };
+        assert_eq!(of(|status| status.version = env!("CARGO_PKG_VERSION").to_owned()), Level::Ok);
+        assert_eq!(of(|status| status.version = "0.0.1".to_owned()), Level::Warning);
+        assert_eq!(of(|status| status.certificate_until = 1_000_010 + 24 * 3_600_000), Level::Ok);
+        assert_eq!(of(|status| status.certificate_until = 1_000_010 + 3_600_000), Level::Warning);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use mesh_core::ids::{AgentId, RunId, ServiceId};
 use mesh_core::run::Run;
 use mesh_core::time::duration_millis;
 use mesh_proto::v1;
+use prost::Message;
 use tonic::Status;
 
 use super::{fit, refusal};
@@ -43,7 +44,7 @@ pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
         let session = AgentId::new(agent.agent.as_str()).ok().and_then(|id| node.sessions.of(&id));
         agent.version = session.map(|session| session.version.clone()).unwrap_or_default();
     }
-    v1::GetStatusResponse {
+    let status = v1::GetStatusResponse {
         mesh: node.mesh.clone(),
         now: now.max(mesh_runtime::clock::unix_now()).as_millis(),
         stale,
@@ -54,7 +55,22 @@ pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
         agents,
         membership: Some(node.replica.membership()),
         signals: node.signals.all().iter().map(v1::Signal::from).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        certificate_until: node.peers.certificate_until().as_millis(),
+    };
+    without_sources(status)
+}
+
+/// Hundreds of manifests as they were written need not fit one message; `GetService` has each.
+fn without_sources(mut status: v1::GetStatusResponse) -> v1::GetStatusResponse {
+    if status.encoded_len() > fit::ANSWER_BYTES_MAX {
+        status
+            .services
+            .iter_mut()
+            .filter_map(|service| service.entity.as_mut())
+            .for_each(|entity| entity.source.clear());
     }
+    status
 }
 
 /// Intents that are out with an agent: only runs that have not ended can have any.

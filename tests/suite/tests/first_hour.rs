@@ -3,8 +3,11 @@
 
 #![allow(clippy::indexing_slicing, reason = "JSON of a failing test")]
 
+use std::time::{Duration, Instant};
+
 use aws_sdk_route53::types::RrType;
 use mesh_suite::foreign::{NEW_ALB, OLD_ALB, set};
+use mesh_suite::rig::LONG;
 use mesh_suite::{Foreign, Rig};
 use serde_json::Value;
 
@@ -25,6 +28,20 @@ fn of_level(report: &Value, level: &str) -> Vec<String> {
 fn holds(findings: &[String], words: &[&str]) {
     let found = findings.iter().any(|finding| words.iter().all(|word| finding.contains(word)));
     assert!(found, "no finding holds {words:?}: {findings:#?}");
+}
+
+/// Waits until the leader has sessions with so many agents.
+async fn until_connected(rig: &Rig, wanted: usize) {
+    let mesh = rig.mesh();
+    let deadline = Instant::now() + LONG;
+    loop {
+        let connected = mesh.status(false).await.map(|status| status.agents.iter().filter(|a| a.connected).count());
+        if connected.as_ref().is_ok_and(|connected| *connected == wanted) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{wanted} agents are never connected: {connected:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]
@@ -52,6 +69,7 @@ async fn a_healthy_mesh_has_nothing_wrong_and_each_thing_that_is_broken_is_named
     foreign.upsert(set(RECORD, RrType::A).alias(NEW_ALB, true).build()).await;
     rig.kill("agent-usw2-a");
     rig.kill("coordinator-3");
+    until_connected(&rig, 5).await;
     let broken = rig.ctl(&["--json", "doctor", "maip"]).await.expect(1).json();
     let problems = of_level(&broken, "problem");
     holds(&problems, &["no fencing token", "meshctl traffic setup --service maip"]);

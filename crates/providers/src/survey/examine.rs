@@ -11,7 +11,7 @@ pub(super) async fn examine(scene: &Scene<'_>, examination: &Examination) -> Vec
         Err(finding) => vec![finding],
     };
     // Without credentials every further look fails for the same reason.
-    let blind = findings.iter().any(|finding| finding.level.stands_in_the_way());
+    let blind = findings.first().is_some_and(|credentials| credentials.level.stands_in_the_way());
     if examination.depth == Depth::Agent || blind {
         return findings;
     }
