@@ -3,6 +3,7 @@
 pub mod child;
 pub mod configs;
 pub mod double;
+pub mod floor;
 pub mod keep;
 pub mod lookup;
 pub mod maip;

@@ -4,22 +4,27 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use mesh_core::ids::RunId;
+use mesh_core::run::Run;
 use mesh_core::time::duration_millis;
-use mesh_runtime::clock::unix_now;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::child::{Processes, Programs};
-use super::double::Double;
+use super::double::{Activity, Double};
+use super::floor::floor_ms;
+use super::floor::floor_ms;
 use super::lookup;
 use super::maip::{NEW, OLD, app_port};
 use super::stand::{Stand, Story};
-use super::verdict::{Verdict, effects_twice, floor_ms, lost_writes};
+use super::verdict::{Verdict, effects_twice, lost_writes};
 use super::writers::{Writers, list};
 use crate::args::demo::Scenario;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::mesh::Mesh;
 use crate::output::Output;
+use crate::profile;
 use crate::render::text;
 
 /// Writes that must be accepted before the failover begins, so that "lost" and "twice" can be seen.
@@ -88,7 +93,6 @@ async fn play(output: &Output, dir: &Path, programs: Programs, verdict: &mut Ver
     let commanded = writers.elapsed();
     let ended = failover(output, &stand).await;
     let run = writers.elapsed().saturating_sub(commanded);
-    let ended_at = unix_now().as_millis();
     match ended {
         Ok(()) => {
             verdict.run_ms = Some(duration_millis(run));
@@ -105,7 +109,7 @@ async fn play(output: &Output, dir: &Path, programs: Programs, verdict: &mut Ver
     verdict.judge_writes(&accepted, OLD, NEW, commanded);
 
     let mut seen = Seen { verdict };
-    seen.floor(double.activities().await, seen_activities, ended_at);
+    seen.floor(double.activities().await, seen_activities, last_run(&stand).await);
     seen.effects(double.effects().await.map(|effects| effects_twice(&effects)));
     seen.notices(&double, &stand).await;
     seen.lost(&databases, &accepted).await;
@@ -143,6 +147,14 @@ async fn failover(output: &Output, stand: &Stand) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(fail(format!("ended with {status}"))) }
 }
 
+/// The run that the command started.
+async fn last_run(stand: &Stand) -> Result<Run, Failure> {
+    let mesh = Mesh::open(&profile::load(Some(&stand.layout.profile()))?)?;
+    let newest = mesh.runs(None, 1).await?.into_iter().next();
+    let id = newest.and_then(|line| RunId::new(line.run).ok()).ok_or_else(|| Failure::failed("no run is listed"))?;
+    mesh.run(&id).await
+}
+
 /// Fills in what was observed; what could not be observed is a failure that says why.
 struct Seen<'a> {
     verdict: &'a mut Verdict,
@@ -153,9 +165,10 @@ impl Seen<'_> {
         seen.map_err(|error| self.verdict.failures.push(format!("{what} could not be observed: {error}"))).ok()
     }
 
-    fn floor(&mut self, activities: Result<Vec<super::double::Activity>, String>, before: usize, until_ms: u64) {
-        if let Some(all) = self.note("the provider's time", activities) {
-            self.verdict.floor_ms = Some(floor_ms(all.get(before..).unwrap_or_default(), until_ms));
+    fn floor(&mut self, activities: Result<Vec<Activity>, String>, before: usize, run: Result<Run, Failure>) {
+        let run = self.note("the run", run.map_err(|failure| failure.to_string()));
+        if let Some((run, all)) = run.zip(self.note("the provider's time", activities)) {
+            self.verdict.floor_ms = Some(floor_ms(&run, all.get(before..).unwrap_or_default()));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_core::time::duration_millis;
 use serde::Serialize;
 
-use super::double::{Activity, Effect};
+use super::double::Effect;
 use super::writers::Accepted;
 
 /// The one JSON object of a scenario. A number that could not be observed is null.
@@ -20,7 +20,7 @@ pub struct Verdict {
     pub outage_ms: Option<u64>,
     /// From the command to its end.
     pub run_ms: Option<u64>,
-    /// The provider's own time in it.
+    /// The provider's own time in it, along the steps that its end waited for.
     pub floor_ms: Option<u64>,
     pub overhead_ms: Option<u64>,
     /// Mutations applied more often than once.
@@ -134,25 +134,6 @@ pub fn effects_twice(effects: &[Effect]) -> usize {
     counts.values().map(|count| count.saturating_sub(1)).sum()
 }
 
-/// Time in which the provider was busy with at least one thing, up to `until_ms`: the steps follow one another, so this
-/// is the shortest time in which anyone could have done the same. Work of the provider at the same time counts once.
-pub fn floor_ms(activities: &[Activity], until_ms: u64) -> u64 {
-    let mut spans: Vec<(u64, u64)> = activities
-        .iter()
-        .map(|activity| (activity.started_ms, activity.ended_ms.unwrap_or(until_ms).min(until_ms)))
-        .filter(|(start, end)| start < end)
-        .collect();
-    spans.sort_unstable();
-    let mut busy = 0u64;
-    let mut covered = 0u64;
-    for (start, end) in spans {
-        let from = start.max(covered);
-        busy = busy.saturating_add(end.saturating_sub(from));
-        covered = covered.max(end);
-    }
-    busy
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -161,10 +142,6 @@ mod tests {
 
     fn write(region: &str, id: &str, at: u64) -> Accepted {
         Accepted { region: region.to_owned(), id: id.to_owned(), at: Duration::from_millis(at) }
-    }
-
-    fn activity(started_ms: u64, ended_ms: Option<u64>) -> Activity {
-        Activity { resource: "r".to_owned(), operation: "o".to_owned(), started_ms, ended_ms }
     }
 
     fn effect(operation: &str, parameters: Value, outcome: &str, mutating: bool) -> Effect {
@@ -180,15 +157,6 @@ mod tests {
     }
 
     use serde_json::Value;
-
-    #[test]
-    fn the_floor_counts_overlapping_provider_work_once_and_nothing_after_the_run() {
-        assert_eq!(floor_ms(&[], 1000), 0);
-        assert_eq!(floor_ms(&[activity(100, Some(300)), activity(200, Some(400))], 1000), 300);
-        assert_eq!(floor_ms(&[activity(500, Some(600)), activity(100, Some(200))], 1000), 200);
-        assert_eq!(floor_ms(&[activity(100, Some(900)), activity(200, Some(300))], 1000), 800);
-        assert_eq!(floor_ms(&[activity(900, None), activity(950, Some(2000)), activity(1500, Some(1600))], 1000), 100);
-    }
 
     #[test]
     fn two_writers_are_seen_only_when_the_old_region_accepts_after_the_new_one() {

@@ -8,7 +8,7 @@ pub mod page;
 use std::collections::BTreeMap;
 
 use crate::error::ApiError;
-use crate::rds::replication;
+use crate::rds::{publication, replication};
 use crate::wire::request::Call;
 use crate::wire::{Node, clock};
 use crate::world::World;
@@ -113,6 +113,7 @@ pub fn sample(world: &mut World) {
         // Only a world of more instances than METRICS_MAX can fail here.
         let _ = world.cloudwatch.record(key, "Seconds", Datum::one(now_ms, value));
     }
+    publication::published(world);
     for (key, datum) in crate::dynamodb::replication::latencies(world) {
         let _ = world.cloudwatch.record(key, "Milliseconds", datum);
     }

@@ -5,6 +5,7 @@ pub mod create;
 pub mod data;
 pub mod describe;
 pub mod events;
+pub mod publication;
 pub mod replication;
 
 use std::collections::BTreeMap;
@@ -118,6 +119,8 @@ pub struct Rds {
     pub instances: BTreeMap<InstanceKey, Instance>,
     pub groups: BTreeMap<String, SecurityGroup>,
     pub events: Vec<events::Event>,
+    /// Replicas whose source restarted at this time, and whose lag was not published since they reached it.
+    pub unpublished: BTreeMap<InstanceKey, u64>,
 }
 
 impl Rds {

@@ -1,6 +1,6 @@
 //! The calls that change an instance, and what follows from each when its time has come.
 
-use super::{Attachment, Instance, InstanceKey, Status, data, describe, replication};
+use super::{Attachment, Instance, InstanceKey, Status, data, describe, publication, replication};
 use crate::error::ApiError;
 use crate::wire::Node;
 use crate::world::World;
@@ -146,6 +146,7 @@ pub fn promote(world: &mut World, region: &str, input: &Node) -> Result<Node, Ap
     instance.backup_retention = days;
     let key = instance.key.clone();
     replication::drain_for_promotion(world, &key);
+    publication::end(world, &key);
     world.activities.start(key.to_string(), PROMOTION, now_ms);
     world.timers.set(now_ms + settings.promotion_ms, Timer::Promoted { instance: key });
     describe::one(world, region, &id)
@@ -170,6 +171,7 @@ pub fn rebooted(world: &mut World, key: &InstanceKey) {
     data::start(instance);
     world.emit(key, "DB instance restarted", &["availability"]);
     world.activities.end(&key.to_string(), REBOOT, now_ms);
+    publication::await_replicas(world, key);
 }
 
 /// The replica stops being one only here: until now it showed its source and took no writes.
