@@ -125,9 +125,9 @@ pub fn sample(world: &mut World) {
 pub fn call(world: &mut World, call: &Call) -> Result<Node, ApiError> {
     let (region, input) = (call.region.as_str(), &call.input);
     match call.operation.as_str() {
-        "PutMetricData" => metric::put(world, region, input),
-        "GetMetricStatistics" => metric::statistics(world, region, input),
-        "GetMetricData" => metric::data(world, region, input),
+        "PutMetricData" => metric::put::put(world, region, input),
+        "GetMetricStatistics" => metric::read::statistics(world, region, input),
+        "GetMetricData" => metric::read::data(world, region, input),
         "ListMetrics" => metric::list(world, region, input),
         "PutMetricAlarm" => alarm::put(world, region, input),
         "DescribeAlarms" => alarm::describe(world, region, input),

@@ -81,5 +81,5 @@ fn check<'a>(mut keys: impl Iterator<Item = &'a String>, sign: char, of: &str) -
 
 /// The condition in a member of the request, if there is one.
 pub fn condition(input: &Node, member: &'static str, context: &mut Context) -> Result<Option<Condition>, ApiError> {
-    input.str(member).map(|text| condition::read(&text, member, context)).transpose()
+    input.str(member).map(|text| condition::read::read(&text, member, context)).transpose()
 }
