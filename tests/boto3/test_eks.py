@@ -143,3 +143,14 @@ def test_the_log_names_cluster_and_group(double, eks):
     (effect,) = double.effects("UpdateNodegroupConfig")
     assert (effect["service"], effect["resource"], effect["mutating"]) == ("eks", f"{CLUSTER}/{GROUP}", True)
     assert effect["parameters"]["scalingConfig"] == {"desiredSize": 2}
+
+
+def test_each_service_throttles_in_its_own_words(double):
+    for service, call, code, status in [
+        ("eks", "list_clusters", "ThrottlingException", 429),
+        ("ecs", "list_clusters", "ThrottlingException", 400),
+        ("kafka", "list_clusters", "TooManyRequestsException", 429),
+    ]:
+        double.fault(service=service, kind="throttle")
+        with refused(code, status):
+            getattr(double.client(service), call)()

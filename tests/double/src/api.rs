@@ -180,17 +180,7 @@ impl Attempt {
         let Some(mut strike) = strike else { return self.apply(call, &signature).await };
         let delay = Duration::from_millis(strike.delay_ms.unwrap_or(0));
         match strike.kind {
-            Kind::Error if call.service == Service::DynamoDb => {
-                self.refuse(fault_error(&strike, 500, "InternalServerError", "Internal server error"))
-            }
-            Kind::Throttle if call.service == Service::DynamoDb => {
-                let code = "ProvisionedThroughputExceededException";
-                self.refuse(fault_error(&strike, 400, code, "The level of configured throughput was exceeded."))
-            }
-            Kind::Error => {
-                self.refuse(fault_error(&strike, 500, "InternalFailure", "The request processing has failed."))
-            }
-            Kind::Throttle => self.refuse(fault_error(&strike, 400, "Throttling", "Rate exceeded")),
+            Kind::Error | Kind::Throttle => self.refuse(struck(call.service, &strike)),
             Kind::TimeoutNotApplied => {
                 self.log(Outcome::Dropped, None);
                 Ending::Lost(self.lost_after(&strike))
@@ -333,7 +323,24 @@ enum Admitted {
     Unreachable,
 }
 
-fn fault_error(strike: &Strike, status: u16, code: &str, message: &str) -> ApiError {
+/// In the service's own words, unless the fault names others.
+fn struck(service: Service, strike: &Strike) -> ApiError {
+    let (status, code, message) = match (strike.kind, service) {
+        (Kind::Throttle, Service::DynamoDb) => {
+            let message = "The level of configured throughput was exceeded.";
+            (400, "ProvisionedThroughputExceededException", message)
+        }
+        (Kind::Throttle, Service::Eks) => (429, "ThrottlingException", "Rate exceeded"),
+        (Kind::Throttle, Service::Ecs) => (400, "ThrottlingException", "Rate exceeded"),
+        (Kind::Throttle, Service::Kafka) => (429, "TooManyRequestsException", "429 response"),
+        (Kind::Throttle, _) => (400, "Throttling", "Rate exceeded"),
+        (_, Service::DynamoDb) => (500, "InternalServerError", "Internal server error"),
+        (_, Service::Eks | Service::Ecs) => {
+            (500, "ServerException", "These errors are usually caused by a server-side issue.")
+        }
+        (_, Service::Kafka) => (500, "InternalServerErrorException", "An error occurred."),
+        _ => (500, "InternalFailure", "The request processing has failed."),
+    };
     ApiError::new(strike.status.unwrap_or(status), strike.code.as_deref().unwrap_or(code), message)
 }
 

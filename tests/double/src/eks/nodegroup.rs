@@ -15,6 +15,8 @@ use crate::world::timers::Timer;
 pub const UPDATE: &str = "node-group-update";
 pub const MACHINES: &str = "nodes-joining";
 const UPDATES_MAX: usize = 1000;
+/// AWS's quota of nodes in a managed node group.
+const MACHINES_MAX: u32 = 450;
 const LAUNCH_FAILURES: &str = "AsgInstanceLaunchFailures";
 
 /// The sizes that a call names, as an update shows them.
@@ -174,7 +176,7 @@ fn wanted(now: Sizes, input: &Node) -> Result<(Sizes, Params), ApiError> {
 
 fn check(sizes: Sizes) -> Result<(), ApiError> {
     let Sizes { min, max, desired } = sizes;
-    if max == 0 {
+    if max == 0 || max > MACHINES_MAX {
         return Err(invalid("maxSize is not valid"));
     }
     if desired > max {
@@ -189,11 +191,12 @@ fn check(sizes: Sizes) -> Result<(), ApiError> {
 fn begin(world: &mut World, key: &ClusterKey, name: &str, sizes: Sizes, params: Params) -> String {
     let (now_ms, id) = (world.now_ms, world.uuid());
     if let Some(cluster) = world.eks.clusters.get_mut(key) {
+        if cluster.updates.len() >= UPDATES_MAX {
+            let oldest = cluster.updates.remove(0);
+            cluster.groups.values_mut().for_each(|group| group.tokens.retain(|_, (_, update)| *update != oldest.id));
+        }
         if let Some(group) = cluster.groups.get_mut(name) {
             "UPDATING".clone_into(&mut group.status);
-        }
-        if cluster.updates.len() >= UPDATES_MAX {
-            cluster.updates.remove(0);
         }
         cluster.updates.push(Update {
             id: id.clone(),
@@ -254,6 +257,7 @@ pub fn updated(world: &mut World, key: &ClusterKey, name: &str, id: &str) {
     own.sort();
     let gone: Vec<String> = own.into_iter().skip(desired).map(|(_, _, name)| name).collect();
     cluster.machines.retain(|machine| !gone.contains(&machine.name));
+    end_of_joining(world, key, name);
     settle(world, key, name);
     workload::evict(world, key, &gone);
 }
@@ -266,10 +270,15 @@ pub fn machine_ready(world: &mut World, key: &ClusterKey, name: &str) {
     let Some(machine) = cluster.machines.iter_mut().find(|machine| machine.name == name) else { return };
     (machine.ready, machine.ready_ms, machine.revision) = (true, now_ms, revision);
     let group = machine.group.clone();
-    if cluster.machines.iter().all(|machine| machine.ready || machine.group != group) {
-        world.activities.end(&format!("{key}/{group}"), MACHINES, now_ms);
-    }
+    end_of_joining(world, key, &group);
     workload::schedule(world, key);
+}
+
+fn end_of_joining(world: &mut World, key: &ClusterKey, name: &str) {
+    let Some(cluster) = world.eks.clusters.get(key) else { return };
+    if cluster.machines.iter().all(|machine| machine.ready || machine.group != name) {
+        world.activities.end(&format!("{key}/{name}"), MACHINES, world.now_ms);
+    }
 }
 
 /// ACTIVE, or DEGRADED for as long as machines are wanted that there are none of.

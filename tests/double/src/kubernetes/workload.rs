@@ -74,13 +74,10 @@ pub fn add(world: &mut World, key: &ClusterKey, namespace: &str, deployments: &B
         }
         fill(world, key, namespace, name);
     }
-    let (now_ms, room) = (world.now_ms, world.settings.pods_per_node);
+    let (now_ms, bound) = (world.now_ms, bind(world, key));
     let Some(cluster) = world.eks.clusters.get_mut(key) else { return };
-    for at in 0..cluster.pods.len() {
-        let Some(machine) = machine_with_room(cluster, room) else { break };
-        if let Some(pod) = cluster.pods.get_mut(at).filter(|pod| pod.machine.is_none()) {
-            (pod.machine, pod.ready, pod.bound_ms, pod.ready_ms) = (Some(machine), true, now_ms, now_ms);
-        }
+    for pod in cluster.pods.iter_mut().filter(|pod| bound.contains(&pod.uid)) {
+        (pod.ready, pod.ready_ms) = (true, now_ms);
     }
 }
 
@@ -176,28 +173,36 @@ fn fill(world: &mut World, key: &ClusterKey, namespace: &str, name: &str) {
 
 /// Binds what waits, oldest first, to the emptiest node that is ready.
 pub fn schedule(world: &mut World, key: &ClusterKey) {
-    let (now_ms, room, delay) = (world.now_ms, world.settings.pods_per_node, world.settings.pod_ready_ms);
-    let Some(cluster) = world.eks.clusters.get_mut(key) else { return };
-    let waiting: Vec<String> =
-        cluster.pods.iter().filter(|pod| pod.machine.is_none()).map(|pod| pod.uid.clone()).collect();
-    for uid in waiting {
-        let Some(machine) = machine_with_room(cluster, room) else { break };
-        let revision = cluster.next_revision();
-        if let Some(pod) = cluster.pods.iter_mut().find(|pod| pod.uid == uid) {
-            (pod.machine, pod.bound_ms, pod.revision) = (Some(machine), now_ms, revision);
-        }
+    let delay = world.settings.pod_ready_ms;
+    for uid in bind(world, key) {
         let due = Due { cluster: key.clone(), what: What::PodReady { uid } };
-        world.timers.set(now_ms + delay, Timer::Eks(due));
+        world.timers.set(world.now_ms + delay, Timer::Eks(due));
     }
 }
 
-fn machine_with_room(cluster: &Cluster, room: usize) -> Option<String> {
-    let load = |machine: &Machine| {
-        cluster.pods.iter().filter(|pod| pod.machine.as_deref() == Some(machine.name.as_str())).count()
-    };
+/// The pods that found room, by uid.
+fn bind(world: &mut World, key: &ClusterKey) -> Vec<String> {
+    let (now_ms, room) = (world.now_ms, world.settings.pods_per_node);
+    let Some(cluster) = world.eks.clusters.get_mut(key) else { return Vec::new() };
     let ready = cluster.machines.iter().filter(|machine| machine.ready);
-    let emptiest = ready.map(|machine| (load(machine), machine)).min_by_key(|(load, _)| *load)?;
-    (emptiest.0 < room).then(|| emptiest.1.name.clone())
+    let mut loads: BTreeMap<String, usize> = ready.map(|machine| (machine.name.clone(), 0)).collect();
+    for machine in cluster.pods.iter().filter_map(|pod| pod.machine.as_ref()) {
+        if let Some(load) = loads.get_mut(machine) {
+            *load += 1;
+        }
+    }
+    let mut bound = Vec::new();
+    for pod in cluster.pods.iter_mut().filter(|pod| pod.machine.is_none()) {
+        let Some((machine, load)) = loads.iter_mut().min_by_key(|(_, load)| **load) else { break };
+        if *load >= room {
+            break;
+        }
+        *load += 1;
+        cluster.revision += 1;
+        (pod.machine, pod.bound_ms, pod.revision) = (Some(machine.clone()), now_ms, cluster.revision);
+        bound.push(pod.uid.clone());
+    }
+    bound
 }
 
 pub fn pod_ready(world: &mut World, key: &ClusterKey, uid: &str) {

@@ -109,6 +109,7 @@ fn min_is_not_above_desired_nor_desired_above_max() {
         sizes(9, 20, 8),
         sizes(1, 7, 8),
         sizes(0, 0, 0),
+        sizes(1, 451, 8),
         alone("minSize", 2),
         alone("desiredSize", 21),
         alone("desiredSize", -1),
