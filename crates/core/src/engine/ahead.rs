@@ -7,38 +7,51 @@ use crate::plan::STEPS_MAX;
 
 /// The intents and grants that become due by `command`, each by those before it, in the order in which they must be
 /// applied. Foresight, not permission: each is checked again when it is applied, against what was committed by then.
-/// `bars`: does the leader keep this command back, in this state?
-pub fn after(fleet: &Fleet, view: &View, command: &Command, bars: impl Fn(&Fleet, &Command) -> bool) -> Vec<Command> {
-    let Some(mut ahead) = service_of(fleet, command).map(|service| only(fleet, &service, view)) else {
-        return Vec::new();
-    };
-    let mut view = view.clone();
+/// `flying`: commands about the same service that were proposed before this one and may not be applied yet. `bars`: does
+/// the leader keep this command back, in this state?
+pub fn after(
+    fleet: &Fleet,
+    view: &View,
+    flying: &[Command],
+    command: &Command,
+    bars: impl Fn(&Fleet, &Command) -> bool,
+) -> Vec<Command> {
+    let Some(service) = service_of(fleet, command) else { return Vec::new() };
+    let (mut ahead, mut view) = (only(fleet, &service, view), view.clone());
+    for command in flying {
+        // Refused if it is applied already.
+        apply(&mut ahead, &mut view, command);
+    }
     // Those are proposed already, by the leader's ordinary round.
     let due_before = next(&ahead, &view);
     let is_new = |command: &Command| !due_before.iter().any(|due| opens_same(due, command));
-    if refused(&mut ahead, &view, command) {
+    if !apply(&mut ahead, &mut view, command) {
         return Vec::new();
     }
     let mut commands = Vec::new();
     while commands.len() < STEPS_MAX {
         let opens = |command: &Command| opens_same(command, command) && is_new(command) && !bars(&ahead, command);
         let Some(command) = next(&ahead, &view).into_iter().find(opens) else { return commands };
-        if refused(&mut ahead, &view, &command) {
+        if !apply(&mut ahead, &mut view, &command) {
             return commands;
-        }
-        // So that of several steps which become due at once each agent of a region gets its share.
-        if let Command::OpenIntent { agent, .. } = &command
-            && let Some(presence) = view.agents.get_mut(agent)
-        {
-            presence.load = presence.load.saturating_add(1);
         }
         commands.push(command);
     }
     commands
 }
 
-fn refused(ahead: &mut Fleet, view: &View, command: &Command) -> bool {
-    matches!(ahead.apply(view.now, command).reply, Reply::Refused(_))
+/// False if it is refused.
+fn apply(ahead: &mut Fleet, view: &mut View, command: &Command) -> bool {
+    if matches!(ahead.apply(view.now, command).reply, Reply::Refused(_)) {
+        return false;
+    }
+    // So that of several steps which become due at once each agent of a region gets its share.
+    if let Command::OpenIntent { agent, .. } = command
+        && let Some(presence) = view.agents.get_mut(agent)
+    {
+        presence.load = presence.load.saturating_add(1);
+    }
+    true
 }
 
 /// Do both open the same step?
@@ -55,8 +68,9 @@ fn opens_same(one: &Command, other: &Command) -> bool {
     }
 }
 
-/// Commands that can make a step due. Those of people are followed by the leader's ordinary round.
-fn service_of(fleet: &Fleet, command: &Command) -> Option<ServiceId> {
+/// The service that a command is about, if it can make a step due. What people order is followed by the leader's
+/// ordinary round.
+pub fn service_of(fleet: &Fleet, command: &Command) -> Option<ServiceId> {
     match command {
         Command::StartRun { plan, .. } => Some(plan.service.clone()),
         Command::CloseIntent { run, .. } => fleet.runs.get(run).map(|run| run.plan.service.clone()),

@@ -46,7 +46,7 @@ fn a_whole_run_is_foreseen_command_by_command() {
         rounds += 1;
         assert!(rounds <= STEPS_MAX, "every round ends a step");
         let seen = view(&fleet, at(rounds as u64), &[]);
-        let foreseen = after(&fleet, &seen, &command, never);
+        let foreseen = after(&fleet, &seen, &[], &command, never);
         for command in std::iter::once(&command).chain(&foreseen) {
             let reply = fleet.apply(seen.now, command).reply;
             assert!(!matches!(reply, Reply::Refused(_)), "{command:?}: {reply:?}");
@@ -67,7 +67,7 @@ fn what_waits_for_the_grant_is_foreseen_behind_it() {
     let mut command = start(&fleet, WEST);
     for second in 1..100 {
         let seen = view(&fleet, at(second), &[]);
-        let foreseen = after(&fleet, &seen, &command, never);
+        let foreseen = after(&fleet, &seen, &[], &command, never);
         let found = names(&foreseen);
         if let Some(grant) = found.iter().position(|name| name == "grant") {
             assert_eq!(found.get(grant + 1).map(String::as_str), Some("rds-promote-database"));
@@ -85,7 +85,7 @@ fn what_waits_for_the_grant_is_foreseen_behind_it() {
 fn nothing_is_foreseen_behind_a_step_that_did_not_succeed() {
     let mut fleet = fleet();
     let (begin, seen) = (start(&fleet, WEST), view(&fleet, at(1), &[]));
-    let opened = after(&fleet, &seen, &begin, never);
+    let opened = after(&fleet, &seen, &[], &begin, never);
     for command in std::iter::once(&begin).chain(&opened) {
         fleet.apply(seen.now, command);
     }
@@ -93,7 +93,7 @@ fn nothing_is_foreseen_behind_a_step_that_did_not_succeed() {
         [OutcomeResult::Unknown, OutcomeResult::Refused { retry: true }, OutcomeResult::Refused { retry: false }]
     {
         let ending = ending(&fleet, result).expect("a step is open");
-        assert_eq!(names(&after(&fleet, &seen, &ending, never)), Vec::<String>::new(), "{result:?}");
+        assert_eq!(names(&after(&fleet, &seen, &[], &ending, never)), Vec::<String>::new(), "{result:?}");
     }
 }
 
@@ -101,8 +101,8 @@ fn nothing_is_foreseen_behind_a_step_that_did_not_succeed() {
 fn what_the_leader_keeps_back_is_not_foreseen_and_neither_is_what_stands_behind_it() {
     let fleet = fleet();
     let (begin, seen) = (start(&fleet, WEST), view(&fleet, at(1), &[]));
-    let first = after(&fleet, &seen, &begin, never).first().cloned().expect("the first step becomes due");
-    let foreseen = after(&fleet, &seen, &begin, |ahead: &Fleet, command: &Command| {
+    let first = after(&fleet, &seen, &[], &begin, never).first().cloned().expect("the first step becomes due");
+    let foreseen = after(&fleet, &seen, &[], &begin, |ahead: &Fleet, command: &Command| {
         assert!(!ahead.runs.is_empty(), "it is asked of the state in which the command would be applied");
         opens_same(command, &first)
     });
@@ -110,20 +110,59 @@ fn what_the_leader_keeps_back_is_not_foreseen_and_neither_is_what_stands_behind_
 }
 
 #[test]
+fn ends_that_are_still_flying_are_foreseen_together() {
+    let mut fleet = fleet();
+    let mut command = start(&fleet, WEST);
+    for second in 1..100 {
+        let seen = view(&fleet, at(second), &[]);
+        let foreseen = after(&fleet, &seen, &[], &command, never);
+        for command in std::iter::once(&command).chain(&foreseen) {
+            fleet.apply(seen.now, command);
+        }
+        let run = fleet.runs.values().next().expect("it was started");
+        let endings: Vec<Command> = run
+            .open_intents()
+            .map(|(step, direction, intent)| Command::CloseIntent {
+                run: run.id.clone(),
+                step: step.id.clone(),
+                direction,
+                seq: intent.seq,
+                outcome: outcome(OutcomeResult::Done),
+            })
+            .collect();
+        if let [first, second] = endings.as_slice() {
+            let mut flying = vec![first.clone()];
+            flying.extend(after(&fleet, &seen, &[], first, never));
+            let behind = after(&fleet, &seen, &flying, second, never);
+            for command in flying.iter().chain([second]).chain(&behind) {
+                let reply = fleet.apply(seen.now, command).reply;
+                assert!(!matches!(reply, Reply::Refused(_)), "{command:?}: {reply:?}");
+            }
+            assert_eq!(names(&next(&fleet, &seen)), Vec::<String>::new(), "nothing is left for the ordinary round");
+            let again = after(&fleet, &seen, &flying, second, never);
+            assert_eq!(names(&again), Vec::<String>::new(), "what was applied meanwhile is not opened again");
+            return;
+        }
+        command = ending(&fleet, OutcomeResult::Done).expect("two steps are open at once before the end");
+    }
+    panic!("no two steps were open at once");
+}
+
+#[test]
 fn a_paused_run_is_not_foreseen_and_a_region_without_agents_neither() {
     let mut fleet = fleet();
     let begin = start(&fleet, WEST);
-    assert_eq!(names(&after(&fleet, &view(&fleet, at(1), &[EAST, WEST]), &begin, never)), Vec::<String>::new());
+    assert_eq!(names(&after(&fleet, &view(&fleet, at(1), &[EAST, WEST]), &[], &begin, never)), Vec::<String>::new());
     let seen = view(&fleet, at(1), &[]);
-    let opened = after(&fleet, &seen, &begin, never);
+    let opened = after(&fleet, &seen, &[], &begin, never);
     for command in std::iter::once(&begin).chain(&opened) {
         fleet.apply(seen.now, command);
     }
     let run = fleet.runs.keys().next().cloned().expect("it was started");
     let ending = ending(&fleet, OutcomeResult::Done).expect("a step is open");
-    assert!(!after(&fleet, &seen, &ending, never).is_empty());
+    assert!(!after(&fleet, &seen, &[], &ending, never).is_empty());
     fleet.apply(seen.now, &Command::Pause { run, by: "ann".to_owned() });
-    assert_eq!(names(&after(&fleet, &seen, &ending, never)), Vec::<String>::new());
+    assert_eq!(names(&after(&fleet, &seen, &[], &ending, never)), Vec::<String>::new());
 }
 
 #[test]
@@ -136,7 +175,7 @@ fn what_was_due_before_is_left_to_the_ordinary_round() {
     fleet.apply(seen.now, &first);
     let others = next(&fleet, &seen);
     let ending = ending(&fleet, OutcomeResult::Done).expect("the first step is open");
-    let foreseen = after(&fleet, &seen, &ending, never);
+    let foreseen = after(&fleet, &seen, &[], &ending, never);
     assert!(foreseen.iter().all(|command| !others.iter().any(|other| opens_same(other, command))), "{foreseen:?}");
 }
 
@@ -147,7 +186,7 @@ fn steps_that_become_due_together_are_shared_among_a_regions_agents() {
     let mut shared = 0;
     for second in 1..100 {
         let seen = view(&fleet, at(second), &[]);
-        let foreseen = after(&fleet, &seen, &command, never);
+        let foreseen = after(&fleet, &seen, &[], &command, never);
         let given = |to: &str| {
             let is =
                 |command: &&Command| matches!(command, Command::OpenIntent { agent: one, .. } if *one == agent(to));
@@ -172,7 +211,7 @@ fn other_commands_are_followed_by_nothing() {
     let fleet = fleet();
     let seen = view(&fleet, at(1), &[]);
     let run = RunId::new("maip-g1").expect("a name");
-    assert!(after(&fleet, &seen, &Command::Resume { run: run.clone(), by: "ann".to_owned() }, never).is_empty());
+    assert!(after(&fleet, &seen, &[], &Command::Resume { run: run.clone(), by: "ann".to_owned() }, never).is_empty());
     let outcome = outcome(OutcomeResult::Done);
     let unknown = Command::CloseIntent {
         run,
@@ -181,5 +220,5 @@ fn other_commands_are_followed_by_nothing() {
         seq: crate::ids::IntentSeq(1),
         outcome,
     };
-    assert!(after(&fleet, &seen, &unknown, never).is_empty());
+    assert!(after(&fleet, &seen, &[], &unknown, never).is_empty());
 }
