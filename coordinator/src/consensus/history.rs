@@ -10,7 +10,7 @@ use mesh_proto::v1;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::network::{CHUNK_BYTES, Peers};
 use super::types::Raft;
@@ -20,6 +20,8 @@ use crate::store::Store;
 const VERIFY_PAUSE: Duration = Duration::from_millis(50);
 /// Between two looks at what is missing.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// As above, when something was not to be had.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// One segment, from one peer.
 const FETCH_DEADLINE: Duration = Duration::from_secs(60);
 /// A segment ends with the command that fills it, which can hold one run of the largest size.
@@ -37,18 +39,46 @@ pub async fn tend(own_id: u64, store: Arc<Store>, raft: Raft, peers: Arc<Peers>)
             let metrics = metrics.borrow_watched();
             metrics.membership_config.nodes().map(|(id, member)| (*id, member.address.clone())).collect()
         };
+        let mut others: Vec<(u64, String)> = nodes.into_iter().filter(|(id, _)| *id != own_id).collect();
+        let mut all_taken = true;
         for (number, reason) in troubled {
-            for node in nodes.iter().filter(|(id, _)| *id != own_id) {
-                match fetch(&store, &peers, node, number).await {
-                    Ok(()) => {
-                        tracing::info!(number, from = node.0, reason, "a segment of the history was taken from a peer");
-                        break;
-                    }
-                    Err(error) => tracing::warn!(number, from = node.0, reason, error, "a segment was not to be had"),
-                }
-            }
+            all_taken &= take(&store, &peers, &mut others, number, &reason).await;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(if all_taken { LOOK_EVERY } else { RETRY_AFTER }).await;
+    }
+}
+
+/// From the first that has it. Who does not answer is not asked again in this round.
+async fn take(store: &Arc<Store>, peers: &Peers, others: &mut Vec<(u64, String)>, number: u64, reason: &str) -> bool {
+    for node in others.clone() {
+        let error = match fetch(store, peers, &node, number).await {
+            Ok(()) => {
+                tracing::info!(number, from = node.0, reason, "a segment of the history was taken from a peer");
+                return true;
+            }
+            Err(Missed::Peer(error)) => {
+                others.retain(|other| *other != node);
+                error
+            }
+            Err(Missed::Segment(error)) => error,
+        };
+        tracing::warn!(number, from = node.0, reason, error, "a segment of the history was not to be had");
+    }
+    false
+}
+
+enum Missed {
+    /// It did not answer, or not to the end.
+    Peer(String),
+    /// It does not have it, or not the right one.
+    Segment(String),
+}
+
+fn missed(status: &Status) -> Missed {
+    let said = status.message().to_owned();
+    match status.code() {
+        Code::DataLoss | Code::FailedPrecondition => Missed::Segment(said),
+        _ => Missed::Peer(said),
     }
 }
 
@@ -66,31 +96,32 @@ async fn verify(store: Arc<Store>) {
     }
 }
 
-async fn fetch(store: &Arc<Store>, peers: &Peers, (id, address): &(u64, String), number: u64) -> Result<(), String> {
+async fn fetch(store: &Arc<Store>, peers: &Peers, (id, address): &(u64, String), number: u64) -> Result<(), Missed> {
+    let local = |error: &dyn std::fmt::Display| Missed::Segment(error.to_string());
     let path = store.history().path(number).with_extension("part");
     let request = v1::SegmentRequest { number };
     let call = peers.call((*id, address), request, FETCH_DEADLINE, |mut client, request| async move {
         client.segment(request).await
     });
-    let mut chunks = call.await.map_err(|status| status.message().to_owned())?;
+    let mut chunks = call.await.map_err(|status| missed(&status))?;
     let received = tokio::time::timeout(FETCH_DEADLINE, async {
-        let mut file = std::fs::File::create(&path).map_err(|error| error.to_string())?;
+        let mut file = std::fs::File::create(&path).map_err(|error| local(&error))?;
         let mut bytes = 0;
-        while let Some(chunk) = chunks.message().await.map_err(|status| status.message().to_owned())? {
+        while let Some(chunk) = chunks.message().await.map_err(|status| missed(&status))? {
             bytes += chunk.data.len() as u64;
             if bytes > SEGMENT_BYTES_MAX {
-                return Err(format!("it has over {SEGMENT_BYTES_MAX} bytes"));
+                return Err(local(&format!("it has over {SEGMENT_BYTES_MAX} bytes")));
             }
-            file.write_all(&chunk.data).map_err(|error| error.to_string())?;
+            file.write_all(&chunk.data).map_err(|error| local(&error))?;
         }
-        file.sync_all().map_err(|error| error.to_string())
+        file.sync_all().map_err(|error| local(&error))
     });
-    let received = received.await.unwrap_or_else(|_| Err("it did not arrive in time".to_owned()));
+    let received = received.await.unwrap_or_else(|_| Err(Missed::Peer("it did not arrive in time".to_owned())));
     let filled = match received {
         Ok(()) => {
             let (store, path) = (Arc::clone(store), path.clone());
             let filling = tokio::task::spawn_blocking(move || store.history().fill(number, &path));
-            filling.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+            filling.await.map_err(|error| local(&error))?.map_err(|error| local(&error))
         }
         Err(error) => Err(error),
     };

@@ -8,8 +8,8 @@ use mesh_proto::{bounds, v1};
 use mesh_runtime::grpc::MESSAGE_MAX;
 use prost::Message;
 
-/// Leaves room for what stands beside the run.
-const RUN_BYTES_MAX: usize = MESSAGE_MAX - 64 * 1024;
+/// Of an answer's largest part: leaves room for what stands beside it.
+pub const ANSWER_BYTES_MAX: usize = MESSAGE_MAX - 64 * 1024;
 /// Attempts kept of each step and direction, in turn until the run fits.
 const ATTEMPTS_KEPT: [usize; 4] = [8, 4, 2, 1];
 /// Of each document and text, and lines, when that is not enough. 64 steps in two directions with one attempt of three
@@ -21,12 +21,12 @@ const LINES_KEPT: usize = 256;
 pub fn fit(mut run: v1::Run) -> (v1::Run, u32) {
     let mut left_out = 0;
     for kept in ATTEMPTS_KEPT {
-        if run.encoded_len() <= RUN_BYTES_MAX {
+        if run.encoded_len() <= ANSWER_BYTES_MAX {
             return (run, left_out);
         }
         left_out += works(&mut run).map(|work| drop_oldest(&mut work.intents, kept)).sum::<u32>();
     }
-    if run.encoded_len() > RUN_BYTES_MAX {
+    if run.encoded_len() > ANSWER_BYTES_MAX {
         left_out += drop_oldest(&mut run.timeline, LINES_KEPT);
         run.timeline.iter_mut().for_each(|line| clip(&mut line.text));
         let intents = works(&mut run).flat_map(|work| &mut work.intents);
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_largest_run_fits_a_message_and_says_what_is_missing() {
         let (fitted, left_out) = fit(run(64, 32 * 1024));
-        assert!(fitted.encoded_len() <= RUN_BYTES_MAX, "{} bytes", fitted.encoded_len());
+        assert!(fitted.encoded_len() <= ANSWER_BYTES_MAX, "{} bytes", fitted.encoded_len());
         assert!(left_out > 64 * 2 * 62, "{left_out}");
         assert!(fitted.steps.values().all(|step| step.forward.as_ref().is_some_and(|work| work.intents.len() == 1)));
     }
