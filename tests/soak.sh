@@ -1,9 +1,25 @@
 #!/usr/bin/env bash
-# The suites that are too long for every change: the process suite again and again.
+# The suites that are too long for every change. Says at the end what ran; the first failure ends it.
+#   RUNS=200     failovers with random kills of leaders and executors, SERVICES (8) at a time
+#   CUTS=60      power cuts of a coordinator's disk (root and qemu-storage-daemon, else skipped)
+#   ROUNDS=3     the whole-mesh suite again and again
+#   SEED=…       where the seeds begin; by default the date
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${ROUNDS:-20}
+runs=${RUNS:-200} services=${SERVICES:-8} cuts=${CUTS:-60} rounds=${ROUNDS:-3} seed=${SEED:-$(date +%Y%m%d)}
+waves=$(((runs + services - 1) / services))
+cargo build --locked --workspace --bins
+
+suite() { cargo test --locked -p mesh-suite "$@"; }
+
+echo "soak: $((waves * services)) runs with random kills: MESH_SOAK_SEED=$seed MESH_SOAK_WAVES=$waves MESH_SOAK_SERVICES=$services"
+MESH_SOAK_SEED=$seed MESH_SOAK_WAVES=$waves MESH_SOAK_SERVICES=$services suite --test random_kills -- --nocapture
+
+echo "soak: $cuts power cuts: MESH_SOAK_SEED=$seed MESH_SOAK_CUTS=$cuts MESH_SOAK_COMMITS=400"
+MESH_SOAK_SEED=$seed MESH_SOAK_CUTS=$cuts MESH_SOAK_COMMITS=400 suite --test power_cut -- --nocapture
+
 for round in $(seq 1 "$rounds"); do
-  echo "soak: round $round of $rounds"
-  cargo test --locked -p mesh-suite --no-fail-fast
+  echo "soak: round $round of $rounds of the whole-mesh suite"
+  suite --no-fail-fast
 done
+echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, $rounds rounds of the suite: all passed"

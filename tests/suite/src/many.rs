@@ -14,6 +14,8 @@ use crate::rig::describe;
 
 pub const OLD: &str = "us-east-1";
 pub const NEW: &str = "us-west-2";
+/// Most services that one wave moves.
+const WAVE: usize = 4;
 const QUEUE: &str = "maip-prod-oncall.fifo";
 /// Shorter waits of the provider's own; its rules stay.
 const FAST: &str = r#"{"promotion_ms": 1200, "backing_up_ms": 200, "reboot_ms": 600, "modify_ms": 200,
@@ -104,20 +106,21 @@ impl Rig {
         rig
     }
 
-    /// Starts the failover of all these services, and returns their runs.
+    /// Starts the failover of all these services, as many at a time as one wave takes, and returns their runs.
     pub async fn begin_many(&self, services: &[String]) -> BTreeMap<String, RunId> {
-        let mut args = vec!["--json", "failover", "--to", NEW, "--yes", "--no-wait"];
-        args.extend(services.iter().flat_map(|service| ["--service", service]));
-        let said = self.ctl(&args).await.expect(0).json();
-        let runs = said["runs"].as_array().cloned().unwrap_or_default();
-        let runs: Vec<RunId> =
-            runs.iter().filter_map(Value::as_str).map(|run| RunId::new(run).expect("a run's name")).collect();
-        assert_eq!(runs.len(), services.len(), "{said}");
-        let of = |service: &String| {
-            let own = runs.iter().find(|run| run.as_str().starts_with(&format!("{service}-")));
-            own.unwrap_or_else(|| panic!("no run of {service}: {runs:?}")).clone()
-        };
-        services.iter().map(|service| (service.clone(), of(service))).collect()
+        let mut all = BTreeMap::new();
+        for wave in services.chunks(WAVE) {
+            let mut args = vec!["--json", "failover", "--to", NEW, "--yes", "--no-wait"];
+            args.extend(wave.iter().flat_map(|service| ["--service", service]));
+            let said = self.ctl(&args).await.expect(0).json();
+            let runs = said["runs"].as_array().cloned().unwrap_or_default();
+            assert_eq!(runs.len(), wave.len(), "{said}");
+            for (service, run) in wave.iter().zip(runs.iter().filter_map(Value::as_str)) {
+                assert!(run.starts_with(&format!("{service}-")), "runs are told in the order of services: {said}");
+                all.insert(service.clone(), RunId::new(run).expect("a run's name"));
+            }
+        }
+        all
     }
 
     /// Service, region and address of both databases of each.
