@@ -74,6 +74,16 @@ impl StoreError {
     pub fn io(attempted: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { attempted, path: path.to_owned(), source }
     }
+
+    /// raft-log names a chunk by its number; people look for a file.
+    pub fn log_corrupt(dir: &Path, reason: &str) -> Self {
+        let chunk = reason.split_once("ChunkId(").and_then(|(_, rest)| rest.split_once(')')).map(|(number, _)| number);
+        let reason = match chunk {
+            Some(number) => format!("file {}: {reason}", dir.join(format!("r-{number}.wal")).display()),
+            None => reason.to_owned(),
+        };
+        Self::LogCorrupt { dir: dir.to_owned(), reason }
+    }
 }
 
 impl From<StoreError> for io::Error {
@@ -150,8 +160,7 @@ impl Store {
             }
             (machine.summary.clone(), machine.digest())
         };
-        // Not under the lock: who reads the state does not wait for a disk.
-        self.applied.write(&changes, &summary, self.history.sealed(), digest)?;
+        self.applied.write(changes, &summary, self.history.sealed(), digest)?;
         self.announce(summary.applied);
         Ok(replies)
     }

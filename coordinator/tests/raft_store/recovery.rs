@@ -253,3 +253,17 @@ fn a_damaged_snapshot_replaces_nothing() {
     to.assert_is_whole(9);
     assert!(!path.exists(), "and nothing is left of it");
 }
+
+#[test]
+fn a_damaged_log_is_named_by_its_file_and_the_place_in_it() {
+    let disk = Disk::with_entries(LAST);
+    let chunk = disk.files("log", "wal").remove(0);
+    overwrite(&chunk, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x04;
+    });
+    let error = disk.open().err().expect("it must not vote").to_string();
+    for word in [chunk.display().to_string().as_str(), "offset", "under a new id"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+}
