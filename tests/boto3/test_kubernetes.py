@@ -138,6 +138,8 @@ def test_lists_come_in_pages_and_by_selector(kube):
     (pod,) = kube.pods("worker")
     assert pod["status"]["phase"] == "Running" and pod["spec"]["nodeName"]
     assert kube.get(f"{PODS}/{pod['metadata']['name']}")["kind"] == "Pod"
+    (owner,) = pod["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"]) == ("ReplicaSet", f"worker-{pod['metadata']['labels']['pod-template-hash']}")
     assert kube.ask("GET", f"{PODS}?watch=true")[1]["reason"] == "UnsupportedByDouble"
 
 
@@ -240,13 +242,33 @@ def test_a_patch_that_makes_no_sense_is_refused(kube):
         ([], MERGE, 400, "BadRequest"),
         ({"metadata": {"name": "other"}}, MERGE, 400, "BadRequest"),
         ({"metadata": {"annotations": {"a": 1}}}, MERGE, 400, "BadRequest"),
-        ({"spec": {"paused": True}}, MERGE, 501, "UnsupportedByDouble"),
+        ({"spec": {"minReadySeconds": 5}}, MERGE, 501, "UnsupportedByDouble"),
         ({"metadata": {"$patch": "replace"}}, STRATEGIC, 501, "UnsupportedByDouble"),
     ]:
         status, refusal = kube.patch("api", body, kind=kind)
         assert (status, refusal["reason"]) == (code, reason), (body, refusal)
     assert kube.deployment("api")["metadata"]["generation"] == 1
     assert kube.patch("gone", {"spec": {"replicas": 1}})[0] == 404
+
+
+def test_a_quota_shows_as_a_replica_failure(double, kube):
+    double.control("POST", f"kubernetes/{WEST}/{CLUSTER}/maip-services", {"pods_max": 3})
+    kube.scale("api", 2)
+    failing = lambda: [one for one in kube.deployment("api")["status"]["conditions"] if one["type"] == "ReplicaFailure"]
+    (condition,) = eventually(failing, "refused")
+    assert (condition["reason"], "exceeded quota" in condition["message"]) == ("FailedCreate", True)
+    double.control("POST", f"kubernetes/{WEST}/{CLUSTER}/maip-services", {"pods_max": -1})
+    eventually(lambda: kube.ready("api") == 2 and not failing(), "admitted")
+
+
+def test_a_deployment_can_be_paused_and_resumed(kube):
+    assert kube.patch("api", {"spec": {"paused": True}})[1]["spec"]["paused"] is True
+    assert "paused" not in kube.patch("api", {"spec": {"paused": None}})[1]["spec"]
+
+
+def test_without_autoscalers_there_are_none(kube):
+    listed = kube.get("/apis/autoscaling/v2/namespaces/maip-services/horizontalpodautoscalers")
+    assert (listed["kind"], listed["items"]) == ("HorizontalPodAutoscalerList", [])
 
 
 def test_a_dry_run_changes_nothing(kube):

@@ -32,6 +32,9 @@ pub fn handle(double: &Double, request: &Request<Bytes>) -> Response<Body> {
         ("POST", ["eks", region, cluster, group]) => {
             compute::order_node_group(double, region, cluster, group, request.body())
         }
+        ("POST", ["kubernetes", region, cluster, namespace]) => {
+            compute::set_quota(double, region, cluster, namespace, request.body())
+        }
         ("POST", ["msk", region, name]) => compute::set_msk_state(double, region, name, request.body()),
         ("POST", ["policies", name]) => compute::set_policy(double, name, request.body()),
         ("GET", ["health"]) => Ok(json!({ "status": "UP" })),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::kubernetes::access::Access;
+use crate::kubernetes::workload::autoscaler::Range;
 use crate::kubernetes::workload::{self, Deployment, Machine, Pod};
 use crate::wire::Node;
 use crate::wire::request::Call;
@@ -27,6 +28,12 @@ pub struct Entry {
     /// Of each namespace, the deployments and how many replicas they have.
     #[serde(default)]
     pub namespaces: BTreeMap<String, BTreeMap<String, u32>>,
+    /// Of each namespace, the deployments that an autoscaler keeps within a range.
+    #[serde(default)]
+    pub autoscalers: BTreeMap<String, BTreeMap<String, Range>>,
+    /// How many pods a namespace may have.
+    #[serde(default)]
+    pub quotas: BTreeMap<String, usize>,
     /// What callers, by name, may do in the cluster. Without it every caller may edit.
     #[serde(default)]
     pub access: Option<BTreeMap<String, Access>>,
@@ -66,6 +73,10 @@ pub struct Cluster {
     pub machines: Vec<Machine>,
     pub namespaces: BTreeMap<String, BTreeMap<String, Deployment>>,
     pub pods: Vec<Pod>,
+    /// By namespace and deployment.
+    pub autoscalers: BTreeMap<(String, String), Range>,
+    /// Of pods, by namespace.
+    pub quotas: BTreeMap<String, usize>,
 }
 
 impl Cluster {
@@ -93,13 +104,17 @@ pub enum What {
     MachineReady { machine: String },
     Observed { namespace: String, deployment: String },
     PodReady { uid: String },
+    Autoscaled { namespace: String, deployment: String },
 }
 
 pub fn due(world: &mut World, due: Due) {
     match due.what {
         What::GroupUpdated { group, update } => nodegroup::updated(world, &due.cluster, &group, &update),
-        What::MachineReady { machine } => nodegroup::machine_ready(world, &due.cluster, &machine),
+        What::MachineReady { machine } => nodegroup::machines::joined(world, &due.cluster, &machine),
         What::Observed { namespace, deployment } => workload::observe(world, &due.cluster, &namespace, &deployment),
+        What::Autoscaled { namespace, deployment } => {
+            workload::autoscaler::adjust(world, &due.cluster, &namespace, &deployment);
+        }
         What::PodReady { uid } => workload::pod_ready(world, &due.cluster, &uid),
     }
 }
@@ -107,6 +122,10 @@ pub fn due(world: &mut World, due: Due) {
 /// The cluster as it is when all its machines are there and all pods that have room are ready.
 pub fn add(world: &mut World, entry: &Entry) -> Result<(), String> {
     let key = ClusterKey { region: entry.region.clone(), name: entry.cluster.clone() };
+    let autoscalers = entry
+        .autoscalers
+        .iter()
+        .flat_map(|(namespace, all)| all.iter().map(|(name, range)| ((namespace.clone(), name.clone()), *range)));
     let cluster = Cluster {
         created_ms: world.now_ms,
         endpoint: String::new(),
@@ -118,6 +137,8 @@ pub fn add(world: &mut World, entry: &Entry) -> Result<(), String> {
         machines: Vec::new(),
         namespaces: BTreeMap::new(),
         pods: Vec::new(),
+        autoscalers: autoscalers.collect(),
+        quotas: entry.quotas.clone(),
     };
     world.eks.clusters.insert(key.clone(), cluster);
     for group in &entry.node_groups {

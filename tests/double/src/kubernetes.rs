@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::eks::ClusterKey;
 use crate::eks::describe::VERSION;
 use crate::world::World;
+use objects::{autoscalers, deployments, nodes, pods};
 use request::{Ask, Page, Scope, Target, Verb};
 use status::Status;
 
@@ -30,22 +31,26 @@ pub fn call(world: &mut World, key: &ClusterKey, ask: &Ask) -> Result<Value, Sta
     let Scope { namespace, name } = &ask.scope;
     match (ask.verb, ask.target) {
         (Verb::Get, Target::Version) => Ok(version()),
-        (Verb::List, Target::Nodes) => list(world, key, ask, "NodeList", "v1", objects::nodes(world, key)),
-        (Verb::Get, Target::Nodes) => one(objects::nodes(world, key), name, "Node", "v1", "nodes"),
-        (Verb::List, Target::Namespaces) => {
-            list(world, key, ask, "NamespaceList", "v1", objects::namespaces(world, key))
-        }
-        (Verb::Get, Target::Namespaces) => one(objects::namespaces(world, key), name, "Namespace", "v1", "namespaces"),
-        (Verb::List, Target::Pods) => list(world, key, ask, "PodList", "v1", objects::pods(world, key, namespace)),
-        (Verb::Get, Target::Pods) => one(objects::pods(world, key, namespace), name, "Pod", "v1", "pods"),
-        (Verb::List, Target::Events) => {
-            list(world, key, ask, "EventList", "v1", objects::events(world, key, namespace))
-        }
+        (Verb::List, Target::Nodes) => list(world, key, ask, "NodeList", "v1", nodes::nodes(world, key)),
+        (Verb::Get, Target::Nodes) => one(nodes::nodes(world, key), name, "Node", "v1", "nodes"),
+        (Verb::List, Target::Namespaces) => list(world, key, ask, "NamespaceList", "v1", nodes::namespaces(world, key)),
+        (Verb::Get, Target::Namespaces) => one(nodes::namespaces(world, key), name, "Namespace", "v1", "namespaces"),
+        (Verb::List, Target::Pods) => list(world, key, ask, "PodList", "v1", pods::pods(world, key, namespace)),
+        (Verb::Get, Target::Pods) => one(pods::pods(world, key, namespace), name, "Pod", "v1", "pods"),
+        (Verb::List, Target::Events) => list(world, key, ask, "EventList", "v1", pods::events(world, key, namespace)),
         (Verb::List, Target::Deployments) => {
-            list(world, key, ask, "DeploymentList", "apps/v1", objects::deployments(world, key, namespace))
+            list(world, key, ask, "DeploymentList", "apps/v1", deployments::deployments(world, key, namespace))
         }
-        (Verb::Get, Target::Deployments) => objects::deployment(world, key, namespace, name),
-        (Verb::Get, Target::Scale) => objects::scale(world, key, namespace, name),
+        (Verb::Get, Target::Deployments) => deployments::deployment(world, key, namespace, name),
+        (Verb::List, Target::Autoscalers) => {
+            let all = autoscalers::autoscalers(world, key, namespace);
+            list(world, key, ask, "HorizontalPodAutoscalerList", "autoscaling/v2", all)
+        }
+        (Verb::Get, Target::Autoscalers) => {
+            let all = autoscalers::autoscalers(world, key, namespace);
+            one(all, name, "HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers")
+        }
+        (Verb::Get, Target::Scale) => deployments::scale(world, key, namespace, name),
         (Verb::Patch, Target::Deployments | Target::Scale) | (Verb::Update, Target::Scale) => {
             patch::apply(world, key, ask)
         }
@@ -96,6 +101,7 @@ fn list(
 
 fn one(all: Vec<Value>, name: &str, kind: &str, version: &str, resource: &str) -> Result<Value, Status> {
     let found = all.into_iter().find(|object| object.pointer("/metadata/name").and_then(Value::as_str) == Some(name));
-    let found = found.ok_or_else(|| Status::not_found("", resource, name))?;
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let found = found.ok_or_else(|| Status::not_found(group, resource, name))?;
     Ok(objects::typed(found, kind, version))
 }

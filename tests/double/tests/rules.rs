@@ -22,3 +22,5 @@ mod regions;
 mod services;
 #[path = "rules/tables.rs"]
 mod tables;
+#[path = "rules/workloads.rs"]
+mod workloads;

@@ -6,7 +6,7 @@ use super::{Answer, bad};
 use crate::double::Double;
 use crate::eks::nodegroup::{self, Order};
 use crate::eks::{Cluster, ClusterKey};
-use crate::kubernetes::workload::{Counts, counts};
+use crate::kubernetes::workload::{Counts, counts, quota};
 use crate::world::World;
 use crate::{iam, kafka};
 
@@ -15,6 +15,15 @@ pub fn order_node_group(double: &Double, region: &str, cluster: &str, group: &st
     let key = ClusterKey { region: region.to_owned(), name: cluster.to_owned() };
     double.world(|world| nodegroup::order(world, &key, group, order)).map_err(bad)?;
     Ok(json!({ "node_group": format!("{key}/{group}") }))
+}
+
+/// `pods_max` of a namespace; -1 takes the quota away.
+pub fn set_quota(double: &Double, region: &str, cluster: &str, namespace: &str, body: &[u8]) -> Answer {
+    let body: Value = serde_json::from_slice(body).map_err(bad)?;
+    let limit = body.get("pods_max").and_then(Value::as_i64).ok_or_else(|| bad("the body needs pods_max"))?;
+    let key = ClusterKey { region: region.to_owned(), name: cluster.to_owned() };
+    double.world(|world| quota::set(world, &key, namespace, usize::try_from(limit).ok())).map_err(bad)?;
+    Ok(json!({ "namespace": format!("{key}/{namespace}"), "pods_max": limit }))
 }
 
 pub fn set_msk_state(double: &Double, region: &str, name: &str, body: &[u8]) -> Answer {

@@ -1,23 +1,23 @@
 //! Managed node groups. An update shows UPDATING and the old sizes until it is over; machines join later than that, so
 //! that ACTIVE alone does not mean room for pods.
 
+pub mod machines;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cluster, ClusterKey, Due, NodeGroupEntry, What, describe, find, invalid, not_found};
+use super::{ClusterKey, Due, NodeGroupEntry, What, describe, find, invalid, not_found};
 use crate::error::ApiError;
-use crate::kubernetes::workload::{self, Machine};
+use crate::kubernetes::workload;
 use crate::wire::Node;
 use crate::world::World;
 use crate::world::timers::Timer;
 
 pub const UPDATE: &str = "node-group-update";
-pub const MACHINES: &str = "nodes-joining";
 const UPDATES_MAX: usize = 1000;
 /// AWS's quota of nodes in a managed node group.
 const MACHINES_MAX: u32 = 450;
-const LAUNCH_FAILURES: &str = "AsgInstanceLaunchFailures";
 
 /// The sizes that a call names, as an update shows them.
 pub type Params = Vec<(&'static str, u32)>;
@@ -88,7 +88,7 @@ pub fn add(world: &mut World, key: &ClusterKey, entry: &NodeGroupEntry) -> Resul
         tokens: BTreeMap::new(),
     };
     for _ in 0..sizes.desired {
-        let machine = machine(world, key, &entry.name, true);
+        let machine = machines::machine(world, key, &entry.name, true);
         if let Some(cluster) = world.eks.clusters.get_mut(key) {
             cluster.machines.push(machine);
         }
@@ -97,22 +97,6 @@ pub fn add(world: &mut World, key: &ClusterKey, entry: &NodeGroupEntry) -> Resul
         cluster.groups.insert(entry.name.clone(), group);
     }
     Ok(())
-}
-
-fn machine(world: &mut World, key: &ClusterKey, group: &str, ready: bool) -> Machine {
-    let number = world.next_number();
-    let (third, fourth) = (number / 250 % 250, number % 250 + 4);
-    let revision = world.eks.clusters.get_mut(key).map_or(0, Cluster::next_revision);
-    Machine {
-        name: format!("ip-10-0-{third}-{fourth}.{}.compute.internal", key.region),
-        instance: format!("i-{:017x}", number),
-        uid: world.uuid(),
-        group: group.to_owned(),
-        ready,
-        created_ms: world.now_ms,
-        ready_ms: world.now_ms,
-        revision,
-    }
 }
 
 pub fn update_config(world: &mut World, region: &str, input: &Node) -> Result<Node, ApiError> {
@@ -208,31 +192,11 @@ fn begin(world: &mut World, key: &ClusterKey, name: &str, sizes: Sizes, params: 
         });
     }
     world.activities.start(format!("{key}/{name}"), UPDATE, now_ms);
-    launch(world, key, name, sizes.desired);
+    machines::launch(world, key, name, sizes.desired);
     let what = What::GroupUpdated { group: name.to_owned(), update: id.clone() };
     let at_ms = now_ms + world.settings.nodegroup_update_ms;
     world.timers.set(at_ms, Timer::Eks(Due { cluster: key.clone(), what }));
     id
-}
-
-/// Starts the machines that are missing, as far as there are any to be had.
-fn launch(world: &mut World, key: &ClusterKey, name: &str, desired: u32) {
-    let at_ms = world.now_ms + world.settings.node_ready_ms;
-    let Some(cluster) = world.eks.clusters.get(key) else { return };
-    let limit = cluster.groups.get(name).and_then(|group| group.machines_max).unwrap_or(usize::MAX);
-    let wanted = usize::try_from(desired).unwrap_or(usize::MAX).min(limit);
-    let there = cluster.machines.iter().filter(|machine| machine.group == name).count();
-    if wanted > there {
-        world.activities.start(format!("{key}/{name}"), MACHINES, world.now_ms);
-    }
-    for _ in there..wanted {
-        let machine = machine(world, key, name, false);
-        let what = What::MachineReady { machine: machine.name.clone() };
-        world.timers.set(at_ms, Timer::Eks(Due { cluster: key.clone(), what }));
-        if let Some(cluster) = world.eks.clusters.get_mut(key) {
-            cluster.machines.push(machine);
-        }
-    }
 }
 
 /// The update is over: the new sizes show, and machines that are too many are gone with their pods.
@@ -247,53 +211,10 @@ pub fn updated(world: &mut World, key: &ClusterKey, name: &str, id: &str) {
         group.sizes = sizes;
         group.modified_ms = now_ms;
     }
-    let desired = usize::try_from(sizes.desired).unwrap_or(usize::MAX);
-    let mut own: Vec<(bool, u64, String)> = cluster
-        .machines
-        .iter()
-        .filter(|machine| machine.group == name)
-        .map(|machine| (!machine.ready, machine.created_ms, machine.name.clone()))
-        .collect();
-    own.sort();
-    let gone: Vec<String> = own.into_iter().skip(desired).map(|(_, _, name)| name).collect();
-    cluster.machines.retain(|machine| !gone.contains(&machine.name));
-    end_of_joining(world, key, name);
-    settle(world, key, name);
+    let gone = machines::remove_surplus(cluster, name, sizes.desired);
+    machines::end_of_joining(world, key, name);
+    machines::settle(world, key, name);
     workload::evict(world, key, &gone);
-}
-
-pub fn machine_ready(world: &mut World, key: &ClusterKey, name: &str) {
-    let now_ms = world.now_ms;
-    let Some(cluster) = world.eks.clusters.get_mut(key) else { return };
-    let revision = cluster.next_revision();
-    // One that a later update took away never joins.
-    let Some(machine) = cluster.machines.iter_mut().find(|machine| machine.name == name) else { return };
-    (machine.ready, machine.ready_ms, machine.revision) = (true, now_ms, revision);
-    let group = machine.group.clone();
-    end_of_joining(world, key, &group);
-    workload::schedule(world, key);
-}
-
-fn end_of_joining(world: &mut World, key: &ClusterKey, name: &str) {
-    let Some(cluster) = world.eks.clusters.get(key) else { return };
-    if cluster.machines.iter().all(|machine| machine.ready || machine.group != name) {
-        world.activities.end(&format!("{key}/{name}"), MACHINES, world.now_ms);
-    }
-}
-
-/// ACTIVE, or DEGRADED for as long as machines are wanted that there are none of.
-fn settle(world: &mut World, key: &ClusterKey, name: &str) {
-    let Some(cluster) = world.eks.clusters.get_mut(key) else { return };
-    let there = cluster.machines.iter().filter(|machine| machine.group == name).count();
-    let Some(group) = cluster.groups.get_mut(name) else { return };
-    let short = u32::try_from(there).is_ok_and(|there| there < group.sizes.desired);
-    group.issues.retain(|issue| issue.code != LAUNCH_FAILURES);
-    if short {
-        let message = "Could not launch On-Demand Instances. InsufficientInstanceCapacity".to_owned();
-        group.issues.push(Issue { code: LAUNCH_FAILURES.to_owned(), message });
-    }
-    let status = if group.issues.is_empty() { "ACTIVE" } else { "DEGRADED" };
-    status.clone_into(&mut group.status);
 }
 
 /// What the control API does to a group.
@@ -313,8 +234,8 @@ pub fn order(world: &mut World, key: &ClusterKey, name: &str, order: Order) -> R
         group.machines_max = usize::try_from(limit).ok();
         let (desired, updating) = (group.sizes.desired, group.status == "UPDATING");
         if !updating {
-            launch(world, key, name, desired);
-            settle(world, key, name);
+            machines::launch(world, key, name, desired);
+            machines::settle(world, key, name);
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! Writes to a deployment: to its replicas, labels and annotations, guarded by the version where the writer names one.
+//! Writes to a deployment: to its replicas, pause, labels and annotations, guarded by the version where the writer names one.
 
 use serde_json::{Map, Value};
 
-use super::objects;
+use super::objects::deployments;
 use super::request::{Ask, Scope, Target, Verb};
 use super::status::Status;
 use super::workload::{self, Deployment};
@@ -15,8 +15,8 @@ const STRATEGIC: &str = "application/strategic-merge-patch+json";
 pub fn apply(world: &mut World, key: &ClusterKey, ask: &Ask) -> Result<Value, Status> {
     let Scope { namespace, name } = &ask.scope;
     let shown = |world: &World| match ask.target {
-        Target::Scale => objects::scale(world, key, namespace, name),
-        _ => objects::deployment(world, key, namespace, name),
+        Target::Scale => deployments::scale(world, key, namespace, name),
+        _ => deployments::deployment(world, key, namespace, name),
     };
     let before = shown(world)?;
     let after = wanted(ask, &before)?;
@@ -105,7 +105,7 @@ fn check_identity(before: &Value, after: &Value, name: &str) -> Result<(), Statu
     Ok(())
 }
 
-/// The new spec, in which nothing but the number of replicas may differ.
+/// The new spec, in which nothing but the number of replicas and the pause may differ.
 fn replicas_of(target: Target, before: &Value, after: &Value, now: &Deployment, name: &str) -> Result<Value, Status> {
     let replicas = match after.pointer("/spec/replicas") {
         // A scale leaves zero out; a deployment without a number has one.
@@ -125,15 +125,26 @@ fn replicas_of(target: Target, before: &Value, after: &Value, now: &Deployment, 
         let mut spec = object.get("spec").cloned().unwrap_or_default();
         if let Some(fields) = spec.as_object_mut() {
             fields.remove("replicas");
+            fields.remove("paused");
         }
         spec
     };
     if rest(before) != rest(after) {
-        return Err(Status::unsupported("a change of a deployment's spec beyond its replicas"));
+        return Err(Status::unsupported("a change of a deployment's spec beyond its replicas and its pause"));
     }
     let mut spec = now.spec.clone();
     if let Some(fields) = spec.as_object_mut() {
         fields.insert("replicas".to_owned(), replicas.into());
+        match after.pointer("/spec/paused") {
+            _ if target == Target::Scale => {}
+            Some(Value::Bool(true)) => {
+                fields.insert("paused".to_owned(), true.into());
+            }
+            None | Some(Value::Bool(false)) => {
+                fields.remove("paused");
+            }
+            Some(_) => return Err(Status::bad_request("the field spec.paused cannot be read as a bool")),
+        }
     }
     Ok(spec)
 }

@@ -35,6 +35,7 @@ pub enum Target {
     Events,
     Deployments,
     Scale,
+    Autoscalers,
 }
 
 impl Target {
@@ -48,6 +49,7 @@ impl Target {
             Self::Events => ("", "events"),
             Self::Deployments => ("apps", "deployments"),
             Self::Scale => ("apps", "deployments/scale"),
+            Self::Autoscalers => ("autoscaling", "horizontalpodautoscalers"),
         }
     }
 }
@@ -144,6 +146,8 @@ impl Ask {
             (Verb::Get, Target::Scale) => "GetDeploymentScale",
             (Verb::Patch, Target::Scale) => "PatchDeploymentScale",
             (Verb::Update, Target::Scale) => "UpdateDeploymentScale",
+            (Verb::Get, Target::Autoscalers) => "GetHorizontalPodAutoscaler",
+            (Verb::List, Target::Autoscalers) => "ListHorizontalPodAutoscalers",
             (Verb::Get, Target::Events) => "GetEvent",
             (Verb::List, Target::Version | Target::Scale) => "ListUnknown",
             (Verb::Patch, _) => "PatchUnknown",
@@ -173,6 +177,12 @@ fn place(path: &str) -> Result<(Target, Scope), Status> {
         }
         ["apis", "apps", "v1", "namespaces", namespace, "deployments", name, "scale"] => {
             (Target::Scale, scope(namespace, name))
+        }
+        ["apis", "autoscaling", "v2", "namespaces", namespace, "horizontalpodautoscalers"] => {
+            (Target::Autoscalers, scope(namespace, ""))
+        }
+        ["apis", "autoscaling", "v2", "namespaces", namespace, "horizontalpodautoscalers", name] => {
+            (Target::Autoscalers, scope(namespace, name))
         }
         _ => return Err(Status::no_such_path()),
     };

@@ -1,6 +1,9 @@
 //! What runs in a cluster, and what its controllers and its scheduler do: a deployment's change is seen a moment later,
 //! its pods are bound where there is room and become ready some time after that.
 
+pub mod autoscaler;
+pub mod quota;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -33,6 +36,9 @@ pub struct Pod {
     pub uid: String,
     pub namespace: String,
     pub deployment: String,
+    /// Of its replica set.
+    pub hash: String,
+    pub owner: String,
     /// None while there is no room anywhere.
     pub machine: Option<String>,
     pub ready: bool,
@@ -54,6 +60,8 @@ pub struct Deployment {
     pub spec: Value,
     /// Of the pod template, as it appears in the names of pods.
     pub hash: String,
+    /// Why pods cannot be made, while that is so.
+    pub failure: Option<String>,
 }
 
 impl Deployment {
@@ -106,6 +114,7 @@ fn fresh(world: &mut World, key: &ClusterKey, name: &str, replicas: u32) -> Depl
         annotations: json!({ "deployment.kubernetes.io/revision": "1" }),
         spec,
         hash: digest.chars().take(10).collect(),
+        failure: None,
     }
 }
 
@@ -117,6 +126,7 @@ pub fn changed(world: &mut World, key: &ClusterKey, namespace: &str, name: &str)
     let what = What::Observed { namespace: namespace.to_owned(), deployment: name.to_owned() };
     let at_ms = world.now_ms + world.settings.controller_ms;
     world.timers.set(at_ms, Timer::Eks(Due { cluster: key.clone(), what }));
+    autoscaler::watch(world, key, namespace, name);
 }
 
 pub fn observe(world: &mut World, key: &ClusterKey, namespace: &str, name: &str) {
@@ -128,6 +138,7 @@ pub fn observe(world: &mut World, key: &ClusterKey, namespace: &str, name: &str)
     }
     (deployment.observed, deployment.revision) = (deployment.generation, revision);
     fill(world, key, namespace, name);
+    quota::retry(world, key, namespace);
     schedule(world, key);
     settle(world, key, namespace, name);
 }
@@ -137,7 +148,7 @@ fn fill(world: &mut World, key: &ClusterKey, namespace: &str, name: &str) {
     let now_ms = world.now_ms;
     let Some(cluster) = world.eks.clusters.get(key) else { return };
     let Some(deployment) = cluster.namespaces.get(namespace).and_then(|all| all.get(name)) else { return };
-    let (wanted, hash) = (deployment.replicas(), deployment.hash.clone());
+    let (wanted, hash, owner) = (deployment.replicas(), deployment.hash.clone(), format!("rs-{}", deployment.uid));
     let is_own = |pod: &Pod| pod.namespace == namespace && pod.deployment == name;
     let mut own: Vec<(bool, bool, u64, String)> = cluster
         .pods
@@ -151,7 +162,8 @@ fn fill(world: &mut World, key: &ClusterKey, namespace: &str, name: &str) {
     if let Some(cluster) = world.eks.clusters.get_mut(key) {
         cluster.pods.retain(|pod| !gone.contains(&pod.uid));
     }
-    for _ in there..wanted {
+    let allowed = quota::admit(world, key, namespace, name, there, wanted);
+    for _ in there..allowed {
         let suffix: String = world.random_id(5).to_lowercase();
         let uid = world.uuid();
         let Some(cluster) = world.eks.clusters.get_mut(key) else { return };
@@ -161,6 +173,8 @@ fn fill(world: &mut World, key: &ClusterKey, namespace: &str, name: &str) {
             uid,
             namespace: namespace.to_owned(),
             deployment: name.to_owned(),
+            hash: hash.clone(),
+            owner: owner.clone(),
             machine: None,
             ready: false,
             created_ms: now_ms,

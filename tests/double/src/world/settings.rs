@@ -60,6 +60,8 @@ pub struct Settings {
     pub pods_per_node: usize,
     /// From a change of a deployment until its controller has seen it.
     pub controller_ms: u64,
+    /// From a change of a deployment until its autoscaler, if any, looks at it.
+    pub autoscaler_ms: u64,
     /// From a pod's binding to a node until it is Ready.
     pub pod_ready_ms: u64,
     /// A token is good for this long after its X-Amz-Date, whatever its X-Amz-Expires says.
@@ -101,6 +103,7 @@ impl Default for Settings {
             node_ready_ms: 1000,
             pods_per_node: 4,
             controller_ms: 20,
+            autoscaler_ms: 300,
             pod_ready_ms: 500,
             kubernetes_token_ms: 900_000,
             ecs_task_ms: 600,

@@ -1,11 +1,10 @@
 use mesh_double::eks::nodegroup::{self, Order};
 use mesh_double::eks::{Cluster, ClusterKey};
 use mesh_double::error::ApiError;
-use mesh_double::kubernetes::access::Identity;
+use mesh_double::kubernetes;
 use mesh_double::kubernetes::request::Ask;
 use mesh_double::kubernetes::status::Status;
 use mesh_double::kubernetes::workload::{Counts, counts};
-use mesh_double::kubernetes::{self, access};
 use mesh_double::wire::Node;
 use mesh_double::wire::request::Service;
 use mesh_double::world::{RegionState, World};
@@ -15,22 +14,22 @@ use crate::asking::{EAST, START_MS, WEST, ask, code, world};
 
 const CLUSTER: &str = "maip-prod-dr-eks-cluster";
 const GROUP: &str = "maip-prod-dr-nodegroup";
-const NAMESPACE: &str = "maip-services";
-const MERGE: &str = "application/merge-patch+json";
+pub const NAMESPACE: &str = "maip-services";
+pub const MERGE: &str = "application/merge-patch+json";
 
-fn key() -> ClusterKey {
+pub fn key() -> ClusterKey {
     ClusterKey { region: WEST.to_owned(), name: CLUSTER.to_owned() }
 }
 
-fn cluster(world: &World) -> &Cluster {
+pub fn cluster(world: &World) -> &Cluster {
     world.eks.clusters.get(&key()).expect("the world has it")
 }
 
-fn sizes(min: u32, max: u32, desired: u32) -> Node {
+pub fn sizes(min: u32, max: u32, desired: u32) -> Node {
     Node::map().with("minSize", min).with("maxSize", max).with("desiredSize", desired)
 }
 
-fn update(world: &mut World, after_ms: u64, config: Node, token: Option<&str>) -> Result<Node, ApiError> {
+pub fn update(world: &mut World, after_ms: u64, config: Node, token: Option<&str>) -> Result<Node, ApiError> {
     let input = Node::map()
         .with("clusterName", CLUSTER)
         .with("nodegroupName", GROUP)
@@ -52,7 +51,7 @@ fn shown(world: &mut World, after_ms: u64) -> (String, u32, usize) {
     (group.status.clone(), group.sizes.desired, ready)
 }
 
-fn kube(world: &mut World, after_ms: u64, method: &str, path: &str, body: &Value) -> Result<Value, Status> {
+pub fn kube(world: &mut World, after_ms: u64, method: &str, path: &str, body: &Value) -> Result<Value, Status> {
     world.advance(START_MS + after_ms);
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let method = method.parse().expect("a method");
@@ -60,15 +59,15 @@ fn kube(world: &mut World, after_ms: u64, method: &str, path: &str, body: &Value
     kubernetes::call(world, &key(), &ask)
 }
 
-fn patch(world: &mut World, after_ms: u64, name: &str, body: &Value) -> Result<Value, Status> {
+pub fn patch(world: &mut World, after_ms: u64, name: &str, body: &Value) -> Result<Value, Status> {
     kube(world, after_ms, "PATCH", &format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}"), body)
 }
 
-fn scale(world: &mut World, after_ms: u64, name: &str, replicas: u32) -> Value {
+pub fn scale(world: &mut World, after_ms: u64, name: &str, replicas: u32) -> Value {
     patch(world, after_ms, name, &json!({ "spec": { "replicas": replicas } })).expect("accepted")
 }
 
-fn pods(world: &mut World, after_ms: u64, name: &str) -> Counts {
+pub fn pods(world: &mut World, after_ms: u64, name: &str) -> Counts {
     world.advance(START_MS + after_ms);
     counts(cluster(world), NAMESPACE, name)
 }
@@ -148,55 +147,6 @@ fn fewer_nodes_evict_pods_which_find_room_or_wait() {
 }
 
 #[test]
-fn a_deployment_is_seen_filled_and_ready_in_that_order() {
-    let mut world = world();
-    let answer = scale(&mut world, 0, "api", 2);
-    assert_eq!(answer.pointer("/status/observedGeneration"), Some(&json!(1)));
-    assert_eq!(pods(&mut world, 19, "api"), Counts { all: 1, ready: 1 });
-    assert_eq!(pods(&mut world, 20, "api"), Counts { all: 2, ready: 1 });
-    assert_eq!(pods(&mut world, 519, "api"), Counts { all: 2, ready: 1 });
-    assert_eq!(pods(&mut world, 520, "api"), Counts { all: 2, ready: 2 });
-    let activity = world.activities.all().last().expect("an activity");
-    assert_eq!((activity.started_ms, activity.ended_ms), (START_MS, Some(START_MS + 520)));
-}
-
-#[test]
-fn pods_wait_for_nodes_and_then_are_ready() {
-    let mut world = world();
-    scale(&mut world, 0, "api", 4);
-    assert_eq!(pods(&mut world, 60_000, "api"), Counts { all: 4, ready: 2 });
-    update(&mut world, 60_000, sizes(1, 20, 2), None).expect("accepted");
-    assert_eq!(pods(&mut world, 61_499, "api").ready, 2);
-    assert_eq!(pods(&mut world, 61_500, "api").ready, 4);
-}
-
-#[test]
-fn every_change_takes_a_new_version_and_nothing_else_does() {
-    let mut world = world();
-    let version = |value: &Value| value.pointer("/metadata/resourceVersion").cloned();
-    let first = scale(&mut world, 0, "api", 2);
-    let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/api");
-    let mut read = |after_ms| kube(&mut world, after_ms, "GET", &path, &Value::Null).expect("it exists");
-    assert_eq!(version(&read(10)), version(&first));
-    let seen = read(20);
-    assert_ne!(version(&seen), version(&first), "its controller has written its status");
-    let ready = read(520);
-    assert_ne!(version(&ready), version(&seen), "a pod became ready");
-    assert_eq!(version(&read(60_000)), version(&ready));
-}
-
-#[test]
-fn a_write_with_an_older_version_is_a_conflict_and_changes_nothing() {
-    let mut world = world();
-    let old = scale(&mut world, 0, "api", 2).pointer("/metadata/resourceVersion").cloned();
-    world.advance(START_MS + 1000);
-    let guarded = json!({ "metadata": { "resourceVersion": old }, "spec": { "replicas": 3 } });
-    let refused = patch(&mut world, 1000, "api", &guarded).expect_err("older");
-    assert_eq!((refused.code, refused.reason.as_str()), (409, "Conflict"));
-    assert_eq!(pods(&mut world, 3000, "api"), Counts { all: 2, ready: 2 });
-}
-
-#[test]
 fn a_dead_regions_pods_and_nodes_stand_still() {
     let mut world = world();
     update(&mut world, 0, sizes(4, 20, 8), None).expect("accepted");
@@ -215,27 +165,4 @@ fn an_eks_cluster_is_of_one_region() {
     let input = Node::map().with("name", CLUSTER);
     assert!(ask(&mut world, 0, (Service::Eks, WEST), "DescribeCluster", input.clone()).is_ok());
     assert_eq!(code(ask(&mut world, 0, (Service::Eks, EAST), "DescribeCluster", input)), "ResourceNotFoundException");
-}
-
-#[test]
-fn a_caller_without_entry_is_unknown_and_one_without_role_is_forbidden() {
-    let mut world = world();
-    let entries = json!({ "reader": "view", "writer": "edit", "nobody": "none" });
-    let cluster = world.eks.clusters.get_mut(&key()).expect("the world has it");
-    cluster.access = Some(serde_json::from_value(entries).expect("access"));
-    let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/api");
-    let asked = |method: &str| {
-        let method = method.parse().expect("a method");
-        Ask::read(&method, &path, "", MERGE, b"{}").expect("understood")
-    };
-    let user = |name: &str| Identity::User { name: name.to_owned(), arn: format!("arn:aws:iam::1:user/{name}") };
-    let code = |identity: &Identity, method: &str| {
-        access::authorize(cluster, identity, &asked(method)).map_err(|refused| refused.code)
-    };
-    assert_eq!(code(&user("writer"), "PATCH"), Ok(()));
-    assert_eq!(code(&user("reader"), "GET"), Ok(()));
-    assert_eq!(code(&user("reader"), "PATCH"), Err(403));
-    assert_eq!(code(&user("nobody"), "GET"), Err(403));
-    assert_eq!(code(&user("stranger"), "GET"), Err(401));
-    assert_eq!(code(&Identity::Anonymous, "GET"), Err(403));
 }
