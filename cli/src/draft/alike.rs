@@ -35,12 +35,12 @@ fn words(name: &str) -> Vec<String> {
     words.filter(|word| !PLACES.contains(&word.as_str()) && !is_region_code(word) && !is_number(word)).collect()
 }
 
-/// `use1`, `usw2`, `euc1`.
+/// `use1`, `usw2`, `euc1`, `apne1`: an area, a direction, a number.
 fn is_region_code(word: &str) -> bool {
     let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
-    letters.len() < word.len()
-        && (3..=4).contains(&letters.len())
-        && ["us", "eu", "ap", "sa", "ca"].iter().any(|area| letters.starts_with(area))
+    let direction = ["us", "eu", "ap", "sa", "ca"].iter().find_map(|area| letters.strip_prefix(area));
+    let is_direction = |rest: &str| (1..=2).contains(&rest.len()) && rest.bytes().all(|byte| b"nsewc".contains(&byte));
+    letters.len() < word.len() && direction.is_some_and(is_direction)
 }
 
 fn is_number(word: &str) -> bool {
@@ -115,6 +115,7 @@ mod tests {
         assert_eq!(score("maip-prod-postgres", "maip-prod-postgres-replica"), 100);
         assert_eq!(score("orders-use1", "orders-usw2"), 100);
         assert!(score("orders-db", "billing-queue") < ALIKE);
+        assert!(score("api1", "eus1") < ALIKE, "a name that looks like a region's code is none");
         assert_eq!(score("dr", "replica"), 0, "nothing is left to compare");
     }
 

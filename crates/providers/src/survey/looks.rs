@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn evidence_is_shown_in_words() {
-        assert_eq!(said(r#"{"status":"ACTIVE","max":4}"#), "max 4, status ACTIVE");
+        assert_eq!(said(r#"{"deployments":{"api":2}}"#), "deployments api:2");
+        assert_eq!(said(r#"{"status":"ACTIVE"}"#), "status ACTIVE");
         assert_eq!(said("plain"), "plain");
     }
 
