@@ -79,29 +79,25 @@ def test_a_token_of_a_dead_regions_sts_cannot_be_checked(double, kube):
     assert kube.ask("GET", PODS)[0] == 200
 
 
-def test_access_is_by_entry(tmp_path):
-    import json
+def test_access_is_by_entry(double):
+    def of(name):
+        entry = next(one for one in double.world["access_keys"] if one["name"] == name)
+        return Kube(double, WEST, CLUSTER, entry["id"], entry["secret"])
 
-    from double import WORLD, Double
-
-    world = json.loads(WORLD.read_text())
-    world["eks"][1]["access"] = {"use1-a": "view", "usw2-a": "edit", "euc1-a": "none"}
-    running = Double(tmp_path, world)
-    try:
-        def of(key):
-            entry = next(one for one in world["access_keys"] if one["name"] == key)
-            return Kube(running, WEST, CLUSTER, entry["id"], entry["secret"])
-
-        assert of("usw2-b").ask("GET", PODS)[0] == 401, "no entry"
-        assert of("euc1-a").ask("GET", PODS)[0] == 403, "no role"
-        assert of("use1-a").ask("GET", PODS)[0] == 200
-        status, refusal = of("use1-a").scale("api", 2)
-        assert status == 403
-        assert 'cannot patch resource "deployments" in API group "apps" in the namespace "maip-services"' in refusal["message"]
-        assert refusal["details"] == {"name": "api", "group": "apps", "kind": "deployments"}
-        assert of("usw2-a").scale("api", 2)[0] == 200
-    finally:
-        running.stop()
+    agent = {"namespace": "maip-services", "apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "patch"]}
+    entries = {"use1-a": "view", "usw2-a": "edit", "euc1-a": "none", "euc1-b": [agent]}
+    double.control("POST", f"access/{WEST}/{CLUSTER}", entries)
+    assert of("usw2-b").ask("GET", PODS)[0] == 401, "no entry"
+    assert of("euc1-a").ask("GET", PODS)[0] == 403, "no role"
+    assert of("use1-a").ask("GET", PODS)[0] == 200
+    status, refusal = of("use1-a").scale("api", 2)
+    assert status == 403
+    assert 'cannot patch resource "deployments" in API group "apps" in the namespace "maip-services"' in refusal["message"]
+    assert refusal["details"] == {"name": "api", "group": "apps", "kind": "deployments"}
+    assert of("usw2-a").scale("api", 2)[0] == 200
+    assert of("euc1-b").scale("api", 1)[0] == 200
+    assert of("euc1-b").ask("GET", PODS)[0] == 403
+    assert of("euc1-b").ask("PATCH", f"{DEPLOYMENTS}/api/scale", {"spec": {"replicas": 3}}, MERGE)[0] == 403
 
 
 # What is shown.

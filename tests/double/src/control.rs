@@ -35,6 +35,7 @@ pub fn handle(double: &Double, request: &Request<Bytes>) -> Response<Body> {
         ("POST", ["kubernetes", region, cluster, namespace]) => {
             compute::set_quota(double, region, cluster, namespace, request.body())
         }
+        ("POST", ["access", region, cluster]) => compute::set_access(double, region, cluster, request.body()),
         ("POST", ["msk", region, name]) => compute::set_msk_state(double, region, name, request.body()),
         ("POST", ["policies", name]) => compute::set_policy(double, name, request.body()),
         ("GET", ["health"]) => Ok(json!({ "status": "UP" })),

@@ -1,11 +1,14 @@
 //! What a test sees and does of clusters, and of callers' policies.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Answer, bad};
 use crate::double::Double;
 use crate::eks::nodegroup::{self, Order};
 use crate::eks::{Cluster, ClusterKey};
+use crate::kubernetes::access::Access;
 use crate::kubernetes::workload::{Counts, counts, quota};
 use crate::world::World;
 use crate::{iam, kafka};
@@ -15,6 +18,17 @@ pub fn order_node_group(double: &Double, region: &str, cluster: &str, group: &st
     let key = ClusterKey { region: region.to_owned(), name: cluster.to_owned() };
     double.world(|world| nodegroup::order(world, &key, group, order)).map_err(bad)?;
     Ok(json!({ "node_group": format!("{key}/{group}") }))
+}
+
+/// What callers may do in a cluster, by name, as in the world file; null lets all of them edit.
+pub fn set_access(double: &Double, region: &str, cluster: &str, body: &[u8]) -> Answer {
+    let access: Option<BTreeMap<String, Access>> = serde_json::from_slice(body).map_err(bad)?;
+    let key = ClusterKey { region: region.to_owned(), name: cluster.to_owned() };
+    double.world(|world| {
+        let cluster = world.eks.clusters.get_mut(&key).ok_or_else(|| bad(format!("no cluster {key}")))?;
+        cluster.access = access;
+        Ok(json!({ "cluster": key.to_string() }))
+    })
 }
 
 /// `pods_max` of a namespace; -1 takes the quota away.
