@@ -16,7 +16,7 @@ use crate::store::position::{Ballot, LogPosition};
 #[error("{0}")]
 pub struct WireError(String);
 
-fn wrong(reason: impl ToString) -> WireError {
+pub fn wrong(reason: impl ToString) -> WireError {
     WireError(reason.to_string())
 }
 

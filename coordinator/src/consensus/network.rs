@@ -1,7 +1,8 @@
 //! Calls to the other coordinators.
 //!
 //! One channel for each peer, kept and shared by replication, heartbeats, votes and snapshots: HTTP/2 keeps them from
-//! blocking one another. Every call has the deadline that openraft gives it. A call that found no peer ends
+//! blocking one another. Entries go down one stream, several requests at a time (`pipeline`), so that a commit waits
+//! for no other's round trip. Every call has the deadline that openraft gives it. A call that found no peer ends
 //! `Unreachable`, never in an answer: a made-up grant of a pre-vote would let an isolated node raise its term.
 
 use std::collections::BTreeMap;
@@ -16,11 +17,12 @@ use mesh_proto::v1::raft_client::RaftClient;
 use mesh_proto::v1::raft_message::Message;
 use mesh_runtime::grpc;
 use openraft::OptionalSend;
+use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use tokio::io::AsyncReadExt;
 use tonic::metadata::MetadataValue;
@@ -29,6 +31,8 @@ use tonic::{Code, Request, Response, Status};
 
 use super::convert::{self, WireError};
 use super::types::{Member, Snapshot, SnapshotData, Types, Vote};
+
+mod pipeline;
 
 /// Names the node that a call is meant for, so that a reused address cannot stand in for another node.
 pub const TARGET: &str = "mesh-node";
@@ -85,14 +89,15 @@ impl Peers {
     where
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let mut request = Request::new(message);
+        let mut request = for_node(node, message);
         request.set_timeout(deadline);
-        request.metadata_mut().insert(TARGET, MetadataValue::from(node));
         let late = |_| Status::deadline_exceeded(format!("no answer within {} ms", deadline.as_millis()));
         let answer = tokio::time::timeout(deadline, call(self.client(address)?, request)).await;
         answer.map_err(late)?.map(Response::into_inner)
     }
 }
+
+type Opened<'s> = Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>;
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Peer;
@@ -100,6 +105,12 @@ impl RaftNetworkFactory<Types> for Network {
     async fn new_client(&mut self, target: u64, node: &Member) -> Peer {
         Peer { peers: Arc::clone(&self.0), target, address: node.address.clone() }
     }
+}
+
+fn for_node<T>(node: u64, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(TARGET, MetadataValue::from(node));
+    request
 }
 
 impl Peer {
@@ -127,6 +138,11 @@ impl Peer {
             _ => unreachable(&status),
         }
     }
+}
+
+fn timed_out(peers: &Peers, target: u64, after: Duration) -> RPCError<Types> {
+    let (action, id) = (RPCTypes::AppendEntries, peers.own_id);
+    RPCError::Timeout(Timeout { action, id, target, timeout: after })
 }
 
 fn unreachable(status: &Status) -> RPCError<Types> {
@@ -157,6 +173,17 @@ impl RaftNetworkV2<Types> for Peer {
             (AppendEntriesResponse::Success, Some(upto)) => Ok(AppendEntriesResponse::PartialSuccess(Some(upto))),
             (response, _) => Ok(response),
         }
+    }
+
+    fn stream_append<'s, S>(&'s mut self, input: S, option: RPCOption) -> BoxFuture<'s, Opened<'s>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(async move {
+            pipeline::open(self, input, &option)
+                .await
+                .map_err(|status| self.failed(RPCTypes::AppendEntries, &option, status))
+        })
     }
 
     async fn vote(

@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::Stream;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, future};
 use mesh_proto::v1;
 use mesh_proto::v1::raft_message::Message;
-use openraft::raft::VoteRequest;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, VoteRequest};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -14,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::admission::Admission;
 use super::convert::{self, WireError};
 use super::network::TARGET;
-use super::types::{Raft, Snapshot, SnapshotData, SnapshotMeta, Types, Vote};
+use super::types::{LogId, Raft, Snapshot, SnapshotData, SnapshotMeta, Types, Vote};
 use crate::store::snapshot::{self, Part};
 use crate::store::{Store, StoreError};
 
@@ -93,18 +94,46 @@ fn vote_request(message: v1::RaftMessage) -> Result<VoteRequest<Types>, Status> 
     request.and_then(convert::vote_request_from).map_err(garbled)
 }
 
+fn append_request(message: v1::RaftMessage) -> Result<AppendEntriesRequest<Types>, WireError> {
+    let request = convert::picked(message, |message| match message {
+        Message::Append(request) => Some(request),
+        _ => None,
+    });
+    request.and_then(convert::append_from)
+}
+
+/// What one append of a stream came to, in the words of a single one.
+fn appended(result: Result<Option<LogId>, StreamAppendError<Types>>) -> v1::RaftMessage {
+    let response = match result {
+        Ok(upto) => AppendEntriesResponse::PartialSuccess(upto),
+        Err(StreamAppendError::Conflict(_)) => AppendEntriesResponse::Conflict,
+        Err(StreamAppendError::HigherVote(vote)) => AppendEntriesResponse::HigherVote(vote),
+    };
+    convert::message(Message::AppendResponse(convert::appended_to(response)))
+}
+
 #[tonic::async_trait]
 impl v1::raft_server::Raft for RaftHandler {
     type SegmentStream = Pin<Box<dyn Stream<Item = Result<v1::SegmentChunk, Status>> + Send>>;
+    type AppendStreamStream = BoxStream<'static, Result<v1::RaftMessage, Status>>;
 
     async fn append(&self, request: Request<v1::RaftMessage>) -> Result<Response<v1::RaftMessage>, Status> {
-        let request = convert::picked(self.accept(request)?, |message| match message {
-            Message::Append(request) => Some(request),
-            _ => None,
-        });
-        let request = request.and_then(convert::append_from).map_err(garbled)?;
+        let request = append_request(self.accept(request)?).map_err(garbled)?;
         let response = self.raft.append_entries(request).await.map_err(stopped)?;
         answer(Message::AppendResponse(convert::appended_to(response)))
+    }
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<v1::RaftMessage>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        self.check_target(&request)?;
+        self.check_admitted()?;
+        // A message that cannot be read ends the stream: the leader begins again from what was answered.
+        let requests = request.into_inner().map(|message| append_request(message.ok()?).ok());
+        let requests = requests.take_while(|request| future::ready(request.is_some())).filter_map(future::ready);
+        let answers = self.raft.stream_append(requests);
+        Ok(Response::new(answers.map(|answer| answer.map(appended).map_err(stopped)).boxed()))
     }
 
     async fn vote(&self, request: Request<v1::RaftMessage>) -> Result<Response<v1::RaftMessage>, Status> {

@@ -2,7 +2,7 @@
 //!
 //! sled's flush is no fsync, so nothing whose loss would break a promise may be here alone: all of it can be rebuilt
 //! from a snapshot and the log. What is found at start is used only if it is complete by its own account and agrees
-//! with the log; in every other case it is thrown away.
+//! with the log; in every other case it is thrown away. For the same reason no commit waits for it (`later`).
 
 use std::path::Path;
 
@@ -16,6 +16,9 @@ use super::entities;
 use super::fatal::Fatal;
 use super::history::{Entry, Point, segment};
 use super::machine::{self, Changes, Machine, Summary};
+use later::{Batch, Later};
+
+mod later;
 
 /// Keys begin with what they hold.
 const ENTITY: &[u8] = b"e/";
@@ -32,6 +35,7 @@ pub const HISTORY_BATCH: usize = 256;
 
 pub struct Applied {
     db: sled::Db,
+    later: Later,
     fatal: Fatal,
 }
 
@@ -40,7 +44,9 @@ impl Applied {
     pub fn open(dir: &Path, fatal: Fatal) -> Result<Self, String> {
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES);
         let opened = contained(move || config.open().map_err(|error| error.to_string()))?;
-        Ok(Self { db: opened, fatal })
+        let (db, failing) = (opened.clone(), fatal.clone());
+        let write = move |batch: &Batch| write(&db, batch, &failing);
+        Ok(Self { db: opened, later: Later::start(fatal.clone(), write)?, fatal })
     }
 
     /// Where the history begins that it holds, by its own account.
@@ -56,24 +62,9 @@ impl Applied {
         contained(move || load(&db, sealed))
     }
 
-    /// Writes a batch of changes, whole or not at all.
-    pub fn write(&self, changes: &Changes, summary: &Summary, base: Point, digest: Hash32) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in &changes.entities {
-            match value {
-                Some(value) => batch.insert(entity_key(key), value.as_slice()),
-                None => batch.remove(entity_key(key)),
-            }
-        }
-        for record in &changes.audit {
-            batch.insert(audit_key(record.index), record.encode_to_vec());
-        }
-        for (index, run) in &changes.retired {
-            batch.insert(retired_key(*index, &run.id), run.encode_to_vec());
-        }
-        batch.insert(SUMMARY, machine::header(summary, base, summary.audit.records).encode_to_vec());
-        batch.insert(DIGEST, digest.0.as_slice());
-        self.db.apply_batch(batch).map_err(|error| self.fatal.fail("write the applied state", error))
+    /// Has a batch of changes written soon, whole or not at all. Whatever is read here afterwards has it.
+    pub fn write(&self, changes: Changes, summary: &Summary, base: Point, digest: Hash32) -> Result<(), StoreError> {
+        self.later.add(Batch { changes, summary: summary.clone(), base, digest })
     }
 
     /// History of a snapshot, ahead of the state that it leads to.
@@ -90,6 +81,7 @@ impl Applied {
 
     /// Makes the entities exactly those of `machine`, as one batch. Its history after `base` is there already.
     pub fn replace(&self, machine: &Machine, base: Point) -> Result<(), StoreError> {
+        self.later.settle();
         let mut changes = Changes::default();
         for key in self.db.scan_prefix(ENTITY).keys() {
             let key = key.map_err(|error| self.fatal.fail("read the applied state", error))?;
@@ -98,11 +90,14 @@ impl Applied {
         for entity in entities::all(&machine.fleet) {
             changes.entities.insert(entities::key(&entity), entities::encode(&machine.fleet, &entity));
         }
-        self.write(&changes, &machine.summary, base, machine.digest())
+        self.write(changes, &machine.summary, base, machine.digest())?;
+        self.later.settle();
+        Ok(())
     }
 
     /// Drops history that is sealed, and in no snapshot that is kept here.
     pub fn drop_history(&self, upto: u64) -> Result<(), StoreError> {
+        self.later.settle();
         let failed = |error| self.fatal.fail("drop sealed history", error);
         let end = upto.saturating_add(1);
         for range in [audit_key(0)..audit_key(end), retired_key(0, "")..retired_key(end, "")] {
@@ -138,6 +133,7 @@ impl Applied {
 
     /// Runs that left the state and are not sealed yet, those first that left last.
     pub fn retired(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<v1::RunSummary>, StoreError> {
+        self.later.settle();
         let mut found = Vec::new();
         for item in self.db.scan_prefix(RETIRED).rev() {
             let summary = segment::summary(&self.run(item)?);
@@ -152,6 +148,7 @@ impl Applied {
     }
 
     pub fn find_run(&self, id: &RunId) -> Result<Option<v1::Run>, StoreError> {
+        self.later.settle();
         let named = |key: &[u8]| key.get(RETIRED.len() + 8..) == Some(id.as_str().as_bytes());
         let mut items = self.db.scan_prefix(RETIRED).rev();
         let found = items.find(|item| item.as_ref().map_or(true, |(key, _)| named(key)));
@@ -160,11 +157,32 @@ impl Applied {
 
     /// Audit records with an index of at least `from`, in order.
     pub fn audit(&self, from: u64) -> impl Iterator<Item = Result<v1::AuditRecord, StoreError>> + '_ {
+        self.later.settle();
         self.db.range(audit_key(from)..audit_key(u64::MAX)).values().map(|value| {
             let value = value.map_err(|error| self.fatal.fail("read the audit", error))?;
             v1::AuditRecord::decode(value.as_ref()).map_err(|error| self.fatal.fail("read the audit", error))
         })
     }
+}
+
+fn write(db: &sled::Db, written: &Batch, fatal: &Fatal) -> Result<(), StoreError> {
+    let Batch { changes, summary, base, digest } = written;
+    let mut batch = sled::Batch::default();
+    for (key, value) in &changes.entities {
+        match value {
+            Some(value) => batch.insert(entity_key(key), value.as_slice()),
+            None => batch.remove(entity_key(key)),
+        }
+    }
+    for record in &changes.audit {
+        batch.insert(audit_key(record.index), record.encode_to_vec());
+    }
+    for (index, run) in &changes.retired {
+        batch.insert(retired_key(*index, &run.id), run.encode_to_vec());
+    }
+    batch.insert(SUMMARY, machine::header(summary, *base, summary.audit.records).encode_to_vec());
+    batch.insert(DIGEST, digest.0.as_slice());
+    db.apply_batch(batch).map_err(|error| fatal.fail("write the applied state", error))
 }
 
 fn header(db: &sled::Db) -> Result<Option<v1::SnapshotHeader>, String> {

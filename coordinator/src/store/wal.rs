@@ -2,7 +2,8 @@
 //!
 //! raft-log hands every write to one thread, which appends to the open chunk, calls fdatasync and only then runs the
 //! callback; a new chunk's directory entry is fsynced before anything is written to it. Nothing here is acknowledged
-//! but from that callback. A write that fails ends the process.
+//! but from that callback. A write that fails ends the process. It syncs once for every flush that it is asked for,
+//! so what is written while a sync is under way is flushed together after it (`group`).
 //!
 //! After a crash the kernel may still hold what was written and never synced. It would be read back as if it were on
 //! disk, acted upon, and lost in a power cut later; so everything is synced once before it is read.
@@ -10,22 +11,26 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use mesh_proto::v1;
 use prost::Message;
 use raft_log::api::raft_log_writer::RaftLogWriter;
-use raft_log::{Callback, RaftLog, Types};
+use raft_log::{Callback, ChunkId, RaftLog, Types};
+use rustix::fs::FallocateFlags;
 
 use super::StoreError;
 use super::fatal::Fatal;
 use super::position::{self, Ballot, LogPosition};
 use codec::{EntryBytes, NoUserData};
+use group::{Group, Turn};
 use reach::{Reach, Reached, Reaching};
 
 mod codec;
+mod group;
 pub mod reach;
 
 /// A chunk is read into memory as a whole when the log opens, and removed as a whole once it is purged.
@@ -37,14 +42,31 @@ const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 const CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 const CACHE_ENTRIES_MAX: usize = 20_000;
 
+/// The open chunk is looked up once in so many writes, to reserve its blocks.
+const WRITES_PER_LOOK: u64 = 64;
+
 /// Called after fdatasync, and not at all when that failed.
 pub type Synced = Box<dyn FnOnce() + Send>;
 
 pub struct Wal {
+    shared: Arc<Shared>,
+    /// Syncs what was written while another sync was under way.
+    follower: Option<JoinHandle<()>>,
+}
+
+struct Shared {
     log: Mutex<RaftLog<MeshLog>>,
+    group: Arc<Group>,
+    reserved: Mutex<Reserved>,
     /// Dropped after the log, whose last writes it notes.
     reached: Reached,
     fatal: Fatal,
+}
+
+#[derive(Default)]
+struct Reserved {
+    writes: u64,
+    chunk: Option<ChunkId>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,17 +98,20 @@ impl Types for MeshLog {
     }
 }
 
+/// One sync, and everyone whose write it covers.
 struct Flushed {
-    synced: Option<Synced>,
+    synced: Vec<Synced>,
+    group: Arc<Group>,
     reaching: Reaching,
     fatal: Fatal,
 }
 
 impl Callback for Flushed {
     fn send(mut self, result: io::Result<()>) {
-        let synced = self.synced.take();
+        let synced = std::mem::take(&mut self.synced);
         match result {
             Ok(()) => {
+                self.group.ended();
                 self.reaching.synced();
                 synced.into_iter().for_each(|synced| synced());
             }
@@ -97,7 +122,7 @@ impl Callback for Flushed {
 
 impl Drop for Flushed {
     fn drop(&mut self) {
-        if self.synced.is_some() {
+        if !self.synced.is_empty() {
             self.fatal.call("write the log: the writer stopped before it got there");
         }
     }
@@ -113,7 +138,7 @@ impl Wal {
         if must_exist && chunks == 0 {
             return Err(StoreError::LogLost { dir: dir.to_owned() });
         }
-        let corrupt = |reason: String| StoreError::LogCorrupt { dir: dir.to_owned(), reason };
+        let corrupt = |reason: String| StoreError::log_corrupt(dir, &reason);
         let log = RaftLog::<MeshLog>::open(Arc::new(config(dir))).map_err(|error| match is_damage(&error) {
             true => corrupt(error.to_string()),
             false => StoreError::io("open the log in", dir, error),
@@ -125,13 +150,19 @@ impl Wal {
             false => StoreError::io("open", &reach_file, error),
         })?;
         reaches(&log, &reach).map_err(corrupt)?;
-        let wal = Self { log: Mutex::new(log), reached, fatal };
+        let (group, reserved) = (Arc::default(), Mutex::default());
+        let shared = Arc::new(Shared { log: Mutex::new(log), group, reserved, reached, fatal });
+        let following = Arc::clone(&shared);
+        let follower = std::thread::Builder::new().name("log-sync".to_owned()).spawn(move || following.follow());
+        let follower = follower.map_err(|source| StoreError::io("start a thread for the log in", dir, source))?;
+        shared.reserve(true);
+        let wal = Self { shared, follower: Some(follower) };
         wal.sync_now()?;
         Ok(wal)
     }
 
     pub fn state(&self) -> WalState {
-        let Ok(log) = self.lock() else { return WalState::default() };
+        let Ok(log) = self.shared.lock() else { return WalState::default() };
         let state = log.log_state();
         WalState {
             vote: state.vote().copied(),
@@ -143,12 +174,13 @@ impl Wal {
 
     /// Entries of `from..to` that are there, in order; stops after the one with which `bytes_max` is reached.
     pub fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<v1::RaftEntry>, StoreError> {
-        let log = self.lock()?;
+        let log = self.shared.lock()?;
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for item in log.read(from, to.max(from)) {
-            let (_, payload) = item.map_err(|error| self.fatal.fail("read the log", error))?;
+            let (_, payload) = item.map_err(|error| self.shared.fatal.fail("read the log", error))?;
             bytes += payload.0.len();
-            let entry = v1::RaftEntry::decode(payload.0).map_err(|error| self.fatal.fail("read the log", error))?;
+            let entry =
+                v1::RaftEntry::decode(payload.0).map_err(|error| self.shared.fatal.fail("read the log", error))?;
             entries.push(entry);
             if bytes >= bytes_max {
                 break;
@@ -160,7 +192,8 @@ impl Wal {
     pub fn append(&self, entries: Vec<v1::RaftEntry>, synced: Synced) -> Result<(), StoreError> {
         let mut encoded = Vec::with_capacity(entries.len());
         for entry in entries {
-            let position = position::of_entry(&entry).map_err(|error| self.fatal.fail("append to the log", error))?;
+            let position =
+                position::of_entry(&entry).map_err(|error| self.shared.fatal.fail("append to the log", error))?;
             encoded.push((position, EntryBytes(Bytes::from(entry.encode_to_vec()))));
         }
         self.write("append to the log", synced, |log| log.append(encoded).map(drop))
@@ -178,7 +211,7 @@ impl Wal {
             if state.last().is_none_or(|last| last.index < from) {
                 return Ok(());
             }
-            self.reached.lower(Reach { vote: state.vote().copied(), last: keep })?;
+            self.shared.reached.lower(Reach { vote: state.vote().copied(), last: keep })?;
             log.truncate(from).map(drop)
         })
     }
@@ -188,17 +221,15 @@ impl Wal {
         self.write("purge the log", synced, |log| log.purge(upto).map(drop))
     }
 
-    /// A note of what is committed, to apply it at once after a restart. It needs no fsync: without it the entries
-    /// are applied as soon as a leader says again that they are committed.
+    /// A note of what is committed, to apply it at once after a restart. It reaches the disk with the next write, and
+    /// needs to no sooner: without it the entries are applied as soon as a leader says again that they are committed.
     pub fn note_committed(&self, committed: LogPosition) -> Result<(), StoreError> {
-        let mut log = self.lock()?;
+        let mut log = self.shared.lock()?;
         let state = log.log_state();
         if Some(&committed) <= state.committed() || Some(&committed) > state.last() {
             return Ok(());
         }
-        log.commit(committed)
-            .and_then(|_| log.flush(false, None))
-            .map_err(|error| self.fatal.fail("note what is committed", error))
+        log.commit(committed).map(drop).map_err(|error| self.shared.fatal.fail("note what is committed", error))
     }
 
     fn write(
@@ -207,24 +238,87 @@ impl Wal {
         synced: Synced,
         write: impl FnOnce(&mut RaftLog<MeshLog>) -> io::Result<()>,
     ) -> Result<(), StoreError> {
-        let mut log = self.lock()?;
-        write(&mut log)
-            .and_then(|()| {
-                let reaching = self.reached.reaching(reach_of(&log));
-                log.flush(true, Some(Flushed { synced: Some(synced), reaching, fatal: self.fatal.clone() }))
-            })
-            .map_err(|error| self.fatal.fail(attempted, error))
+        let shared = &self.shared;
+        let mut log = shared.lock()?;
+        let written = write(&mut log).and_then(|()| match shared.group.join(synced) {
+            Turn::Sync(synced) => shared.sync(&mut log, synced),
+            Turn::Wait => Ok(()),
+        });
+        drop(log);
+        written.map_err(|error| shared.fatal.fail(attempted, error))?;
+        shared.reserve(false);
+        Ok(())
     }
 
     fn sync_now(&self) -> Result<(), StoreError> {
         let (tell, told) = std::sync::mpsc::channel::<()>();
         self.write("sync the log", Box::new(move || tell.send(()).unwrap_or_default()), |_| Ok(()))?;
-        told.recv().map_err(|error| self.fatal.fail("sync the log", error))
+        told.recv().map_err(|error| self.shared.fatal.fail("sync the log", error))
     }
+}
 
+impl Drop for Wal {
+    /// What was written is synced, and its writers are told.
+    fn drop(&mut self) {
+        self.shared.group.close();
+        if let Some(follower) = self.follower.take() {
+            // Its panic has ended the process, or is the failing test's.
+            let _ = follower.join();
+        }
+    }
+}
+
+impl Shared {
     fn lock(&self) -> Result<MutexGuard<'_, RaftLog<MeshLog>>, StoreError> {
         self.log.lock().map_err(|_| self.fatal.fail("use the log", "a thread panicked while it wrote"))
     }
+
+    /// Has everything that was written so far synced.
+    fn sync(&self, log: &mut RaftLog<MeshLog>, synced: Vec<Synced>) -> io::Result<()> {
+        let reaching = self.reached.reaching(reach_of(log));
+        let flushed = Flushed { synced, group: Arc::clone(&self.group), reaching, fatal: self.fatal.clone() };
+        log.flush(true, Some(flushed))
+    }
+
+    /// Whoever waits has written under the log's lock: the sync that is asked for under the same lock covers it.
+    fn follow(&self) {
+        while self.group.wait() {
+            let Ok(mut log) = self.lock() else { return };
+            let synced = self.group.take();
+            if synced.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.sync(&mut log, synced) {
+                self.fatal.fail("sync the log", error);
+                return;
+            }
+        }
+    }
+
+    /// Reserves blocks for the open chunk, beyond its end, so that an fdatasync seldom waits for the file system to
+    /// find some and journal them. Without them writes are slower and no less safe.
+    fn reserve(&self, now: bool) {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        reserved.writes += 1;
+        if !now && !reserved.writes.is_multiple_of(WRITES_PER_LOOK) {
+            return;
+        }
+        let Ok(log) = self.log.lock() else { return };
+        let open = log.stat().open_chunk.chunk_id;
+        let path = log.config().wal.chunk_path(open);
+        drop(log);
+        if reserved.chunk != Some(open) {
+            reserved.chunk = Some(open);
+            if let Err(error) = allocate(Path::new(&path)) {
+                tracing::info!(path, %error, "no blocks are reserved for the log");
+            }
+        }
+    }
+}
+
+fn allocate(chunk: &Path) -> io::Result<()> {
+    let file = File::options().write(true).open(chunk)?;
+    Ok(rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, CHUNK_BYTES_MAX as u64)?)
 }
 
 /// Not a lock held by another process, or a disk that refuses.

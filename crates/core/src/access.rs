@@ -125,6 +125,7 @@ pub const TABLE: &[(&str, &[Role])] = {
         ("/mesh.v1.AgentSession/Open", &[Agent]),
         ("/mesh.v1.Pki/Renew", &[Agent, Coordinator]),
         ("/mesh.v1.Raft/Append", &[Coordinator]),
+        ("/mesh.v1.Raft/AppendStream", &[Coordinator]),
         ("/mesh.v1.Raft/Vote", &[Coordinator]),
         ("/mesh.v1.Raft/PreVote", &[Coordinator]),
         ("/mesh.v1.Raft/Snapshot", &[Coordinator]),
