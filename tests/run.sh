@@ -6,7 +6,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 venv=${MESH_VENV:-$target/venv}
 skipped=0
 
-echo "make test uses: cargo, python3 with venv; it installs into $venv: $(tr '\n' ' ' < tests/boto3/requirements.txt)"
+echo "make test uses: cargo, python3 with venv; it installs into $venv: $(cat tests/boto3/requirements.txt tests/moto/requirements.txt | sort -u | tr '\n' ' ')"
 
 cargo build --locked --workspace --bins
 if command -v cargo-nextest >/dev/null; then
@@ -22,6 +22,14 @@ else
   echo "SKIPPED: the boto3 suite needs python3 with venv (Debian: python3-venv)"
   skipped=$((skipped + 1))
 fi
+if [ -x "$venv/bin/python" ]; then
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/moto/requirements.txt
+  MESH_BINARIES="$target/debug" "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/moto
+else
+  echo "SKIPPED: the suite against moto needs python3 with venv (Debian: python3-venv)"
+  skipped=$((skipped + 1))
+fi
+
 if command -v systemd-analyze >/dev/null; then
   tests/systemd.sh
 else
