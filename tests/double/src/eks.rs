@@ -115,7 +115,7 @@ pub fn due(world: &mut World, due: Due) {
         What::Autoscaled { namespace, deployment } => {
             workload::autoscaler::adjust(world, &due.cluster, &namespace, &deployment);
         }
-        What::PodReady { uid } => workload::pod_ready(world, &due.cluster, &uid),
+        What::PodReady { uid } => workload::scheduler::pod_ready(world, &due.cluster, &uid),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClusterKey, Due, NodeGroupEntry, What, describe, find, invalid, not_found};
 use crate::error::ApiError;
-use crate::kubernetes::workload;
+use crate::kubernetes::workload::scheduler;
 use crate::wire::Node;
 use crate::world::World;
 use crate::world::timers::Timer;
@@ -214,7 +214,7 @@ pub fn updated(world: &mut World, key: &ClusterKey, name: &str, id: &str) {
     let gone = machines::remove_surplus(cluster, name, sizes.desired);
     machines::end_of_joining(world, key, name);
     machines::settle(world, key, name);
-    workload::evict(world, key, &gone);
+    scheduler::evict(world, key, &gone);
 }
 
 /// What the control API does to a group.

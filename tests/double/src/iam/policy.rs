@@ -1,25 +1,18 @@
 //! An identity policy: statements that allow and deny. What the double cannot evaluate it does not accept.
 
+pub mod condition;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+use condition::Condition;
 
 /// What is known of a request beyond action and resource; a key may have several values.
 pub type Context = BTreeMap<String, Vec<String>>;
 
 const DOCUMENT_BYTES_MAX: usize = 10_240;
 const VERSION: &str = "2012-10-17";
-const KEYS: [&str; 8] = [
-    "aws:requestedregion",
-    "aws:principalarn",
-    "aws:securetransport",
-    "cloudwatch:namespace",
-    "ecs:cluster",
-    "route53:changeresourcerecordsetsactions",
-    "route53:changeresourcerecordsetsnormalizedrecordnames",
-    "route53:changeresourcerecordsetsrecordtypes",
-];
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     NotAllowed,
@@ -44,24 +37,6 @@ struct Statement {
 struct Patterns {
     patterns: Vec<String>,
     negated: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Condition {
-    quantifier: Quantifier,
-    negated: bool,
-    wildcards: bool,
-    ignores_case: bool,
-    if_exists: bool,
-    key: String,
-    values: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quantifier {
-    One,
-    All,
-    Any,
 }
 
 impl Policy {
@@ -128,7 +103,7 @@ fn statement(value: &Value) -> Result<Statement, String> {
     if let Some(all) = value.get("Condition") {
         for (operator, keys) in all.as_object().ok_or("Condition is a JSON object")? {
             for (key, values) in keys.as_object().ok_or("a condition's operator has a JSON object")? {
-                conditions.push(condition(operator, key, values)?);
+                conditions.push(Condition::read(operator, key, values)?);
             }
         }
     }
@@ -167,61 +142,9 @@ fn texts(value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-fn condition(operator: &str, key: &str, values: &Value) -> Result<Condition, String> {
-    let (quantifier, rest) = match operator.split_once(':') {
-        None => (Quantifier::One, operator),
-        Some(("ForAllValues", rest)) => (Quantifier::All, rest),
-        Some(("ForAnyValue", rest)) => (Quantifier::Any, rest),
-        Some(_) => return Err(format!("the double evaluates no condition {operator}")),
-    };
-    let (rest, if_exists) = match rest.strip_suffix("IfExists") {
-        Some(rest) => (rest, true),
-        None => (rest, false),
-    };
-    let (negated, wildcards, ignores_case) = match rest {
-        "StringEquals" => (false, false, false),
-        "StringNotEquals" => (true, false, false),
-        "StringEqualsIgnoreCase" | "Bool" => (false, false, true),
-        "StringLike" | "ArnLike" | "ArnEquals" => (false, true, false),
-        "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => (true, true, false),
-        _ => return Err(format!("the double evaluates no condition {operator}")),
-    };
-    let key = key.to_lowercase();
-    if !KEYS.contains(&key.as_str()) {
-        return Err(format!("the double knows no condition key {key}"));
-    }
-    let values = texts(values)?;
-    Ok(Condition { quantifier, negated, wildcards, ignores_case, if_exists, key, values })
-}
-
 impl Patterns {
     fn fit(&self, text: &str, ignores_case: bool) -> bool {
         self.patterns.iter().any(|pattern| like(pattern, text, ignores_case)) != self.negated
-    }
-}
-
-impl Condition {
-    fn holds(&self, context: &Context) -> bool {
-        let found = context.get(&self.key).map(Vec::as_slice).unwrap_or_default();
-        let fits = |value: &String| {
-            let listed = self.values.iter().any(|wanted| {
-                if self.wildcards {
-                    like(wanted, value, false)
-                } else if self.ignores_case {
-                    wanted.eq_ignore_ascii_case(value)
-                } else {
-                    wanted == value
-                }
-            });
-            listed != self.negated
-        };
-        match (found.is_empty(), self.quantifier) {
-            // A key that the request lacks equals nothing, and so differs from everything.
-            (true, Quantifier::One) => self.if_exists || self.negated,
-            (true, Quantifier::Any) => self.if_exists,
-            (_, Quantifier::All) => found.iter().all(fits),
-            (false, Quantifier::One | Quantifier::Any) => found.iter().any(fits),
-        }
     }
 }
 

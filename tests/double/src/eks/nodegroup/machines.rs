@@ -2,7 +2,7 @@
 
 use super::Issue;
 use crate::eks::{Cluster, ClusterKey, Due, What};
-use crate::kubernetes::workload::{self, Machine};
+use crate::kubernetes::workload::{Machine, scheduler};
 use crate::world::World;
 use crate::world::timers::Timer;
 
@@ -54,7 +54,7 @@ pub fn joined(world: &mut World, key: &ClusterKey, name: &str) {
     (machine.ready, machine.ready_ms, machine.revision) = (true, now_ms, revision);
     let group = machine.group.clone();
     end_of_joining(world, key, &group);
-    workload::schedule(world, key);
+    scheduler::schedule(world, key);
 }
 
 pub fn end_of_joining(world: &mut World, key: &ClusterKey, name: &str) {

@@ -56,6 +56,6 @@ pub fn set(world: &mut World, key: &ClusterKey, namespace: &str, pods_max: Optio
         None => cluster.quotas.remove(namespace),
     };
     retry(world, key, namespace);
-    super::schedule(world, key);
+    super::scheduler::schedule(world, key);
     Ok(())
 }
