@@ -112,7 +112,7 @@ impl Report {
             return "Nothing is missing or wrong.".to_owned();
         }
         let first = self.all().find(|finding| finding.level.stands_in_the_way() && !finding.mend.is_empty());
-        let next = first.map(|finding| format!("\nFirst: {}", finding.mend)).unwrap_or_default();
+        let next = first.map(|finding| format!("\nFirst, {}: {}", finding.subject, finding.mend)).unwrap_or_default();
         format!("{}.{next}", counts.join(", "))
     }
 }
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(
             text,
             "Part\n  ! it: is so\n      → mend it\n  ✗ it: is so\n      → mend it\n  ✓ it: is so\n\n\
-             1 problem, 1 warning.\nFirst: mend it\n"
+             1 problem, 1 warning.\nFirst, it: mend it\n"
         );
         let well = report(&[Level::Ok, Level::Ok]).render(false, Paint::PLAIN);
         assert_eq!(well, "Part\n  ✓ all well: 2 of 2 looks\n\nNothing is missing or wrong.\n");

@@ -33,7 +33,8 @@ fn one(seen: &Seen) -> Vec<Finding> {
     let subject = format!("coordinator {}", seen.address);
     match &seen.answer {
         Err(failure) => {
-            let text = failure.details.first().unwrap_or(&failure.message).clone();
+            let text = failure.details.first().unwrap_or(&failure.message);
+            let text = text.trim_start_matches(seen.address.as_str()).trim_start_matches(": ").to_owned();
             let mend = "start it (systemctl start mesh-coordinator) and look at its log; or open the way to its port";
             let mend = failure
                 .hint

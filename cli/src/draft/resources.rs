@@ -263,7 +263,8 @@ fn workload(namespace: &Namespace, here: &Cluster) -> String {
             let listed: Vec<String> =
                 deployments.iter().map(|(name, replicas)| format!("{}: {replicas}", text::scalar(name))).collect();
             let mut out = format!("          namespace: {}\n          replicas: {replicas}\n", text::scalar(name));
-            if !listed.is_empty() {
+            // All alike: then a deployment that comes later is scaled, too.
+            if deployments.values().any(|own| *own != replicas) {
                 out.push_str(&format!("          deployments: {{ {} }}\n", listed.join(", ")));
             }
             out

@@ -110,7 +110,8 @@ fn judge(subject: String, observation: Observation) -> (Finding, Option<String>)
             Finding::warning(subject, format!("is changing: {note}"), "wait until it has settled, then ask again")
         }
         Observation::Blocked { reason } => {
-            Finding::problem(subject, reason, "do what it says, or correct the manifest")
+            let (text, mend) = blocked(&reason);
+            Finding::problem(subject, text, mend)
         }
         Observation::Superseded { found } => {
             Finding::problem(subject, format!("a newer change is there: {found}"), "find out who made it")
@@ -120,6 +121,11 @@ fn judge(subject: String, observation: Observation) -> (Finding, Option<String>)
         }
     };
     (finding, None)
+}
+
+/// What stops a step often says itself, after its last semicolon, what to do.
+fn blocked(reason: &str) -> (&str, &str) {
+    reason.rsplit_once("; ").unwrap_or((reason, "bring it to the state that a failover needs, or correct the manifest"))
 }
 
 /// `{"status":"ACTIVE","max":4}` as `status ACTIVE, max 4`.
@@ -203,6 +209,7 @@ mod tests {
     fn what_stops_a_failover_is_a_problem_and_what_was_not_seen_is_unknown() {
         let level = |observation| judge(String::new(), observation).0.level;
         assert_eq!(level(Observation::Blocked { reason: String::new() }), Level::Problem);
+        assert_eq!(blocked("there is none; create it"), ("there is none", "create it"));
         assert_eq!(level(Observation::Unreadable { reason: String::new() }), Level::Unknown);
         assert_eq!(level(Observation::Pending { note: String::new() }), Level::Warning);
     }
