@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -113,8 +114,10 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     match error {
-        // Credentials that cannot be loaded end here too, as neither.
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        // Credentials that cannot be loaded end here too, and are no sign of the service.
+        SdkError::DispatchFailure(failure) => failure
+            .as_connector_error()
+            .is_some_and(|error| !has_cause::<CredentialsError>(error) && !has_cause::<PermissionEnded>(error)),
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
         SdkError::ServiceError(failure) => {
             let turned_away = failure.err().code().is_some_and(|code| TURNED_AWAY.contains(&code));
@@ -122,6 +125,17 @@ where
         }
         _ => false,
     }
+}
+
+fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<T>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Did the failure come before a byte was sent? Only what can happen before or at connecting and nowhere else counts.
@@ -250,6 +264,22 @@ mod tests {
             let result = service_failure(code, Some(message), status, String::new());
             assert_eq!(kind(&result), expected, "{code:?} {message} {status}");
         }
+    }
+
+    #[test]
+    fn a_region_does_not_look_dead_because_our_credentials_or_our_permission_ended() {
+        type Failure = SdkError<aws_smithy_types::error::ErrorMetadata, HttpResponse>;
+        let dispatch = |error| Failure::dispatch_failure(ConnectorError::other(error, None));
+        assert!(is_unreachable(&dispatch(std::io::Error::from(ErrorKind::ConnectionReset).into())));
+        assert!(!is_unreachable(&dispatch(CredentialsError::not_loaded("the chain is empty").into())));
+        assert!(!is_unreachable(&dispatch(PermissionEnded.into())));
+        let throttled = |status: u16, code: &str| {
+            let response = HttpResponse::new(status.try_into().expect("a status"), String::new().into());
+            Failure::service_error(aws_smithy_types::error::ErrorMetadata::builder().code(code).build(), response)
+        };
+        assert!(is_unreachable(&throttled(500, "InternalFailure")));
+        assert!(!is_unreachable(&throttled(503, "RequestLimitExceeded")));
+        assert!(!is_unreachable(&throttled(403, "AccessDenied")));
     }
 
     #[test]

@@ -22,13 +22,9 @@ pub(super) fn observe(job: &Job, recorded: &Recorded, found: &[Deployment], auto
     let mut left = BTreeMap::new();
     for (deployment, replicas) in other {
         let autoscaled = autoscalers.contains_key(deployment.name.as_str());
-        match whose(job, deployment, autoscaled) {
-            // It was restored, and moved again after that.
-            Whose::Ours if deployment.set_by_run == Some(replicas) => {
-                left.insert(&deployment.name, deployment.replicas);
-            }
+        match whose(job, deployment, replicas, autoscaled) {
             Whose::Ours => changes.extend([change(deployment, replicas)]),
-            Whose::NeverOurs => {
+            Whose::NeverOurs | Whose::RestoredAndMoved => {
                 left.insert(&deployment.name, deployment.replicas);
             }
             Whose::ChangedSince if job.retried_by_person => {
@@ -65,13 +61,18 @@ enum Whose {
     Ours,
     /// This run never patched it.
     NeverOurs,
+    /// It was restored, and moved again after that.
+    RestoredAndMoved,
     ChangedSince,
 }
 
 /// What an autoscaler made of our number is not a person's decision.
-fn whose(job: &Job, deployment: &Deployment, autoscaled: bool) -> Whose {
+fn whose(job: &Job, deployment: &Deployment, before: u32, autoscaled: bool) -> Whose {
     if deployment.token.is_none() || deployment.run.as_deref() != Some(job.run.as_str()) {
         return Whose::NeverOurs;
+    }
+    if deployment.set_by_run == Some(before) {
+        return Whose::RestoredAndMoved;
     }
     match deployment.set_by_run == Some(deployment.replicas) || autoscaled {
         true => Whose::Ours,
