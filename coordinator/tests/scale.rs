@@ -294,6 +294,9 @@ fn copy(from: &Path, to: &Path) {
         let target = to.join(path.file_name().expect("a name"));
         if path.is_dir() {
             copy(&path, &target);
+        } else if path.extension().is_some_and(|extension| extension == "seg") {
+            // Never written again.
+            std::fs::hard_link(&path, &target).expect("linked");
         } else {
             std::fs::copy(&path, &target).expect("copied");
         }
