@@ -1,12 +1,13 @@
 //! The mesh under test and what may be done to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mesh_core::ids::{RunId, ServiceId};
 use mesh_core::run::{Run, RunState};
-use meshctl::demo::child::{Processes, Programs};
+use meshctl::demo::child::{Processes, Programs, tail};
 use meshctl::demo::stand::{Stand, Story};
+use meshctl::failure::Failure;
 use meshctl::mesh::Mesh;
 use meshctl::output::Output;
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ impl Rig {
         let story = Story { output: &output, began: Instant::now() };
         let (tie, world) = (programs.clone(), meshctl::demo::maip::WORLD);
         let stand = Stand::raise_empty(world, dir.path(), programs, || Processes::tied_to_us(&tie), &story).await;
-        Self::on(dir, stand.unwrap_or_else(|failure| panic!("the mesh did not come up: {failure}")))
+        Self::on(dir, stand)
     }
 
     /// The same in a larger world of the double.
@@ -46,7 +47,7 @@ impl Rig {
         let story = Story { output: &output, began: Instant::now() };
         let tie = programs.clone();
         let stand = Stand::raise_in(world, dir.path(), programs, || Processes::tied_to_us(&tie), &story).await;
-        Self::on(dir, stand.unwrap_or_else(|failure| panic!("the mesh did not come up: {failure}")))
+        Self::on(dir, stand)
     }
 
     fn ground() -> (TempDir, Programs, Output) {
@@ -55,7 +56,10 @@ impl Rig {
         (dir, programs, Output::new(true))
     }
 
-    fn on(dir: TempDir, stand: Stand) -> Self {
+    fn on(dir: TempDir, stand: Result<Stand, Failure>) -> Self {
+        let stand = stand.unwrap_or_else(|failure| {
+            panic!("the mesh did not come up: {failure}\n{}", ends_of_logs(&dir.path().join("logs")))
+        });
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client");
         Self { stand, dir, http }
     }
@@ -220,6 +224,15 @@ impl Rig {
     pub async fn region(&self, region: &str, state: &str) {
         self.post(&format!("regions/{region}"), &json!({ "state": state })).await;
     }
+}
+
+/// What every process said last, for a failing test.
+fn ends_of_logs(logs: &Path) -> String {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(logs)
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+        .unwrap_or_default();
+    files.sort();
+    files.iter().map(|file| format!("{}:\n{}\n", file.display(), tail(file).join("\n"))).collect()
 }
 
 /// Where a run stands, for a failing test.
