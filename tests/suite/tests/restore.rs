@@ -63,8 +63,8 @@ async fn a_mesh_that_lost_every_disk_goes_on_from_its_backup_and_moves_a_service
     let file = rig.path("mesh.backup");
     let name = file.display().to_string();
     // Under load: what is decided meanwhile is in it or not, and nothing is torn.
-    let backup = rig.ctl(&["--json", "coordinator", "backup", "-o", &name]);
-    let (made, (), ()) = tokio::join!(backup, rig.decide("one"), rig.decide("two"));
+    let backup = ["--json", "coordinator", "backup", "-o", &name];
+    let (made, (), ()) = tokio::join!(rig.ctl(&backup), rig.decide("one"), rig.decide("two"));
     let made = made.expect(0).json();
     let checked = rig.ctl(&["--json", "coordinator", "verify-backup", &name]).await.expect(0).json();
     assert_eq!(checked["checksum"], made["checksum"]);
