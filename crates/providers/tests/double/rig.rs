@@ -110,7 +110,6 @@ pub async fn providers(double: &Running, (id, secret): (&str, &str)) -> Arc<Prov
         secret_access_key: Some(secret.to_owned()),
         call_timeout: Duration::from_secs(4),
         cloudwatch_period_s: 1,
-        ..AwsConfig::default()
     };
     let config =
         ProvidersConfig { region: region("us-west-2"), aws, nameservers: Vec::new(), route53_nameservers: Vec::new() };
