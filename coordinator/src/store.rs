@@ -165,6 +165,11 @@ impl Store {
         Ok(replies)
     }
 
+    /// Returns when everything that was applied is on disk as far as sled goes: what opens the directory then has it.
+    pub fn settle(&self) {
+        self.applied.settle();
+    }
+
     /// `read` holds up the next apply.
     pub fn with_machine<T>(&self, read: impl FnOnce(&Machine) -> T) -> T {
         read(&self.machine.read().unwrap_or_else(PoisonError::into_inner))

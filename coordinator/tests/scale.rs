@@ -234,6 +234,7 @@ struct Measured {
 /// Starts the binary on a copy of the disk, and asks it.
 async fn measure(disk: &Disk, site: &Site, config: &Path, runs: usize) -> Measured {
     let data = site.path("data");
+    disk.store.settle();
     copy(&disk.dir, &data);
     let opened = {
         let fatal = Fatal::new(|reason| panic!("{reason}"));

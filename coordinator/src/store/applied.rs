@@ -67,6 +67,11 @@ impl Applied {
         self.later.add(Batch { changes, summary: summary.clone(), base, digest })
     }
 
+    /// Returns when everything that was to be written is.
+    pub fn settle(&self) {
+        self.later.settle();
+    }
+
     /// History of a snapshot, ahead of the state that it leads to.
     pub fn write_history(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
