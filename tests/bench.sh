@@ -17,10 +17,13 @@ release() {
 }
 
 mesh_bench() {
+  local status=0
   release
   # A killed bench must not leave its processes: they end with it.
   timeout 900 "$target/release/mesh-bench" --programs "$target/release" --double "$target/debug/mesh-double" \
-    --scratch "$target/bench" "$@"
+    --scratch "$target/bench" "$@" || status=$?
+  rm -rf "$target/bench"
+  return "$status"
 }
 
 # The wall time of the demo's failover beside the time that the provider itself needed in the same run.
