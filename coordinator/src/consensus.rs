@@ -321,14 +321,28 @@ fn make_dir(dir: &Path) -> std::io::Result<()> {
     parent.map_or(Ok(()), |parent| sync_dir(&parent))
 }
 
+/// openraft's bounds of the random part of an election timeout, from the bounds of the whole.
+///
+/// It lets a follower stand when the upper bound *and* a random timeout have passed since the last heartbeat. So half of
+/// the whole is its upper bound, and the random part is what is left.
+fn election_bounds(config: &ConsensusConfig) -> (u64, u64) {
+    let heartbeat = millis(config.heartbeat);
+    let max = (millis(config.election_max) / 2).max(heartbeat.saturating_add(2));
+    let min = millis(config.election_min).saturating_sub(max);
+    (min.clamp(heartbeat.saturating_add(1), max.saturating_sub(1)), max)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn raft_config(config: &ConsensusConfig) -> Result<Config, ConsensusError> {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let election_max = millis(config.election_max);
+    let (election_min, election_max) = election_bounds(config);
     let wrong = |error: openraft::ConfigError| ConsensusError::Refused(format!("timing: {error}"));
     let raft_config = Config {
         cluster_name: config.mesh.clone(),
         heartbeat_interval: millis(config.heartbeat),
-        election_timeout_min: millis(config.election_min),
+        election_timeout_min: election_min,
         election_timeout_max: election_max,
         install_snapshot_timeout: millis(SNAPSHOT_DEADLINE),
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
@@ -345,4 +359,37 @@ fn raft_config(config: &ConsensusConfig) -> Result<Config, ConsensusError> {
         ..Config::default()
     };
     raft_config.validate().map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(heartbeat: u64, election_min: u64, election_max: u64) -> ConsensusConfig {
+        let millis = Duration::from_millis;
+        ConsensusConfig {
+            mesh: "test".to_owned(),
+            node_id: 1,
+            region: "us-east-1".to_owned(),
+            advertise: "127.0.0.1:1".to_owned(),
+            data_dir: PathBuf::new(),
+            bootstrap: Vec::new(),
+            heartbeat: millis(heartbeat),
+            election_min: millis(election_min),
+            election_max: millis(election_max),
+            snapshot_every: SNAPSHOT_EVERY_DEFAULT,
+            store: StoreOptions::default(),
+        }
+    }
+
+    #[test]
+    fn a_follower_stands_between_the_bounds_that_were_set() {
+        for (heartbeat, min, max) in [(300, 1000, 1500), (100, 1000, 2000), (50, 150, 300), (10, 20, 21)] {
+            let config = config(heartbeat, min, max);
+            let (own_min, own_max) = election_bounds(&config);
+            assert!(own_max + own_min >= min, "not before");
+            assert!(2 * own_max <= max.max(2 * heartbeat + 4), "not after");
+            assert!(own_min > heartbeat && raft_config(&config).is_ok(), "openraft takes it");
+        }
+    }
 }
