@@ -18,6 +18,8 @@ use mesh_suite::mounts::{Mount, run, skip_reason};
 use mesh_suite::rig::LONG;
 
 const MIB: u64 = 1024 * 1024;
+/// Below a chunk of the log, so that no room can be reserved for it.
+const SMALL_BYTES: u64 = 12 * MIB;
 /// EX_IOERR of sysexits.h: what a coordinator ends with when its disk fails.
 const EXIT_IO: &str = "\"exit_code\":74";
 
@@ -38,7 +40,7 @@ fn move_to_small_disk(rig: &Rig, name: &str) -> Mount {
     let (at, old) = (data.display().to_string(), data.with_extension("old").display().to_string());
     run("mv", &[&at, &old]).expect("moved");
     std::fs::create_dir(&data).expect("a mount point");
-    let mount = Mount::tmpfs(&data, 24 * MIB).expect("root may mount");
+    let mount = Mount::tmpfs(&data, SMALL_BYTES).expect("root may mount");
     run("cp", &["-a", &format!("{old}/."), &at]).expect("copied");
     mount
 }
