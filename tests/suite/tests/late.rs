@@ -43,11 +43,12 @@ fn manifest(port: u16) -> String {
 
 /// What became of the packet that the fault held back, once it has arrived.
 async fn arrived(rig: &Rig, fault: &str) -> Value {
+    let fault: u64 = fault.parse().expect("the double numbers its faults");
     let deadline = Instant::now() + LONG;
     loop {
         let effects = rig.get("effects").await;
         let all = effects.as_array().cloned().unwrap_or_default();
-        if let Some(own) = all.into_iter().find(|effect| effect["fault"].to_string() == fault) {
+        if let Some(own) = all.into_iter().find(|effect| effect["fault"].as_u64() == Some(fault)) {
             return own;
         }
         assert!(Instant::now() < deadline, "the late packet never arrived");
