@@ -1,5 +1,6 @@
 //! A whole mesh on one machine, as real processes, against the AWS double; and scenarios that are judged from outside.
 
+pub mod checklist;
 pub mod child;
 pub mod configs;
 pub mod double;

@@ -69,6 +69,11 @@ impl Double {
         self.get("activities").await
     }
 
+    /// Its own account of everything in it.
+    pub async fn state(&self) -> Result<Value, String> {
+        self.get("state").await
+    }
+
     /// Messages that a queue received.
     pub async fn queue(&self, name: &str) -> Result<usize, String> {
         match self.get(&format!("queues/{name}")).await? {

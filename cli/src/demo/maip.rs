@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::double::Ready;
 
-mod resources;
+pub mod resources;
 
 /// The double's world, as it stands in its own tests.
 pub const WORLD: &str = include_str!("../../../tests/double/worlds/maip.json");

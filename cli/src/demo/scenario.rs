@@ -9,12 +9,12 @@ use mesh_core::run::Run;
 use mesh_core::time::duration_millis;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::checklist::{Outside, checklist};
 use super::child::{Processes, Programs};
 use super::double::{Activity, Double};
 use super::floor::floor_ms;
-use super::floor::floor_ms;
 use super::lookup;
-use super::maip::{NEW, OLD, app_port};
+use super::maip::{NEW, OLD, SERVICE, app_port};
 use super::stand::{Stand, Story};
 use super::verdict::{Verdict, effects_twice, lost_writes};
 use super::writers::{Writers, list};
@@ -30,6 +30,7 @@ use crate::render::text;
 /// Writes that must be accepted before the failover begins, so that "lost" and "twice" can be seen.
 const WARM_WRITES: usize = 100;
 const WARM_WITHIN: Duration = Duration::from_secs(15);
+const DOCTOR_WITHIN: Duration = Duration::from_secs(60);
 const FAILOVER_WITHIN: Duration = Duration::from_secs(300);
 /// How long clients go on after the end: a second writer would show itself.
 const AFTERWARDS: Duration = Duration::from_secs(1);
@@ -88,10 +89,12 @@ async fn play(output: &Output, dir: &Path, programs: Programs, verdict: &mut Ver
     warm_up(&writers).await?;
     story.tell(&format!("clients write to both databases; {OLD} accepts, {NEW} is a read-only replica"));
 
+    story.tell("$ meshctl doctor maip");
+    ask(output, &stand, &["doctor", SERVICE], DOCTOR_WITHIN).await?;
     let seen_activities = double.activities().await.map_err(Failure::failed)?.len();
     story.tell(&format!("$ meshctl failover --to {NEW} --yes"));
     let commanded = writers.elapsed();
-    let ended = failover(output, &stand).await;
+    let ended = ask(output, &stand, &["failover", "--to", NEW, "--yes"], FAILOVER_WITHIN).await;
     let run = writers.elapsed().saturating_sub(commanded);
     match ended {
         Ok(()) => {
@@ -114,6 +117,7 @@ async fn play(output: &Output, dir: &Path, programs: Programs, verdict: &mut Ver
     seen.notices(&double, &stand).await;
     seen.lost(&databases, &accepted).await;
     seen.api(&stand).await;
+    seen.checklist(double.state().await);
     Ok(())
 }
 
@@ -132,17 +136,17 @@ async fn warm_up(writers: &Writers) -> Result<(), Failure> {
 }
 
 /// The real command, as an operator gives it, with its own live progress.
-async fn failover(output: &Output, stand: &Stand) -> Result<(), Failure> {
+async fn ask(output: &Output, stand: &Stand, args: &[&str], within: Duration) -> Result<(), Failure> {
     let mut command = stand.programs.meshctl(&stand.layout.profile_of("operator"));
-    command.args(["failover", "--to", NEW, "--yes"]).stdout(Stdio::from(std::io::stderr()));
+    command.args(args).stdout(Stdio::from(std::io::stderr()));
     if !output.paint.on {
         command.env("NO_COLOR", "1");
     }
-    let fail = |why: String| Failure::failed(format!("meshctl failover --to {NEW} {why}"));
+    let fail = |why: String| Failure::failed(format!("meshctl {} {why}", args.join(" ")));
     let mut child = command.spawn().map_err(|error| fail(format!("cannot be run: {error}")))?;
-    let ended = tokio::time::timeout(FAILOVER_WITHIN, child.wait()).await;
+    let ended = tokio::time::timeout(within, child.wait()).await;
     let status = ended
-        .map_err(|_| fail(format!("did not end within {} s", FAILOVER_WITHIN.as_secs())))?
+        .map_err(|_| fail(format!("did not end within {} s", within.as_secs())))?
         .map_err(|error| fail(format!("was lost: {error}")))?;
     if status.success() { Ok(()) } else { Err(fail(format!("ended with {status}"))) }
 }
@@ -193,6 +197,17 @@ impl Seen<'_> {
         self.verdict.lost_writes = survivor.map(|survivor| lost_writes(accepted, OLD, &survivor));
     }
 
+    fn checklist(&mut self, state: Result<serde_json::Value, String>) {
+        let Some(state) = self.note("the state of the double", state) else { return };
+        let api_region = self.verdict.api_region.clone();
+        let outside = Outside {
+            writers_max: self.verdict.writers_max,
+            notices: self.verdict.notices,
+            api_region: api_region.as_deref(),
+        };
+        self.verdict.checklist = checklist(&state, outside, OLD, NEW);
+    }
+
     async fn api(&mut self, stand: &Stand) {
         let seen = match (stand.world.public_name(), app_port(&stand.ready)) {
             (Some(name), Some(port)) => lookup::health(&stand.ready.dns, name, port).await,
@@ -230,6 +245,10 @@ fn report(verdict: &Verdict) -> String {
         number(verdict.notices.map(|n| n.to_string())),
         verdict.api_region.as_deref().unwrap_or("nowhere"),
     );
+    out.push_str("\nThe runbook's checklist\n");
+    for tick in &verdict.checklist {
+        out.push_str(&format!("  [{}] {:<28} {}\n", if tick.held { "x" } else { " " }, tick.step, tick.seen));
+    }
     if verdict.held {
         out.push_str("\nEverything held.\n");
     } else {

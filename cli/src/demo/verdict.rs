@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesh_core::time::duration_millis;
 use serde::Serialize;
 
+use super::checklist::Tick;
 use super::double::Effect;
 use super::writers::Accepted;
 
@@ -36,6 +37,8 @@ pub struct Verdict {
     pub api_region: Option<String>,
     /// From nothing to a mesh with a service.
     pub up_ms: Option<u64>,
+    /// The boxes of the runbook, in its order.
+    pub checklist: Vec<Tick>,
     pub failures: Vec<String>,
 }
 
@@ -57,6 +60,7 @@ impl Verdict {
             accepted_after: 0,
             api_region: None,
             up_ms: None,
+            checklist: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -97,6 +101,10 @@ impl Verdict {
             self.api_region.as_deref() == Some(new),
             format!("the public name is answered by {}, not {new}", self.api_region.as_deref().unwrap_or("nobody")),
         );
+        expect(!self.checklist.is_empty(), "the runbook's checklist was not gone through".to_owned());
+        for tick in self.checklist.iter().filter(|tick| !tick.held) {
+            expect(false, format!("checklist: {}: {}", tick.step, tick.seen));
+        }
         self.failures.extend(failures);
         self.held = self.failures.is_empty();
     }
@@ -192,13 +200,17 @@ mod tests {
         assert_eq!((good.first_write_ms, good.outage_ms, good.writers_max), (Some(250), Some(300), Some(1)));
         (good.run_ms, good.floor_ms, good.effects_twice) = (Some(900), Some(700), Some(0));
         (good.notices, good.lost_writes, good.api_region) = (Some(1), Some(0), Some("new".to_owned()));
+        let tick = |held| Tick { step: "Update Route 53", seen: "asked".to_owned(), held };
+        good.checklist = vec![tick(true)];
+        let mut open = Verdict { checklist: vec![tick(true), tick(false)], ..good.clone() };
+        let mut unasked = Verdict { checklist: Vec::new(), ..good.clone() };
         let mut unseen = Verdict { notices: None, ..good.clone() };
         let mut twice = Verdict { notices: Some(2), ..good.clone() };
         let mut lost = Verdict { lost_writes: Some(1), ..good.clone() };
         good.conclude("new");
         assert!(good.held, "{:?}", good.failures);
         assert_eq!(good.overhead_ms, Some(200));
-        for bad in [&mut unseen, &mut twice, &mut lost] {
+        for bad in [&mut unseen, &mut twice, &mut lost, &mut open, &mut unasked] {
             bad.conclude("new");
             assert!(!bad.held);
             assert_eq!(bad.failures.len(), 1, "{:?}", bad.failures);

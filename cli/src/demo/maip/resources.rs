@@ -55,10 +55,10 @@ struct Table {
 }
 
 /// The numbers of the runbook.
-const NODES: &str = "{ min: 4, max: 20, desired: 8 }";
-const NAMESPACE: &str = "maip-services";
-const REPLICAS: u32 = 4;
-const TASKS: u32 = 2;
+pub const NODES_DESIRED: u32 = 8;
+pub const NAMESPACE: &str = "maip-services";
+pub const REPLICAS: u32 = 4;
+pub const TASKS: u32 = 2;
 
 impl Resources {
     /// YAML entries of `resources`; empty for a world that has none of these.
@@ -89,7 +89,7 @@ impl Resources {
             .filter_map(|eks| {
                 let group = &eks.node_groups.first()?.name;
                 Some(format!(
-                    "        {}:\n          cluster: {}\n          node-group: {group}\n          nodes: {NODES}\n          \
+                    "        {}:\n          cluster: {}\n          node-group: {group}\n          nodes: {{ min: 4, max: 20, desired: {NODES_DESIRED} }}\n          \
                      namespace: {NAMESPACE}\n          replicas: {REPLICAS}\n",
                     eks.region, eks.cluster
                 ))
