@@ -160,6 +160,10 @@ pub fn next(job: &Job, progress: &Progress, observation: &Observation, permitted
         }
         Observation::Blocked { .. } if in_doubt(job, progress) && !out_of_time => Next::Wait(poll(progress)),
         Observation::Blocked { reason } => not_done(job, progress, reason, false),
+        // Of a call that is several requests at the provider, some may have been applied before the newer one came.
+        Observation::Superseded { found } if in_doubt(job, progress) && !job.action.provider_checked() => {
+            not_done(job, progress, &format!("a newer mutation is there: {found}"), false)
+        }
         Observation::Superseded { found } => {
             let detail = format!("a newer mutation is there: {found}");
             finish(progress, OutcomeResult::Refused { retry: false }, &detail, "")

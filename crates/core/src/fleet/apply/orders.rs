@@ -84,7 +84,7 @@ impl Fleet {
             let essential =
                 matches!(step.action, Action::RdsPromote { .. } | Action::Route53Replace { .. } | Action::Grant);
             let state = run.steps.get(&step.id).map(|work| &work.forward.state);
-            essential && !matches!(state, Some(WorkState::Done))
+            essential && !matches!(state, Some(WorkState::Done | WorkState::Skipped { .. }))
         });
         if essential_left {
             return Err(precondition(format!(

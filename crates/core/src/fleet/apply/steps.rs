@@ -203,6 +203,12 @@ fn closing_proof(run: &Run, now: Timestamp) -> Result<AuthorityState, Refusal> {
     }
     if by_consent {
         let keys = super::runs::consenting_keys(run, now);
+        if keys.len() < crate::access::APPROVALS_NEEDED {
+            return Err(precondition(format!(
+                "{} was closed by consent that has expired or was withdrawn since: two people approve {} again",
+                run.plan.from, run.id
+            )));
+        }
         return Ok(AuthorityState::ClosedByConsent { run: run.id.clone(), keys });
     }
     Ok(AuthorityState::Closed { run: run.id.clone() })
