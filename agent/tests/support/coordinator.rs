@@ -149,6 +149,7 @@ impl Fake {
             Said::Outcome(report) => heard.outcomes.push(report),
             Said::HaltAck(ack) => heard.halted.push(ack.run),
             Said::Check(report) => heard.checks.push(report),
+            Said::Survey(_) => {}
         }
         drop(told);
         self.changed.send_replace(());

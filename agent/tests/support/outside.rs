@@ -9,8 +9,8 @@ use mesh_agent::agent::Outside;
 use mesh_agent::prober::Probes;
 use mesh_core::execute::{CallResult, Job, Observation};
 use mesh_core::ids::RegionId;
-use mesh_core::time::Timestamp;
 use mesh_core::survey::{Answer, Finding, Question};
+use mesh_core::time::Timestamp;
 use mesh_providers::{Provider, Surveys};
 
 #[derive(Default)]

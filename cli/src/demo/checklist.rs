@@ -87,7 +87,7 @@ fn promoted(state: &Value, new: &str) -> Tick {
 
 fn available(state: &Value, new: &str) -> Tick {
     let all: Vec<&Value> = of(state, "instances", new).collect();
-    let good = |instance: &&Value| instance["status"] == "available" && number(&instance["backup_retention"]) > 0;
+    let good = |instance: &Value| instance["status"] == "available" && number(&instance["backup_retention"]) > 0;
     let seen: Vec<String> = all
         .iter()
         .map(|one| {
@@ -99,19 +99,19 @@ fn available(state: &Value, new: &str) -> Tick {
             )
         })
         .collect();
-    tick("Wait for RDS to be available", !all.is_empty() && all.iter().all(|one| good(&one)), seen.join("; "))
+    tick("Wait for RDS to be available", !all.is_empty() && all.iter().all(|one| good(one)), seen.join("; "))
 }
 
 fn nodes(state: &Value, new: &str) -> Tick {
     let groups: Vec<&Value> =
         of(state, "eks", new).flat_map(|cluster| cluster["node_groups"].as_array().into_iter().flatten()).collect();
     let wanted = u64::from(NODES_DESIRED);
-    let good = |group: &&Value| group["status"] == "ACTIVE" && number(&group["ready"]) >= wanted;
+    let good = |group: &Value| group["status"] == "ACTIVE" && number(&group["ready"]) >= wanted;
     let seen: Vec<String> = groups
         .iter()
         .map(|one| format!("{} of {} nodes ready", number(&one["ready"]), number(&one["desired"])))
         .collect();
-    tick("Scale DR EKS nodes", !groups.is_empty() && groups.iter().all(|one| good(&one)), seen.join("; "))
+    tick("Scale DR EKS nodes", !groups.is_empty() && groups.iter().all(|one| good(one)), seen.join("; "))
 }
 
 fn deployments(state: &Value, new: &str) -> Tick {
@@ -119,10 +119,10 @@ fn deployments(state: &Value, new: &str) -> Tick {
         .flat_map(|cluster| cluster["deployments"].as_array().into_iter().flatten())
         .filter(|deployment| deployment["namespace"] == NAMESPACE)
         .collect();
-    let good = |one: &&Value| number(&one["ready"]) >= u64::from(REPLICAS);
+    let good = |one: &Value| number(&one["ready"]) >= u64::from(REPLICAS);
     let seen: Vec<String> = all.iter().map(|one| format!("{} {}", text(&one["name"]), number(&one["ready"]))).collect();
     let seen = format!("ready pods: {}", seen.join(", "));
-    tick("Scale DR deployments", !all.is_empty() && all.iter().all(|one| good(&one)), seen)
+    tick("Scale DR deployments", !all.is_empty() && all.iter().all(|one| good(one)), seen)
 }
 
 fn services(state: &Value, new: &str) -> Tick {

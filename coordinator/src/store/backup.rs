@@ -192,7 +192,8 @@ fn first_commands(machine: &mut Machine, restore: &Restore<'_>, contents: &Conte
     let command = Command::Restored {
         backup: contents.checksum,
         made_at: contents.made_at,
-        lost_at: restore.lost_at,
+        // By the clock of the state, where that is ahead of this host's: what is waited out is counted by it.
+        lost_at: restore.lost_at.plus(machine.fleet.now.since(restore.now)),
         by: restore.by.clone(),
     };
     let payloads = [

@@ -117,7 +117,7 @@ fn why(found: &Service, primary: Option<&Deployment>) -> String {
 }
 
 /// A service carries no token, so what is there is compared with what this run left. Where the scaling was not seen to
-/// its end that is not known; but it only ever raises, so a count below that of before is another's.
+/// its end that is not known, and a person decides.
 fn restore(job: &Job, found: &Service, as_of: &StepId, accepted: bool) -> Observation {
     let Some(before) = counted(job, as_of) else {
         return Observation::Blocked {
@@ -130,7 +130,7 @@ fn restore(job: &Job, found: &Service, as_of: &StepId, accepted: bool) -> Observ
     let left = counted(job, &job.step);
     let is_ours = match left {
         Some(left) => found.desired == left.desired,
-        None => found.desired > before.desired,
+        None => false,
     };
     if is_ours {
         return ready(found, before.desired, accepted);

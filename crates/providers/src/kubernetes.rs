@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 use mesh_core::execute::{CallResult, Job, Observation};
-use mesh_core::ids::StepId;
+use mesh_core::ids::{ServiceId, StepId};
 use mesh_core::plan::Action;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,10 @@ impl Workloads {
                 if let Some(blocked) = bounded(&found) {
                     return Ok(blocked);
                 }
+                let meant = |name: &str| deployments.is_empty() || deployments.contains_key(name);
+                if let Some(blocked) = moved_by_another(&found, &job.service, meant) {
+                    return Ok(blocked);
+                }
                 let floor = scale::Floor { namespace, replicas: *replicas, named: deployments };
                 match scale::observe(job.token, &floor, &found, &autoscalers) {
                     scale::Seen::Clear(observation) => Ok(observation),
@@ -82,13 +86,15 @@ impl Workloads {
                     });
                 };
                 let (found, autoscalers) = self.deployments(cluster, namespace).await?;
-                Ok(restore::observe(job, &recorded, &found, &autoscalers))
+                let meant = |name: &str| recorded.deployments.contains_key(name);
+                Ok(moved_by_another(&found, &job.service, meant)
+                    .unwrap_or_else(|| restore::observe(job, &recorded, &found, &autoscalers)))
             }
             other => Ok(Observation::Blocked { reason: format!("{} is no Kubernetes action", other.name()) }),
         }
     }
 
-    /// An autoscaler only explains; a role that may not list them sees none.
+    /// A role that may not list autoscalers sees none; that they could not be read now is no such answer.
     async fn deployments(
         &self,
         cluster: &str,
@@ -96,7 +102,11 @@ impl Workloads {
     ) -> Result<(Vec<Deployment>, Vec<Autoscaler>), ReadError> {
         let (found, autoscalers) =
             tokio::join!(self.0.deployments(cluster, namespace), self.0.autoscalers(cluster, namespace));
-        Ok((found?, autoscalers.unwrap_or_default()))
+        let autoscalers = match autoscalers {
+            Err(ReadError::Denied(_) | ReadError::NotFound(_)) => Vec::new(),
+            read => read?,
+        };
+        Ok((found?, autoscalers))
     }
 
     pub(crate) async fn call(&self, job: &Job, before: &str) -> CallResult {
@@ -132,6 +142,23 @@ fn recorded(job: &Job, as_of: &StepId) -> Option<Recorded> {
 fn bounded(found: &[Deployment]) -> Option<Observation> {
     (found.len() > DEPLOYMENTS_MAX).then(|| Observation::Blocked {
         reason: format!("the namespace has {} deployments; at most {DEPLOYMENTS_MAX} are handled", found.len()),
+    })
+}
+
+/// Tokens of two services say nothing about each other: a deployment belongs to one of them.
+fn moved_by_another(found: &[Deployment], service: &ServiceId, meant: impl Fn(&str) -> bool) -> Option<Observation> {
+    let other = found.iter().filter(|one| meant(&one.name)).find_map(|one| {
+        let run = one.run.as_deref()?;
+        let whose = run.rsplit_once("-g").map_or(run, |(service, _)| service);
+        (whose != service.as_str()).then_some((one, whose))
+    });
+    other.map(|(one, whose)| Observation::Blocked {
+        reason: format!(
+            "deployment {} was last scaled for service {whose}: name each service's own under `deployments`, or, if {whose} \
+             has nothing to do with it any more, remove the annotation {}",
+            one.name,
+            objects::RUN
+        ),
     })
 }
 

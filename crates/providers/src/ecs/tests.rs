@@ -109,7 +109,7 @@ fn an_undo_restores_what_the_run_left_and_never_what_someone_set_since() {
         (1, Some(6), "satisfied"),
         (6, Some(6), "ready"),
         (7, Some(6), "blocked"),
-        (6, None, "ready"),
+        (6, None, "blocked"),
         (0, None, "blocked"),
     ] {
         let seen = decide(&restore(1, left), &service(now, now, 0, "COMPLETED"), false);

@@ -1,7 +1,7 @@
 //! Undo of a scaling: the sizes of before, unless someone else has changed them since.
 //!
 //! A node group carries no token, so what is there is compared with what this run left. Where the scaling was not seen
-//! to its end, what it left is not known; but it only ever raises, so a size below that of before is another's.
+//! to its end, what it left is not known, and a person decides: nodes that someone added in an incident are not taken away.
 
 use mesh_core::execute::Observation;
 use serde_json::json;
@@ -32,7 +32,7 @@ pub(super) fn observe(
     let is_ours = match left {
         // A cluster's autoscaler moves the desired size between the other two, and nothing else does so unasked.
         Some(left) => now.min == left.min && now.max == left.max,
-        None => now.min >= before.min && now.max >= before.max,
+        None => false,
     };
     if is_ours {
         return ready(found, before);

@@ -99,7 +99,7 @@ fn an_undo_restores_what_the_run_left_and_never_what_someone_set_since() {
         (sizes(6, 20, 11), Some(PLAN), "blocked"),
         (sizes(4, 25, 8), Some(PLAN), "blocked"),
         // The scaling was never seen to its end.
-        (PLAN, None, "ready"),
+        (PLAN, None, "blocked"),
         (sizes(0, 4, 0), None, "blocked"),
     ] {
         let seen = restore::observe(&group("ACTIVE", now, &[]), Some(before), left, false);

@@ -201,3 +201,14 @@ fn an_undo_takes_an_autoscalers_number_for_ours_and_a_persons_not() {
     let Observation::Satisfied { read_back } = restored(&found, &[], &retried) else { panic!("left alone") };
     assert!(read_back.contains(r#""left_as_others_set_it":{"api":6}"#), "{read_back}");
 }
+
+#[test]
+fn two_services_do_not_fence_each_other_by_numbers_that_cannot_be_compared() {
+    let service = mesh_core::ids::ServiceId::new("maip").expect("a name");
+    let others = Deployment { run: Some("billing-g9".to_owned()), ..scaled("api", 4) };
+    let found = [others, scaled("worker", 4), deployment("batch", 1)];
+    let blocked = super::moved_by_another(&found, &service, |_| true);
+    let Some(Observation::Blocked { reason }) = blocked else { panic!("another's deployment: {blocked:?}") };
+    assert!(reason.contains("billing") && reason.contains("api"), "{reason}");
+    assert_eq!(super::moved_by_another(&found, &service, |name| name != "api"), None, "it is not meant");
+}

@@ -28,7 +28,8 @@ fn only_the_last_ended_runs_of_a_service_stay_and_the_others_leave_whole() {
         let start = start(&fleet, WEST);
         retired.extend(fleet.apply(at(round + 1), &start).retired);
         begun.push(current(&fleet));
-        accepted(&mut fleet, at(round + 1), &abort(current(&fleet)));
+        let abort = abort(current(&fleet));
+        accepted(&mut fleet, at(round + 1), &abort);
     }
     let left = begun.len() - ENDED_RUNS_KEPT - 1;
     assert_eq!(retired.iter().map(|run| &run.id).collect::<Vec<_>>(), begun[..left].iter().collect::<Vec<_>>());
@@ -40,7 +41,8 @@ fn only_the_last_ended_runs_of_a_service_stay_and_the_others_leave_whole() {
 #[test]
 fn a_run_that_goes_on_never_leaves() {
     let mut fleet = fleet();
-    accepted(&mut fleet, at(1), &start(&fleet, WEST));
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
     let applied = fleet.apply(at(2), &start(&fleet, WEST));
     assert!(applied.retired.is_empty());
     assert!(fleet.runs.contains_key(&current(&fleet)));
@@ -49,7 +51,8 @@ fn a_run_that_goes_on_never_leaves() {
 #[test]
 fn after_a_restore_nothing_is_armed_and_every_number_is_beyond_what_was_given_out() {
     let mut fleet = fleet();
-    accepted(&mut fleet, at(1), &start(&fleet, WEST));
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
     let (run, before) = (current(&fleet), fleet.services[&service("maip")].clone());
     accepted(&mut fleet, at(100), &restored());
     let after = fleet.services[&service("maip")].clone();
@@ -57,7 +60,8 @@ fn after_a_restore_nothing_is_armed_and_every_number_is_beyond_what_was_given_ou
     assert_eq!(after.generation.0, before.generation.0 + GENERATION_MARGIN);
     assert_eq!(after.intent.0, before.intent.0 + INTENT_MARGIN);
     assert!(matches!(&fleet.runs[&run].state, RunState::Refused { reason } if reason.contains("backup")));
-    assert_eq!(refused(&mut fleet, at(101), &start(&fleet, WEST)), RefusalCode::Precondition);
+    let begin = start(&fleet, WEST);
+    assert_eq!(refused(&mut fleet, at(101), &begin), RefusalCode::Precondition);
 }
 
 #[test]
@@ -65,7 +69,8 @@ fn after_a_restore_no_change_is_made_before_what_may_have_been_sent_has_run_out(
     let mut fleet = fleet();
     accepted(&mut fleet, at(100), &restored());
     accepted(&mut fleet, at(101), &Command::SetArmed { service: service("maip"), armed: true, by: "ann".to_owned() });
-    accepted(&mut fleet, at(102), &start(&fleet, WEST));
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(102), &begin);
     let end = 90 + CALL_LIFETIME.as_secs();
     let (mut looks, mut changes) = (0, 0);
     for second in 103..end + 30 {
@@ -98,7 +103,8 @@ fn after_a_restore_no_change_is_made_before_what_may_have_been_sent_has_run_out(
 #[test]
 fn a_step_that_has_used_its_intents_fails_instead_of_asking_for_what_is_refused() {
     let mut fleet = fleet();
-    accepted(&mut fleet, at(1), &start(&fleet, WEST));
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
     let id = current(&fleet);
     let run = fleet.runs.get_mut(&id).expect("there");
     let step = run.plan.steps.iter().find(|step| step.after.is_empty()).expect("a first step").id.clone();
