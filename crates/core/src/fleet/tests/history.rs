@@ -74,6 +74,9 @@ fn after_a_restore_no_change_is_made_before_what_may_have_been_sent_has_run_out(
     let end = 90 + CALL_LIFETIME.as_secs();
     let (mut looks, mut changes) = (0, 0);
     for second in 103..end + 30 {
+        if fleet.services[&service("maip")].current_run.is_none() {
+            break;
+        }
         for command in engine::next(&fleet, &view(&fleet, at(second), &[])) {
             if let Command::OpenIntent { run, step, .. } = &command {
                 let action = fleet.runs[run].plan.step(step).expect("a step").action.clone();
