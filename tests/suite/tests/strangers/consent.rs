@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mesh_core::access::loss_subject;
-use mesh_core::ids::RunId;
-use mesh_core::run::{Approval, Need, RunState};
+use mesh_core::ids::{RunId, StepId};
+use mesh_core::run::{Approval, Need, RunState, WorkState};
 use mesh_core::time::Timestamp;
 use mesh_runtime::clock::unix_now;
 use mesh_suite::Rig;
@@ -83,6 +83,16 @@ async fn held(rig: &mut Rig) -> RunId {
     let run = rig.begin_failover().await;
     let held = rig.until_settled(&run).await;
     assert!(matches!(held.state, RunState::Held { need: Need::Consent { .. }, .. }), "{:?}", held.state);
+    // What stands beside the promotion goes on while the run is held.
+    let beside = |step: &StepId| {
+        ["eks-scale", "kubernetes-scale", "ecs-scale", "dynamodb-await-lag"]
+            .iter()
+            .any(|name| step.as_str().starts_with(name))
+    };
+    rig.until(&run, "capacity in the target", |run| {
+        run.steps.iter().filter(|(id, _)| beside(id)).all(|(_, step)| step.forward.state == WorkState::Done)
+    })
+    .await;
     run
 }
 
