@@ -1,7 +1,7 @@
 //! The sample application of a region. It keeps one pooled session with its region's database, as applications do: the
 //! pool outlives a change of the security group, and not a reboot.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +22,12 @@ use crate::world::{RegionState, World};
 const BIND_ATTEMPTS: usize = 200;
 const ID_MAX: usize = 200;
 
-/// A listener for each region: one port number, a loopback address each, so that one URL works wherever a name points.
-pub async fn bind(regions: usize) -> std::io::Result<Vec<TcpListener>> {
+/// A listener for each: one port number, an address each (a loopback one where none is given), so that one URL works
+/// wherever a name points.
+pub async fn bind(addresses: &[Option<IpAddr>]) -> std::io::Result<Vec<TcpListener>> {
     let mut last = std::io::Error::other("no port was free on all addresses");
     for _ in 0..BIND_ATTEMPTS {
-        match bind_once(regions).await {
+        match bind_once(addresses).await {
             Ok(listeners) => return Ok(listeners),
             Err(error) => last = error,
         }
@@ -34,14 +35,15 @@ pub async fn bind(regions: usize) -> std::io::Result<Vec<TcpListener>> {
     Err(last)
 }
 
-async fn bind_once(regions: usize) -> std::io::Result<Vec<TcpListener>> {
+async fn bind_once(addresses: &[Option<IpAddr>]) -> std::io::Result<Vec<TcpListener>> {
     let mut listeners: Vec<TcpListener> = Vec::new();
-    for _ in 0..regions {
+    for address in addresses {
         let port = match listeners.first() {
             Some(first) => first.local_addr()?.port(),
             None => 0,
         };
-        listeners.push(TcpListener::bind(SocketAddr::from((random_address(), port))).await?);
+        let ip = address.unwrap_or_else(|| random_address().into());
+        listeners.push(TcpListener::bind(SocketAddr::new(ip, port)).await?);
     }
     Ok(listeners)
 }

@@ -1,6 +1,6 @@
 //! The data plane of the databases: TCP, a line a request. Who connects is within the instance's network.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::double::Double;
 use crate::rds::InstanceKey;
 use crate::rds::data::{self, Refusal, Session};
+use crate::running::Binding;
 
 const LINE_MAX: u64 = 1024;
 const SESSIONS_MAX: usize = 1000;
@@ -22,11 +23,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Gives each database that has no port yet one: where it is, `DescribeDBInstances` tells.
-pub async fn serve_new(double: Arc<Double>, ip: IpAddr) {
+pub async fn serve_new(double: Arc<Double>, binding: Binding) {
     let mut listeners = JoinSet::new();
     loop {
         for key in double.world(|world| world.rds.without_port()) {
-            let Ok(listener) = TcpListener::bind(SocketAddr::new(ip, 0)).await else { continue };
+            let own = SocketAddr::new(binding.database(&key.region), 0);
+            let Ok(listener) = TcpListener::bind(own).await else { continue };
             let Ok(address) = listener.local_addr() else { continue };
             double.world(|world| world.rds.set_port(&key, address.port()));
             listeners.spawn(serve(double.clone(), listener, key));

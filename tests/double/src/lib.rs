@@ -30,5 +30,5 @@ pub mod sts;
 pub mod wire;
 pub mod world;
 
-pub use running::{Addresses, Running};
+pub use running::{Addresses, Binding, Running};
 pub use world::file::WorldFile;

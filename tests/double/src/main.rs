@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Parser;
-use mesh_double::{Running, WorldFile};
+use mesh_double::{Binding, Running, WorldFile};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,6 +19,12 @@ struct Arguments {
     ready_file: PathBuf,
     #[arg(long, default_value = "127.0.0.1")]
     bind_ip: IpAddr,
+    /// The name server listens there instead.
+    #[arg(long)]
+    dns_ip: Option<IpAddr>,
+    /// REGION=IP: the application and the databases of this region listen there instead.
+    #[arg(long, value_parser = workload)]
+    workload_ip: Vec<(String, IpAddr)>,
     /// End when standard input does, so that no double outlives the test that started it.
     #[arg(long)]
     until_stdin_closes: bool,
@@ -30,7 +36,9 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).init();
     let arguments = Arguments::parse();
     let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
-    let mut running = Running::start(&read(&arguments.world)?, arguments.bind_ip).await?;
+    let workloads = arguments.workload_ip.into_iter().collect();
+    let binding = Binding { ip: arguments.bind_ip, dns: arguments.dns_ip, workloads };
+    let mut running = Running::start_at(&read(&arguments.world)?, binding).await?;
     announce(&arguments.ready_file, &running)?;
     tracing::info!(aws = running.addresses.aws, dns = %running.addresses.dns, "the double stands");
     tokio::select! {
@@ -41,6 +49,11 @@ async fn main() -> anyhow::Result<()> {
     }
     // Standard input may be blocked in a read, which would hold up an orderly end of the runtime.
     std::process::exit(0)
+}
+
+fn workload(text: &str) -> Result<(String, IpAddr), String> {
+    let (region, ip) = text.split_once('=').ok_or("must be REGION=IP")?;
+    Ok((region.to_owned(), ip.parse().map_err(|error| format!("{ip}: {error}"))?))
 }
 
 fn read(path: &Path) -> anyhow::Result<WorldFile> {

@@ -32,6 +32,26 @@ pub struct Addresses {
     pub kubernetes: BTreeMap<String, String>,
 }
 
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    pub ip: IpAddr,
+    /// Of the name server, where it is not that of everything else.
+    pub dns: Option<IpAddr>,
+    /// Of the application and the databases of a region, where it is not that of everything else.
+    pub workloads: BTreeMap<String, IpAddr>,
+}
+
+impl Binding {
+    pub const fn all_at(ip: IpAddr) -> Self {
+        Self { ip, dns: None, workloads: BTreeMap::new() }
+    }
+
+    pub fn database(&self, region: &str) -> IpAddr {
+        self.workloads.get(region).copied().unwrap_or(self.ip)
+    }
+}
+
 /// A double with all its listeners; they end when it is dropped.
 pub struct Running {
     pub addresses: Addresses,
@@ -41,12 +61,18 @@ pub struct Running {
 
 impl Running {
     pub async fn start(file: &WorldFile, ip: IpAddr) -> anyhow::Result<Self> {
+        Self::start_at(file, Binding::all_at(ip)).await
+    }
+
+    pub async fn start_at(file: &WorldFile, binding: Binding) -> anyhow::Result<Self> {
+        let ip = binding.ip;
         let mut world =
             World::build(file, now_ms()).map_err(|why| anyhow!("the world file does not fit together: {why}"))?;
         let aws = TcpListener::bind(SocketAddr::new(ip, 0)).await.context("binding the AWS endpoint")?;
-        let (udp, tcp) = dns::bind(ip).await.context("binding the name server")?;
+        let (udp, tcp) = dns::bind(binding.dns.unwrap_or(ip)).await.context("binding the name server")?;
         let regions: Vec<String> = world.app_regions().into_keys().collect();
-        let apps = app::bind(regions.len()).await.context("binding the sample applications")?;
+        let own: Vec<Option<IpAddr>> = regions.iter().map(|region| binding.workloads.get(region).copied()).collect();
+        let apps = app::bind(&own).await.context("binding the sample applications")?;
         let mut addresses = Addresses {
             aws: format!("http://{}", aws.local_addr()?),
             dns: udp.local_addr()?,
@@ -56,7 +82,8 @@ impl Running {
         };
         let mut databases = Vec::new();
         for key in world.database_keys() {
-            let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await.context("binding a database")?;
+            let own = SocketAddr::new(binding.database(&key.region), 0);
+            let listener = TcpListener::bind(own).await.context("binding a database")?;
             let address = listener.local_addr()?;
             addresses.databases.insert(key.to_string(), address);
             if let Some(instance) = world.rds.instances.get_mut(&key) {
@@ -88,7 +115,7 @@ impl Running {
         for (key, listener, acceptor) in clusters {
             tasks.spawn(kubernetes::serve::serve(double.clone(), listener, acceptor, key));
         }
-        tasks.spawn(database::serve_new(double.clone(), ip));
+        tasks.spawn(database::serve_new(double.clone(), binding));
         let serving = double.clone();
         tasks.spawn(http::serve(aws, move |request| endpoint(serving.clone(), request)));
         Ok(Self { addresses, double, tasks })
