@@ -2,8 +2,8 @@
 # One JSON line a figure, each beside a peer or a floor of the same run; docs/benchmarks.md says what they mean.
 #   tests/bench.sh [commit] [leader_kill] [footprint] [run_overhead]      default: all
 # The peer is Debian's etcd: `apt-get install etcd-server`. fsyncs are counted with perf: `apt-get install linux-perf`.
-# Without them the figures come without the peer or the count, and the line says so. All run release builds, which are
-# built here first.
+# Without them the figures come without the peer or the count, and the line says so. The mesh runs as release builds, which
+# are built here first; the AWS double as the debug build that every test uses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
@@ -12,7 +12,7 @@ skipped=0
 
 release() {
   [ "${release_built:-}" ] && return
-  cargo build --locked --release -p mesh-coordinator -p mesh-agent -p meshctl -p mesh-bench -p mesh-double
+  cargo build --locked --release -p mesh-coordinator -p mesh-agent -p meshctl -p mesh-bench
   release_built=1
 }
 
@@ -20,7 +20,7 @@ mesh_bench() {
   local status=0
   release
   # A killed bench must not leave its processes: they end with it.
-  timeout 900 "$target/release/mesh-bench" --programs "$target/release" --double "$target/release/mesh-double" \
+  timeout 900 "$target/release/mesh-bench" --programs "$target/release" --double "$target/debug/mesh-double" \
     --scratch "$target/bench" "$@" || status=$?
   rm -rf "$target/bench"
   return "$status"
@@ -28,11 +28,13 @@ mesh_bench() {
 
 # The wall time of the demo's failover beside the time that the provider itself needed in the same run.
 run_overhead() {
-  local runs=${RUNS:-5} lines
+  local runs=${RUNS:-5} lines programs
   release
   lines=$(mktemp)
+  programs=$(mktemp -d "$target/bench-XXXXXX")
+  ln "$target"/release/{meshctl,mesh-agent,mesh-coordinator} "$target/debug/mesh-double" "$programs/"
   for _ in $(seq 1 "$runs"); do
-    timeout 300 "$target/release/meshctl" demo --scenario failover --json 2>/dev/null >>"$lines"
+    timeout 300 "$programs/meshctl" demo --scenario failover --json 2>/dev/null >>"$lines"
   done
   python3 - "$lines" <<'PY'
 import json, statistics, sys
@@ -49,7 +51,7 @@ print(json.dumps({
     "all": [run["overhead_ms"] for run in runs],
 }))
 PY
-  rm -f "$lines"
+  rm -rf "$lines" "$programs"
 }
 
 if ! command -v etcd >/dev/null; then
