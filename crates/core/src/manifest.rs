@@ -9,8 +9,22 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{RegionId, ServiceId};
+use crate::lease::Fencing;
 
 pub mod check;
+pub mod safety;
+pub mod window;
+
+pub use safety::{Predicate, PredicateError, RuleScope, SafetyRule};
+pub use window::Window;
+mod probe;
+
+pub use probe::{
+    Alarm, Check, Decimal, DecimalError, DnsRecord, Metric, Missing, PostgresqlRole, Probe, Threshold, Vantage,
+};
+pub mod postgres;
+
+pub use postgres::PostgresInstance;
 
 /// One service. `service` is its identity; a later `apply` with the same name is its next version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +42,9 @@ pub struct Manifest {
     pub verify: Vec<Verification>,
     pub notices: Vec<Notice>,
     pub policy: Policy,
+    /// How a region that may not write is kept from it; empty: by the steps of a run only.
+    pub fence: Fencing,
+    pub safety: Vec<SafetyRule>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,35 +71,6 @@ pub struct Objectives {
     pub rto: Duration,
     /// Longest acceptable loss of accepted writes, as replication lag.
     pub rpo: Duration,
-}
-
-/// A declared health question, asked by agents.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    pub name: String,
-    pub probe: Probe,
-    pub interval: Duration,
-    pub timeout: Duration,
-    /// Failures in a row before the check counts as failing.
-    pub fail_after: u32,
-    /// Passes in a row before it counts as passing again.
-    pub pass_after: u32,
-    pub critical: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Probe {
-    Http {
-        /// The URL to ask about each region.
-        urls: BTreeMap<RegionId, String>,
-        expect_status: u16,
-        body_contains: Option<String>,
-    },
-    Tcp {
-        /// `host:port` of each region.
-        addresses: BTreeMap<RegionId, String>,
-    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +101,10 @@ pub enum ResourceKind {
     Msk {
         /// Cluster name in each region.
         clusters: BTreeMap<RegionId, String>,
+    },
+    /// A primary that nobody else manages, and its streaming replicas.
+    Postgresql {
+        instances: BTreeMap<RegionId, PostgresInstance>,
     },
 }
 
@@ -236,6 +228,16 @@ pub struct Notice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     pub automatic: AutomaticMode,
+    /// For how long a quorum must have seen the active region fail before it counts as down.
+    pub sustained: Duration,
+    /// One automatic transition in so long a time, unless a person acknowledges the last one.
+    pub cool_down: Duration,
+    /// When the mesh may act by itself; empty: always.
+    pub windows: Vec<Window>,
+    /// An expected loss above the objective, or one that was never measured.
+    pub loss: LossPolicy,
+    /// Observers that must agree; absent: the majority of the fresh ones.
+    pub quorum: Option<u32>,
     /// How long a fence may take before its run is held for consent.
     pub fence_timeout: Duration,
     /// How long the fenced primary's replica may take to catch up before the run is held for consent to the loss.
@@ -250,12 +252,42 @@ pub struct Policy {
     pub notice_timeout: Duration,
 }
 
-/// Fail over without being told to? Only `off` is carried out by this version; the others are refused.
+/// Fail over without being told to?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AutomaticMode {
     Off,
+    /// Say what would be done, and do nothing.
+    Notify,
+    /// Do what can be undone, then ask one person before the first step that cannot.
+    Fence,
+    Full,
 }
+
+impl AutomaticMode {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Notify => "notify",
+            Self::Fence => "fence",
+            Self::Full => "full",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossPolicy {
+    /// It blocks an automatic promotion.
+    Block,
+    /// The manifest's owner accepts it, whatever it is.
+    Accept,
+}
+
+/// Longer than a restart or a short loss of packets, shorter than a person takes to wake up.
+pub const SUSTAINED_DEFAULT: Duration = Duration::from_secs(30);
+/// Long enough that a person has looked before a second automatic move.
+pub const COOL_DOWN_DEFAULT: Duration = Duration::from_secs(3600);
 
 impl Default for Policy {
     /// RDS promotion takes 5 to 10 minutes (AWS, "Promoting a read replica"), so its bound is 30. An idle PostgreSQL
@@ -264,6 +296,11 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             automatic: AutomaticMode::Off,
+            sustained: SUSTAINED_DEFAULT,
+            cool_down: COOL_DOWN_DEFAULT,
+            windows: Vec::new(),
+            loss: LossPolicy::Block,
+            quorum: None,
             fence_timeout: Duration::from_secs(300),
             catch_up_timeout: Duration::from_secs(600),
             promote_timeout: Duration::from_secs(1800),
@@ -289,6 +326,19 @@ impl Manifest {
                 Some((resource.name.as_str(), instances, *backup_retention_days))
             }
             ResourceKind::DynamodbGlobalTable { .. }
+            | ResourceKind::Eks { .. }
+            | ResourceKind::Ecs { .. }
+            | ResourceKind::Msk { .. }
+            | ResourceKind::Postgresql { .. } => None,
+        })
+    }
+
+    /// PostgreSQL servers of a `single` service that have to be fenced and promoted.
+    pub fn postgres(&self) -> impl Iterator<Item = (&str, &BTreeMap<RegionId, PostgresInstance>)> {
+        self.resources.iter().filter_map(|resource| match &resource.kind {
+            ResourceKind::Postgresql { instances } => Some((resource.name.as_str(), instances)),
+            ResourceKind::Rds { .. }
+            | ResourceKind::DynamodbGlobalTable { .. }
             | ResourceKind::Eks { .. }
             | ResourceKind::Ecs { .. }
             | ResourceKind::Msk { .. } => None,

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use mesh_core::ids::{NameError, RegionId};
 use mesh_core::manifest::{
-    AutomaticMode, Check, EcsService, EksCluster, Manifest, Notice, Objectives, Policy, Probe, RdsInstance, RecordData,
-    RecordKind, RecordSet, RegionRole, Resource, ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
+    AutomaticMode, Decimal, EcsService, EksCluster, LossPolicy, Manifest, Notice, Objectives, Policy, PostgresInstance,
+    RdsInstance, RecordData, RecordKind, RecordSet, RegionRole, Resource, ResourceKind, Routing, RuleScope, SafetyRule,
+    TrafficRecord, Verification, WriterMode,
 };
 
 use crate::read::{Value, Values};
+
+mod fences;
+mod probes;
 
 pub(crate) struct Built {
     pub manifest: Manifest,
@@ -40,11 +44,13 @@ pub(crate) fn manifest(values: &Values) -> Option<Built> {
     let writer = top.word("writer").map(|word| if word == "single" { WriterMode::Single } else { WriterMode::Multi });
     let objectives = top.record("objectives").map(objectives);
     let mut complete = writer.is_some() && objectives.is_some();
-    let checks = lists.read("checks", check);
+    let checks = lists.read("checks", probes::check);
     let resources = lists.read("resources", resource);
     let traffic = lists.read("traffic", traffic);
     let verify = lists.read("verify", verification);
     let notices = lists.read("notices", notice);
+    let safety = lists.read("safety", safety_rule);
+    let fences = lists.read("fence", fences::fence);
     complete &= lists.complete;
     let manifest = Manifest {
         service: top.name("service")?,
@@ -61,6 +67,8 @@ pub(crate) fn manifest(values: &Values) -> Option<Built> {
         verify,
         notices,
         policy: top.record("policy").map(policy).unwrap_or_default(),
+        safety,
+        fence: fences::fencing(fences, top.record("lease")),
     };
     Some(Built { manifest, complete, kept: lists.kept })
 }
@@ -98,27 +106,6 @@ fn objectives(fields: Fields<'_>) -> Objectives {
     }
 }
 
-fn check(fields: Fields<'_>) -> Option<Check> {
-    let probe = match (fields.record("http"), fields.record("tcp")) {
-        (Some(http), None) => Probe::Http {
-            urls: http.regions("urls", Value::text)?,
-            expect_status: http.status()?,
-            body_contains: http.text("body-contains"),
-        },
-        (None, Some(tcp)) => Probe::Tcp { addresses: tcp.regions("addresses", Value::text)? },
-        _ => return None,
-    };
-    Some(Check {
-        name: fields.text("name")?,
-        probe,
-        interval: fields.duration("interval")?,
-        timeout: fields.duration("timeout")?,
-        fail_after: fields.integer("fail-after")?,
-        pass_after: fields.integer("pass-after")?,
-        critical: fields.boolean("critical")?,
-    })
-}
-
 fn resource(fields: Fields<'_>) -> Option<Resource> {
     let of = |key| fields.record(key);
     let kind = if let Some(rds) = of("rds") {
@@ -132,6 +119,10 @@ fn resource(fields: Fields<'_>) -> Option<Resource> {
         ResourceKind::Eks { clusters: eks.regions("clusters", |value| value.record().and_then(eks_cluster))? }
     } else if let Some(ecs) = of("ecs") {
         ResourceKind::Ecs { services: ecs.regions("services", |value| value.record().and_then(ecs_service))? }
+    } else if let Some(postgres) = of("postgresql") {
+        ResourceKind::Postgresql {
+            instances: postgres.regions("instances", |value| value.record().and_then(postgres_instance))?,
+        }
     } else {
         ResourceKind::Msk { clusters: of("msk")?.regions("clusters", Value::text)? }
     };
@@ -143,6 +134,18 @@ fn rds_instance(fields: Fields<'_>) -> Option<RdsInstance> {
         instance: fields.text("instance")?,
         security_groups: fields.texts("security-groups")?.into_iter().collect(),
         closed_security_group: fields.text("closed-security-group")?,
+    })
+}
+
+fn postgres_instance(fields: Fields<'_>) -> Option<PostgresInstance> {
+    Some(PostgresInstance {
+        host: fields.text("host")?,
+        port: u16::try_from(fields.integer("port")?).ok()?,
+        database: fields.text("database")?,
+        user: fields.text("user")?,
+        password_file: fields.text("password-file"),
+        ca_file: fields.record("tls").and_then(|tls| tls.text("ca-file")),
+        data_directory: fields.text("data-directory"),
     })
 }
 
@@ -221,12 +224,28 @@ fn notice(fields: Fields<'_>) -> Option<Notice> {
     Some(Notice { name: fields.text("name")?, topics: fields.regions("sns", Value::text)? })
 }
 
+fn safety_rule(fields: Fields<'_>) -> Option<SafetyRule> {
+    let scope = if fields.word("scope")? == "mesh" { RuleScope::Mesh } else { RuleScope::Service };
+    Some(SafetyRule { name: fields.text("name")?, scope, rule: fields.text("rule")?.parse().ok()? })
+}
+
 /// A field that could not be read has its default here: it is reported, and its neighbours are still checked.
 fn policy(fields: Fields<'_>) -> Policy {
     let default = Policy::default();
     let duration = |key, default| fields.duration(key).unwrap_or(default);
     Policy {
-        automatic: AutomaticMode::Off,
+        automatic: match fields.word("automatic") {
+            Some("notify") => AutomaticMode::Notify,
+            Some("fence") => AutomaticMode::Fence,
+            Some("full") => AutomaticMode::Full,
+            Some(_) | None => AutomaticMode::Off,
+        },
+        sustained: duration("sustained", default.sustained),
+        cool_down: duration("cool-down", default.cool_down),
+        // One that cannot be read was reported by the reader.
+        windows: fields.texts("windows").unwrap_or_default().iter().filter_map(|text| text.parse().ok()).collect(),
+        loss: if fields.word("loss") == Some("accept") { LossPolicy::Accept } else { LossPolicy::Block },
+        quorum: fields.integer("quorum"),
         fence_timeout: duration("fence-timeout", default.fence_timeout),
         catch_up_timeout: duration("catch-up-timeout", default.catch_up_timeout),
         promote_timeout: duration("promote-timeout", default.promote_timeout),
@@ -309,6 +328,10 @@ impl<'a> Fields<'a> {
 
     fn duration(self, key: &str) -> Option<Duration> {
         if let Value::Duration(value) = self.0.get(key)? { Some(*value) } else { None }
+    }
+
+    fn decimal(self, key: &str) -> Option<Decimal> {
+        if let Value::Decimal(value) = self.0.get(key)? { Some(*value) } else { None }
     }
 
     fn status(self) -> Option<u16> {

@@ -1,5 +1,8 @@
 //! The table of keys: what may stand in a manifest, and where. The reader, the JSON Schema and the tests all walk it.
 
+mod fences;
+mod probes;
+
 /// What stands at a key.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -11,10 +14,16 @@ pub enum Kind {
         max: u32,
     },
     Boolean,
+    /// `5`, `0.05`: at most six digits behind the point.
+    Decimal,
     /// `500ms`, `30s`, `15m`, `1h30m`.
     Duration,
     /// The same, without a fraction of a second.
     Seconds,
+    /// `mon-fri 08:00-18:00`.
+    Window,
+    /// `lag(database) < 5s`.
+    Rule,
     Word(&'static Words),
     List(&'static Kind),
     /// By name.
@@ -84,7 +93,6 @@ const fn words(accepted: &'static [&'static str]) -> Words {
 const NAME: &str = "Its name: 1 to 32 of a-z, 0-9, '-', '.', '_'. Steps of a plan are named after it.";
 const STATUS: Kind = Kind::Integer { min: 100, max: 599 };
 const COUNT: Kind = Kind::Integer { min: 0, max: 100_000 };
-const PASSES: Kind = Kind::Integer { min: 1, max: 100 };
 const TEXT_BY_REGION: Kind = Kind::Regions(&Kind::Text);
 
 pub static MANIFEST: Record = record(&[
@@ -103,42 +111,25 @@ pub static MANIFEST: Record = record(&[
     ),
     optional("depends-on", Kind::List(&Kind::Name), "Services that must have moved before this one."),
     required("objectives", Kind::Record(&OBJECTIVES), "What an outage may cost."),
-    optional("checks", Kind::List(&Kind::Record(&CHECK)), "Health questions that agents ask."),
+    optional("checks", Kind::List(&Kind::Record(&probes::CHECK)), "Health questions that agents ask."),
     optional("resources", Kind::List(&Kind::Record(&RESOURCE)), "What the service is made of."),
     optional("traffic", Kind::List(&Kind::Record(&TRAFFIC)), "DNS names, and what they answer."),
     optional("verify", Kind::List(&Kind::Record(&VERIFICATION)), "Questions asked after traffic has moved."),
     optional("notices", Kind::List(&Kind::Record(&NOTICE)), "Who is told."),
     optional("policy", Kind::Record(&POLICY), "How it may be moved."),
+    optional("safety", Kind::List(&Kind::Record(&SAFETY)), "Predicates that must hold when it is moved."),
+    optional(
+        "fence",
+        Kind::List(&Kind::Record(&fences::FENCE)),
+        "How a region that may not write is kept from it. With a fence, its right to write is a lease.",
+    ),
+    optional("lease", Kind::Record(&fences::LEASE), "Length and margin of the leases; it needs a fence."),
 ]);
 
 static OBJECTIVES: Record = record(&[
     required("rto", Kind::Duration, "Longest acceptable outage."),
     required("rpo", Kind::Duration, "Longest acceptable loss of accepted writes, as replication lag."),
 ]);
-
-static CHECK: Record = Record {
-    fields: &[
-        required("name", Kind::Name, NAME),
-        optional("http", Kind::Record(&HTTP), "GET a URL of each region."),
-        optional("tcp", Kind::Record(&TCP), "Open a connection to each region."),
-        default("interval", Kind::Duration, "10s", "Time between two probes of one agent, 1s to 1h."),
-        default("timeout", Kind::Duration, "1s", "Time that one probe may take; not longer than the interval."),
-        default("fail-after", PASSES, "3", "Failures in a row before the check counts as failing."),
-        default("pass-after", PASSES, "2", "Passes in a row before it counts as passing again."),
-        default("critical", Kind::Boolean, "true", "Whether its failure alone makes the region unhealthy."),
-    ],
-    one_of: &["http", "tcp"],
-    at_most_one: &[],
-    needs: &[],
-};
-
-static HTTP: Record = record(&[
-    required("urls", TEXT_BY_REGION, "The URL to ask about each region."),
-    default("expect-status", STATUS, "200", "The status that passes."),
-    optional("body-contains", Kind::Text, "A text that the body must hold."),
-]);
-
-static TCP: Record = record(&[required("addresses", TEXT_BY_REGION, "host:port of each region.")]);
 
 static RESOURCE: Record = Record {
     fields: &[
@@ -148,8 +139,9 @@ static RESOURCE: Record = Record {
         optional("eks", Kind::Record(&EKS), "EKS clusters, their node groups and deployments."),
         optional("ecs", Kind::Record(&ECS), "ECS services."),
         optional("msk", Kind::Record(&MSK), "MSK clusters."),
+        optional("postgresql", Kind::Record(&POSTGRESQL), "A PostgreSQL primary and its streaming replicas."),
     ],
-    one_of: &["rds", "dynamodb-global-table", "eks", "ecs", "msk"],
+    one_of: &["rds", "dynamodb-global-table", "eks", "ecs", "msk", "postgresql"],
     at_most_one: &[],
     needs: &[],
 };
@@ -212,6 +204,32 @@ static NODES: Record = record(&[
 
 static MSK: Record = record(&[required("clusters", TEXT_BY_REGION, "Cluster name in each region.")]);
 
+static POSTGRESQL: Record = record(&[required(
+    "instances",
+    Kind::Regions(&Kind::Record(&POSTGRES_INSTANCE)),
+    "The server in every region of the service.",
+)]);
+
+static POSTGRES_INSTANCE: Record = record(&[
+    required("host", Kind::Text, "Host name or address that agents connect to."),
+    default("port", Kind::Integer { min: 1, max: 65_535 }, "5432", "Its port."),
+    default("database", Kind::Text, "postgres", "The database that the mesh connects to, and keeps its notes in."),
+    required("user", Kind::Text, "A superuser of the mesh's own. A fence ends no session of it."),
+    optional("password-file", Kind::Text, "File with its password: a name in the agents' directory of credentials."),
+    optional(
+        "tls",
+        Kind::Record(&POSTGRES_TLS),
+        "Encrypt and verify. Needed where a password is sent to another host.",
+    ),
+    optional("data-directory", Kind::Text, "Where its data lies on its host: needed for a rejoin, else not read."),
+]);
+
+static POSTGRES_TLS: Record = record(&[required(
+    "ca-file",
+    Kind::Text,
+    "Authorities of the server's certificate (PEM): a name in the agents' directory of credentials.",
+)]);
+
 static TRAFFIC: Record = record(&[
     required("name", Kind::Name, NAME),
     required("zone-id", Kind::Text, "Route 53 hosted zone id, without /hostedzone/."),
@@ -259,7 +277,41 @@ static NOTICE: Record = record(&[
 ]);
 
 static POLICY: Record = record(&[
-    default("automatic", Kind::Word(&AUTOMATIC), "off", "Whether to fail over without being told to."),
+    default(
+        "automatic",
+        Kind::Word(&AUTOMATIC),
+        "off",
+        "Whether to fail over without being told to. notify: say what would be done. fence: do what can be undone, then ask \
+         one person. full: do it all.",
+    ),
+    default(
+        "sustained",
+        Kind::Duration,
+        "30s",
+        "For how long a quorum must have seen the active region fail before it counts as down, 1s to 1h.",
+    ),
+    default(
+        "cool-down",
+        Kind::Duration,
+        "1h",
+        "One automatic move in so long a time, 1m to 30d, unless a person acknowledges the last one (meshctl ack).",
+    ),
+    optional(
+        "windows",
+        Kind::List(&Kind::Window),
+        "When it may act by itself, in UTC: like mon-fri 08:00-18:00 or daily 22:00-02:00. Without it, always.",
+    ),
+    default(
+        "loss",
+        Kind::Word(&words(&["block", "accept"])),
+        "block",
+        "block: an expected loss above objectives.rpo, or one that was never measured, blocks an automatic promotion.",
+    ),
+    optional(
+        "quorum",
+        Kind::Integer { min: 1, max: 100 },
+        "Observers in other regions that must agree. Without it, the majority of those that were heard of lately.",
+    ),
     default("fence-timeout", Kind::Duration, "5m", "A fence that takes longer holds the run for consent."),
     default(
         "catch-up-timeout",
@@ -275,13 +327,27 @@ static POLICY: Record = record(&[
     default("notice-timeout", Kind::Duration, "2m", "Bound on a notice."),
 ]);
 
-static AUTOMATIC: Words = Words {
-    accepted: &["off"],
-    when_false: Some("off"),
-    refused: &[("full", ONLY_OFF), ("notify", ONLY_OFF), ("fence", ONLY_OFF)],
-};
+static AUTOMATIC: Words =
+    Words { accepted: &["off", "notify", "fence", "full"], when_false: Some("off"), refused: &[] };
 
-const ONLY_OFF: &str = "this version carries out only `off`: a person starts every failover";
+static SAFETY: Record = record(&[
+    required(
+        "name",
+        Kind::Name,
+        "Its name: 1 to 32 of a-z, 0-9, '-', '.', '_'. Two people can override it by this name.",
+    ),
+    required(
+        "rule",
+        Kind::Rule,
+        "regions-on >= N, KIND after KIND (traffic after promotion), lag(RESOURCE) < 5s, or items-equal(RESOURCE).",
+    ),
+    default(
+        "scope",
+        Kind::Word(&words(&["service", "mesh"])),
+        "service",
+        "service: binds runs of this service. mesh: binds runs of every service of the mesh.",
+    ),
+]);
 
 impl Record {
     pub fn field(&self, key: &str) -> Option<&'static Field> {

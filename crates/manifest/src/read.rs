@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_core::ids::StepId;
+use mesh_core::manifest::Decimal;
 
 use crate::diagnostic::Diagnostics;
 use crate::fields::{Field, Kind, MANIFEST, Presence, Record};
@@ -21,6 +22,7 @@ pub(crate) enum Value {
     Text(String),
     Integer(u32),
     Boolean(bool),
+    Decimal(Decimal),
     Duration(Duration),
     Word(&'static str),
     List(Vec<Value>),

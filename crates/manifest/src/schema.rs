@@ -61,17 +61,21 @@ fn of_field(field: &Field) -> Value {
 fn default_value(kind: Kind, text: &str) -> Value {
     match kind {
         Kind::Integer { .. } => text.parse::<u32>().map_or(Value::Null, |number| json!(number)),
+        Kind::Decimal => serde_json::from_str(text).unwrap_or(Value::Null),
         Kind::Boolean => json!(text == "true"),
-        Kind::Text | Kind::Name | Kind::Duration | Kind::Seconds | Kind::Word(_) => json!(text),
+        Kind::Text | Kind::Name | Kind::Duration | Kind::Seconds | Kind::Window | Kind::Rule | Kind::Word(_) => {
+            json!(text)
+        }
         Kind::List(_) | Kind::Regions(_) | Kind::Names(_) | Kind::Record(_) => Value::Null,
     }
 }
 
 fn of_kind(kind: Kind) -> Value {
     match kind {
-        Kind::Text => json!({ "type": "string" }),
+        Kind::Text | Kind::Window | Kind::Rule => json!({ "type": "string" }),
         Kind::Name => json!({ "type": "string", "pattern": NAME_PATTERN }),
         Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Decimal => json!({ "type": "number" }),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Duration => json!({ "type": "string", "pattern": DURATION_PATTERN }),
         Kind::Seconds => json!({ "type": "string", "pattern": DURATION_PATTERN }),

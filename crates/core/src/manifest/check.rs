@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::ids::RegionId;
-use crate::manifest::{Check, Manifest, Notice, Probe, RegionRole, Resource, ResourceKind, Verification, WriterMode};
+use crate::manifest::{Manifest, Notice, RegionRole, Resource, ResourceKind, Verification, WriterMode, postgres};
 
+mod automatic;
+mod fence;
+mod probe;
 mod traffic;
 
 /// Bounds that keep a plan and a log entry small. No runbook seen so far has a third of them.
@@ -34,7 +37,7 @@ pub fn check(manifest: &Manifest) -> Vec<Problem> {
     let mut found = Problems::default();
     check_service(manifest, &mut found);
     for (i, check) in manifest.checks.iter().enumerate() {
-        check_check(manifest, check, &format!("checks[{i}]"), &mut found);
+        probe::check_check(manifest, check, &format!("checks[{i}]"), &mut found);
     }
     for (i, resource) in manifest.resources.iter().enumerate() {
         check_resource(manifest, resource, &format!("resources[{i}]"), &mut found);
@@ -49,18 +52,21 @@ pub fn check(manifest: &Manifest) -> Vec<Problem> {
         check_notice(manifest, notice, &format!("notices[{i}]"), &mut found);
     }
     check_policy(manifest, &mut found);
+    fence::check_fence(manifest, &mut found);
+    automatic::check_automatic(manifest, &mut found);
+    automatic::check_safety(manifest, &mut found);
     found.0
 }
 
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<String>) {
         self.0.push(Problem { path: path.into(), message: message.into(), hint: hint.into() });
     }
 
-    fn unless(&mut self, holds: bool, path: &str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn unless(&mut self, holds: bool, path: &str, message: impl Into<String>, hint: impl Into<String>) {
         if !holds {
             self.add(path, message, hint);
         }
@@ -101,18 +107,18 @@ fn check_service(manifest: &Manifest, found: &mut Problems) {
         format!("at most {ITEMS_MAX} services"),
     );
     found.unless(!manifest.objectives.rto.is_zero(), "objectives.rto", "zero", "say how long an outage may last");
-    let databases = manifest.databases().count();
+    let databases = manifest.databases().count() + manifest.postgres().count();
     match manifest.writer {
         WriterMode::Single => found.unless(
-            databases > 0,
+            databases > 0 || manifest.fence.is_leased(),
             "writer",
-            "a single-writer service without a database: there is nothing to promote",
-            "name its `rds` under resources, or say `writer: multi`",
+            "a single-writer service without a database or a fence: there is nothing to promote or to open",
+            "name its `rds` or `postgresql` under resources, or its `fence`, or say `writer: multi`",
         ),
         WriterMode::Multi => found.unless(
             databases == 0,
             "writer",
-            "a multi-writer service with an RDS primary and replicas, of which one can be written",
+            "a multi-writer service with a primary and replicas, of which one can be written",
             "say `writer: single`",
         ),
     }
@@ -155,49 +161,6 @@ fn check_names(manifest: &Manifest, found: &mut Problems) {
                 "give each its own name",
             );
         }
-    }
-}
-
-fn check_check(manifest: &Manifest, check: &Check, path: &str, found: &mut Problems) {
-    match &check.probe {
-        Probe::Http { urls, expect_status, body_contains } => {
-            check_regions(manifest, urls.keys(), &format!("{path}.http.urls"), found);
-            for (region, url) in urls {
-                check_url(url, &format!("{path}.http.urls.{region}"), found);
-            }
-            check_status(*expect_status, &format!("{path}.http.expect-status"), found);
-            check_body(body_contains.as_deref(), &format!("{path}.http.body-contains"), found);
-        }
-        Probe::Tcp { addresses } => {
-            check_regions(manifest, addresses.keys(), &format!("{path}.tcp.addresses"), found);
-            for (region, address) in addresses {
-                let good = address.rsplit_once(':').is_some_and(|(host, port)| {
-                    !host.is_empty() && host.len() <= 255 && port.parse::<u16>().is_ok_and(|port| port > 0)
-                });
-                found.unless(
-                    good,
-                    &format!("{path}.tcp.addresses.{region}"),
-                    format!("{address:?} is no address"),
-                    "write HOST:PORT",
-                );
-            }
-        }
-    }
-    let second = Duration::from_secs(1);
-    found.unless(
-        check.interval >= second && check.interval <= 3600 * second,
-        &format!("{path}.interval"),
-        "out of range",
-        "1s to 1h",
-    );
-    found.unless(
-        !check.timeout.is_zero() && check.timeout <= check.interval,
-        &format!("{path}.timeout"),
-        "longer than the interval, or zero",
-        "a probe must end before the next begins",
-    );
-    for (key, value) in [("fail-after", check.fail_after), ("pass-after", check.pass_after)] {
-        found.unless((1..=100).contains(&value), &format!("{path}.{key}"), "out of range", "1 to 100 probes in a row");
     }
 }
 
@@ -287,6 +250,9 @@ fn check_resource(manifest: &Manifest, resource: &Resource, path: &str, found: &
                 check_text(name, &format!("{at}.{region}"), found);
             }
         }
+        ResourceKind::Postgresql { instances } => {
+            postgres::check_instances(manifest, instances, &format!("{path}.postgresql.instances"), found);
+        }
     }
 }
 
@@ -347,7 +313,7 @@ fn is_kubernetes_name(name: &str) -> bool {
         && name.chars().all(|c| inner(c) || c == '-' || c == '.')
 }
 
-fn check_regions<'a>(
+pub(super) fn check_regions<'a>(
     manifest: &Manifest,
     regions: impl Iterator<Item = &'a RegionId>,
     path: &str,
@@ -388,7 +354,7 @@ fn check_body(body: Option<&str>, path: &str, found: &mut Problems) {
     );
 }
 
-fn check_text(text: &str, path: &str, found: &mut Problems) {
+pub(super) fn check_text(text: &str, path: &str, found: &mut Problems) {
     let good = !text.is_empty() && text.len() <= 255 && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     found.unless(good, path, format!("{text:?} is empty, too long or has spaces"), "1 to 255 characters");
 }

@@ -1,6 +1,10 @@
 //! Scalars by kind, and the words for what is wrong with them.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use mesh_core::ids::StepId;
+use mesh_core::manifest::{Predicate, Window};
 
 use super::Value;
 use crate::fields::{Kind, Words};
@@ -17,7 +21,9 @@ pub(super) fn scalar(kind: Kind, text: &str, plain: bool) -> Result<Value, Refus
         let given = if given == Type::Nothing { "nothing".to_owned() } else { format!("{} ({text:?})", given.name()) };
         let hint = match (kind, type_of(text, true)) {
             (Kind::Text | Kind::Name, Type::Number | Type::Boolean) => format!("write \"{text}\""),
-            (Kind::Integer { .. }, Type::Number) | (Kind::Boolean, Type::Boolean) => "drop the quotes".to_owned(),
+            (Kind::Integer { .. } | Kind::Decimal, Type::Number) | (Kind::Boolean, Type::Boolean) => {
+                "drop the quotes".to_owned()
+            }
             (Kind::Duration | Kind::Seconds, Type::Number) => format!("say the unit: {text}s, {text}m or {text}ms"),
             (Kind::List(_) | Kind::Regions(_) | Kind::Names(_) | Kind::Record(_), Type::Nothing) => {
                 "drop the key, or say what stands there".to_owned()
@@ -36,6 +42,10 @@ pub(super) fn scalar(kind: Kind, text: &str, plain: bool) -> Result<Value, Refus
         Kind::Integer { min, max } if given == Type::Number => integer(text, min, max).ok_or_else(|| {
             (format!("{text} stands here, {} is needed", described(kind)), format!("a whole number, {min} to {max}"))
         }),
+        Kind::Decimal if given == Type::Number => match text.parse() {
+            Ok(value) => Ok(Value::Decimal(value)),
+            Err(error) => Err((format!("{text} {error}"), "like 0.05".to_owned())),
+        },
         Kind::Boolean => match (given, text) {
             (Type::Boolean, "true" | "True" | "TRUE") => Ok(Value::Boolean(true)),
             (Type::Boolean, _) => Ok(Value::Boolean(false)),
@@ -48,6 +58,8 @@ pub(super) fn scalar(kind: Kind, text: &str, plain: bool) -> Result<Value, Refus
             }
             Ok(Value::Duration(value))
         }
+        Kind::Window if given == Type::Text => well_formed::<Window>(text),
+        Kind::Rule if given == Type::Text => well_formed::<Predicate>(text),
         Kind::Word(words) => word(words, text, given).ok_or_else(|| refused_word(words, text)),
         _ => Err(wrong()),
     }
@@ -63,6 +75,18 @@ fn name(text: &str) -> Result<Value, Refusal> {
     match StepId::new(text) {
         Ok(_) => Ok(Value::Text(text.to_owned())),
         Err(error) => Err((format!("{:?} is no name: it {}", error.given, error.rule), "like maip-api".to_owned())),
+    }
+}
+
+/// The core reads it again: here it is only told where it is wrong.
+fn well_formed<T: FromStr<Err: Display>>(text: &str) -> Result<Value, Refusal> {
+    match text.parse::<T>() {
+        Ok(_) => Ok(Value::Text(text.to_owned())),
+        Err(error) => {
+            let said = error.to_string();
+            let (message, hint) = said.rsplit_once(": ").unwrap_or((said.as_str(), "look at the manifest's reference"));
+            Err((message.to_owned(), hint.to_owned()))
+        }
     }
 }
 
@@ -99,9 +123,12 @@ pub(super) fn described(kind: Kind) -> String {
         Kind::Text => "a text".to_owned(),
         Kind::Name => "a name".to_owned(),
         Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+        Kind::Decimal => "a number".to_owned(),
         Kind::Boolean => "true or false".to_owned(),
         Kind::Duration => "a duration".to_owned(),
         Kind::Seconds => "a duration in whole seconds".to_owned(),
+        Kind::Window => "a span of the week".to_owned(),
+        Kind::Rule => "a rule".to_owned(),
         Kind::Word(words) => format!("one of {}", quoted(words.accepted)),
         Kind::List(_) => "a list".to_owned(),
         Kind::Regions(_) => "a map by region".to_owned(),
@@ -117,9 +144,12 @@ pub(super) fn example(kind: Kind) -> String {
         Kind::Text => "\"a text\"",
         Kind::Name => "my-name",
         Kind::Integer { min, max } => return 3.clamp(min, max).to_string(),
+        Kind::Decimal => "0.05",
         Kind::Boolean => "true",
         Kind::Duration => "30s",
         Kind::Seconds => "60s",
+        Kind::Window => "mon-fri 08:00-18:00",
+        Kind::Rule => "lag(database) < 5s",
         Kind::Word(words) => words.accepted.first().copied().unwrap_or(""),
         Kind::List(of) => return format!("[{}]", example(*of)),
         Kind::Regions(of) => return format!("{{us-east-1: {}}}", example(*of)),

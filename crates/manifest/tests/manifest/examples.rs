@@ -38,7 +38,7 @@ fn the_runbook_service_is_read_as_it_is_written() {
     let api = manifest.checks.first().expect("a check");
     assert_eq!((api.fail_after, api.pass_after, api.critical), (3, 2, true));
     assert_eq!((api.interval, api.timeout), (Duration::from_secs(10), Duration::from_secs(2)));
-    let Probe::Http { urls, expect_status: 200, body_contains: Some(body) } = &api.probe else {
+    let Probe::Http { urls, expect_status: 200, body_contains: Some(body), .. } = &api.probe else {
         panic!("an HTTP check: {api:?}")
     };
     assert_eq!((urls.len(), body.as_str()), (2, "UP"));

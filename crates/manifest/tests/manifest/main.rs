@@ -3,6 +3,7 @@
 
 mod examples;
 mod hostile;
+mod probes;
 mod refusals;
 mod schema;
 mod support;

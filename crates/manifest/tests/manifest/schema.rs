@@ -1,5 +1,6 @@
 //! The schema and the reader come from one table; these tests hold them to it.
 
+use mesh_core::manifest::Vantage;
 use mesh_manifest::fields::{Kind, MANIFEST, Presence, Record};
 use mesh_manifest::{json_schema, parse};
 use serde_json::{Value, json};
@@ -37,7 +38,15 @@ fn compare_kind(kind: Kind, schema: &Value, path: &str, keys: &mut usize) {
             let accepted = schema["enum"].as_array().expect("an enum");
             assert!(words.accepted.iter().all(|word| accepted.contains(&json!(word))), "{path}");
         }
-        Kind::Text | Kind::Name | Kind::Integer { .. } | Kind::Boolean | Kind::Duration | Kind::Seconds => {
+        Kind::Text
+        | Kind::Name
+        | Kind::Integer { .. }
+        | Kind::Decimal
+        | Kind::Boolean
+        | Kind::Duration
+        | Kind::Seconds
+        | Kind::Window
+        | Kind::Rule => {
             assert!(schema["type"].is_string(), "{path}");
         }
     }
@@ -77,6 +86,7 @@ verify: [{name: v, url: "http://www.example.com/"}]
     let check = &manifest.checks[0];
     assert_eq!((check.interval.as_secs(), check.timeout.as_secs()), (10, 1));
     assert_eq!((check.fail_after, check.pass_after, check.critical), (3, 2, true));
+    assert_eq!((check.observe_only, check.from), (false, Vantage::Both));
     assert_eq!((manifest.verify[0].expect_status, manifest.verify[0].consecutive), (200, 3));
 }
 
@@ -84,5 +94,8 @@ verify: [{name: v, url: "http://www.example.com/"}]
 fn the_schema_says_what_it_is() {
     let schema = json_schema();
     assert_eq!(schema["$schema"], json!("https://json-schema.org/draft/2020-12/schema"));
-    assert_eq!(schema["properties"]["policy"]["properties"]["automatic"]["enum"], json!(["off", false]));
+    assert_eq!(
+        schema["properties"]["policy"]["properties"]["automatic"]["enum"],
+        json!(["off", "notify", "fence", "full", false])
+    );
 }

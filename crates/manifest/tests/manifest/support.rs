@@ -89,6 +89,7 @@ pub fn schema_problems(schema: &Value, value: &Value, path: &str) -> Vec<String>
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
             "integer" => value.is_u64(),
+            "number" => value.is_number(),
             other => panic!("{other}"),
         };
         unless(holds, kind);

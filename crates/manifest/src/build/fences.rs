@@ -1,0 +1,25 @@
+use mesh_core::lease::{Fence, Fencing};
+
+use super::Fields;
+
+pub(super) fn fence(fields: Fields<'_>) -> Option<Fence> {
+    if let Some(endpoint) = fields.record("lease-endpoint") {
+        return Some(Fence::LeaseEndpoint { reaction: endpoint.duration("reaction")? });
+    }
+    if let Some(watchdog) = fields.record("watchdog") {
+        return Some(Fence::Watchdog { reaction: watchdog.duration("reaction")? });
+    }
+    if let Some(hook) = fields.record("hook") {
+        return Some(Fence::Hook { name: hook.text("name")? });
+    }
+    if fields.word("active").is_some() {
+        return Some(Fence::PostgresqlReadOnly);
+    }
+    fields.word("unfenced").map(|_| Fence::Unfenced)
+}
+
+pub(super) fn fencing(fences: Vec<Fence>, lease: Option<Fields<'_>>) -> Fencing {
+    let absent = Fencing::default();
+    let of = |key, default| lease.as_ref().and_then(|lease| lease.duration(key)).unwrap_or(default);
+    Fencing { fences, length: of("length", absent.length), margin: of("margin", absent.margin) }
+}
