@@ -1,12 +1,21 @@
 //! The newest signal of each subject. Probes publish, the session reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::discriminant;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mesh_core::ids::{RegionId, ServiceId};
-use mesh_core::signal::Signal;
+use mesh_core::signal::{Reading, Signal};
+use mesh_core::time::{Timestamp, duration_millis};
+use mesh_proto::v1;
 use tokio::sync::watch;
+
+use crate::clock::Stamp;
+
+/// Measurements of replica lag that are kept of each subject: a new leader learns from them what the lag was before an
+/// outage. CloudWatch has one a minute, so an hour's.
+const LAGS_MAX: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
@@ -16,7 +25,37 @@ pub struct Subject {
     pub name: String,
 }
 
-/// At most one signal a question; those are bounded by the prober.
+/// When, by clocks that nobody sets, what a signal says was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub at: Stamp,
+    /// First failure of the present unbroken row.
+    pub failing_from: Option<Stamp>,
+    /// How often it began to fail lately.
+    pub alternations: u32,
+    /// Age that it had already when it was seen.
+    pub measured_before: Duration,
+}
+
+impl Seen {
+    /// Of a measurement that somebody else made at `measured`, by the wall clock.
+    pub fn measured(now: Stamp, measured: Timestamp) -> Self {
+        Self { at: now, measured_before: now.unix().since(measured), ..Self::default() }
+    }
+
+    /// At least the true age: a machine that slept has older signals.
+    fn age(&self, now: Stamp) -> Duration {
+        let boottime = now.boottime.saturating_sub(self.at.boottime);
+        boottime.max(now.monotonic.saturating_sub(self.at.monotonic)).saturating_add(self.measured_before)
+    }
+
+    /// At most the true time: nothing was seen while the machine slept.
+    fn failing_for(&self, now: Stamp) -> Duration {
+        self.failing_from.map_or(Duration::ZERO, |from| now.monotonic.saturating_sub(from.monotonic))
+    }
+}
+
+/// At most one signal a question, and its lags; questions are bounded by the prober.
 #[derive(Default)]
 pub struct Board {
     state: Mutex<State>,
@@ -25,46 +64,198 @@ pub struct Board {
 
 #[derive(Default)]
 struct State {
-    /// With the number of the change that made it what it is.
-    signals: BTreeMap<Subject, (u64, Signal)>,
-    changes: u64,
+    posted: BTreeMap<Subject, Posted>,
+    /// Counts what was published.
+    published: u64,
+}
+
+struct Posted {
+    signal: Signal,
+    seen: Seen,
+    number: u64,
+    /// Earlier measurements, the oldest first.
+    lags: VecDeque<(Signal, Seen)>,
 }
 
 impl Board {
-    /// A signal of another kind than the last is a change; a new value of the same kind goes out with the next round.
-    pub fn publish(&self, signal: Signal) {
+    /// A signal of another kind than the last wakes the session; a new value of the same kind goes out with the next round.
+    pub fn publish(&self, signal: Signal, seen: Seen) {
         let subject =
             Subject { service: signal.service.clone(), region: signal.region.clone(), name: signal.subject.clone() };
         let mut state = self.lock();
-        let former = state.signals.get(&subject);
-        let same = former.filter(|(_, former)| discriminant(&former.reading) == discriminant(&signal.reading));
-        let same = same.map(|(change, _)| *change);
-        let change = same.unwrap_or_else(|| state.changes.saturating_add(1));
-        state.changes = state.changes.max(change);
-        state.signals.insert(subject, (change, signal));
+        state.published = state.published.saturating_add(1);
+        let number = state.published;
+        let former = state.posted.remove(&subject);
+        let same = former.as_ref().is_some_and(|it| discriminant(&it.signal.reading) == discriminant(&signal.reading));
+        let lags = former.map(|former| former.earlier(&signal)).unwrap_or_default();
+        state.posted.insert(subject, Posted { signal, seen, number, lags });
         drop(state);
-        if same.is_none() {
+        if !same {
             self.changed.send_replace(());
         }
     }
 
     /// Nobody asks this any more.
     pub fn retract(&self, subject: &Subject) {
-        self.lock().signals.remove(subject);
+        self.lock().posted.remove(subject);
     }
 
-    /// Signals of changes after `change`, and the number of the newest; 0 for all.
-    pub fn since(&self, change: u64) -> (Vec<Signal>, u64) {
+    pub fn present(&self) -> Vec<Signal> {
+        self.lock().posted.values().map(|posted| posted.signal.clone()).collect()
+    }
+
+    /// What was published after number `after`, as it is told at `now`, and the newest number. After 0 it is everything,
+    /// earlier lags too.
+    pub fn news(&self, after: u64, now: Stamp) -> (Vec<v1::Signal>, u64) {
         let state = self.lock();
-        let newer = state.signals.values().filter(|(at, _)| *at > change);
-        (newer.map(|(_, signal)| signal.clone()).collect(), state.changes)
+        let newer = state.posted.values().filter(|posted| posted.number > after);
+        let news = newer.flat_map(|posted| {
+            let earlier = posted.lags.iter().filter(|_| after == 0);
+            earlier.map(|(signal, seen)| (signal, seen)).chain([(&posted.signal, &posted.seen)])
+        });
+        (news.map(|(signal, seen)| told(signal, seen, now)).collect(), state.published)
     }
 
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
+    /// Regions that are asked about, and how many of them look dead: something fails and nothing passes.
+    pub fn peers(&self) -> (usize, usize) {
+        let state = self.lock();
+        let (mut alive, mut failing) = (BTreeSet::new(), BTreeSet::new());
+        for Posted { signal, .. } in state.posted.values() {
+            match signal.reading {
+                Reading::Passing { .. } => alive.insert(&signal.region),
+                Reading::Failing { .. } => failing.insert(&signal.region),
+                Reading::ReplicaLag { .. } | Reading::Unknown { .. } => false,
+            };
+        }
+        (alive.union(&failing).count(), failing.difference(&alive).count())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Posted {
+    /// The lags to keep behind `next`, of another time of measurement each.
+    fn earlier(self, next: &Signal) -> VecDeque<(Signal, Seen)> {
+        let is_lag = |signal: &Signal| matches!(signal.reading, Reading::ReplicaLag { .. });
+        let mut lags = self.lags;
+        if is_lag(&self.signal) && is_lag(next) && self.signal.at != next.at {
+            lags.push_back((self.signal, self.seen));
+        }
+        while lags.len() >= LAGS_MAX {
+            lags.pop_front();
+        }
+        lags
+    }
+}
+
+fn told(signal: &Signal, seen: &Seen, now: Stamp) -> v1::Signal {
+    let failing = matches!(signal.reading, Reading::Failing { .. });
+    v1::Signal {
+        age_ms: duration_millis(seen.age(now)),
+        failing_for_ms: failing.then(|| duration_millis(seen.failing_for(now))),
+        alternations: seen.alternations,
+        ..v1::Signal::from(signal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_core::ids::AgentId;
+
+    use super::*;
+
+    fn signal(subject: &str, region: &str, reading: Reading) -> Signal {
+        Signal {
+            observer: AgentId::new("usw2-a").expect("a name"),
+            observer_region: RegionId::new("us-west-2").expect("a name"),
+            service: ServiceId::new("maip").expect("a name"),
+            region: RegionId::new(region).expect("a name"),
+            subject: subject.to_owned(),
+            reading,
+            at: Timestamp::default(),
+        }
+    }
+
+    fn passing(millis: u64) -> Reading {
+        Reading::Passing { latency: Duration::from_millis(millis) }
+    }
+
+    fn failing() -> Reading {
+        Reading::Failing { reason: "refused".to_owned(), since: Timestamp::default() }
+    }
+
+    fn stamp(monotonic: u64, boottime: u64, wall: u64) -> Stamp {
+        let [monotonic, boottime, realtime] = [monotonic, boottime, wall].map(Duration::from_secs);
+        Stamp { boottime, monotonic, realtime }
+    }
+
+    #[test]
+    fn only_a_change_of_kind_wakes_the_session_and_every_round_has_what_is_new() {
+        let (board, now) = (Board::default(), Stamp::default());
+        let mut changes = board.changes();
+        let mut woken = || {
+            let woken = changes.has_changed().expect("the board lives");
+            changes.mark_unchanged();
+            woken
+        };
+        board.publish(signal("api", "us-east-1", passing(1)), Seen::default());
+        assert!(woken());
+        let (_, told) = board.news(0, now);
+        board.publish(signal("api", "us-east-1", passing(2)), Seen::default());
+        assert!(!woken());
+        let (news, told) = board.news(told, now);
+        assert_eq!(news.len(), 1);
+        assert_eq!(board.news(told, now).0.len(), 0, "nothing was seen since");
+        assert_eq!(board.news(0, now).0.len(), 1);
+        board.publish(signal("api", "us-east-1", failing()), Seen::default());
+        assert!(woken());
+    }
+
+    #[test]
+    fn age_and_duration_come_from_clocks_that_nobody_sets() {
+        let board = Board::default();
+        let from = stamp(100, 100, 5_000);
+        let seen = Seen { at: stamp(110, 110, 90_000), failing_from: Some(from), ..Seen::default() };
+        board.publish(signal("api", "us-east-1", failing()), seen);
+        let told = |now| board.news(0, now).0.first().map(|signal| (signal.age_ms, signal.failing_for_ms));
+        assert_eq!(told(stamp(112, 112, 0)), Some((2_000, Some(12_000))), "a clock set back");
+        assert_eq!(told(stamp(112, 112, 900_000)), Some((2_000, Some(12_000))), "a clock set forward");
+        assert_eq!(told(stamp(112, 712, 0)), Some((602_000, Some(12_000))), "a machine that slept: old, and no longer");
+        assert_eq!(told(stamp(0, 0, 0)), Some((0, Some(0))), "clocks that ran backwards");
+    }
+
+    #[test]
+    fn a_new_session_hears_the_lags_of_before() {
+        let board = Board::default();
+        for minute in 0..70 {
+            let lag = Reading::ReplicaLag { lag: Duration::from_secs(minute) };
+            let signal = Signal { at: Timestamp::from_millis(minute * 60_000), ..signal("database", "us-west-2", lag) };
+            for asked in 0..12 {
+                let now = stamp(minute * 60 + asked * 5, minute * 60 + asked * 5, minute * 60 + asked * 5);
+                board.publish(signal.clone(), Seen::measured(now, signal.at));
+            }
+        }
+        let now = stamp(70 * 60, 70 * 60, 70 * 60);
+        let (news, told) = board.news(0, now);
+        let ages: Vec<u64> = news.iter().map(|signal| signal.age_ms / 60_000).collect();
+        assert_eq!(ages, (1..=64).rev().collect::<Vec<u64>>(), "one a measurement, the oldest first");
+        assert!(board.news(told, now).0.is_empty());
+    }
+
+    #[test]
+    fn a_region_looks_dead_of_which_nothing_passes() {
+        let board = Board::default();
+        board.publish(signal("database", "us-east-1", Reading::ReplicaLag { lag: Duration::ZERO }), Seen::default());
+        assert_eq!(board.peers(), (0, 0), "a lag says nothing of that");
+        board.publish(signal("api", "us-east-1", failing()), Seen::default());
+        board.publish(signal("api", "us-west-2", failing()), Seen::default());
+        board.publish(signal("web", "us-west-2", passing(3)), Seen::default());
+        assert_eq!(board.peers(), (2, 1));
     }
 }

@@ -1,55 +1,192 @@
-//! The newest signal of each (observer, service, region, subject): soft state, in this node's memory only.
+//! The newest signal of each (observer, service, region, subject), dated by this node: soft state, in memory only.
+//!
+//! What an observer says of its own clock is an age at most. All times here are of this node's steady clock, which nobody
+//! sets, and become the mesh's time when they are read.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use mesh_core::ids::{AgentId, RegionId, ServiceId};
+use mesh_core::detect::{SelfReport, Sight};
+use mesh_core::ids::{AgentId, ServiceId};
 use mesh_core::signal::{Reading, Signal};
+use mesh_core::time::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+mod held;
+
+use held::{Held, Key};
 
 /// Signals kept of one agent: 64 services with 8 subjects.
 pub const SIGNALS_PER_AGENT_MAX: usize = 512;
-/// Signals kept of all agents.
-pub const SIGNALS_MAX: usize = 16_384;
+/// Signals kept of all agents: 10,000 agents with 12 each.
+pub const SIGNALS_MAX: usize = 131_072;
 /// Longest reason and subject that is kept; the rest is cut off.
 pub const TEXT_MAX: usize = 256;
+/// When there is no room, what was not heard again for so long goes. Lags of an hour ago are still wanted.
+const KEEP: Duration = Duration::from_secs(2 * 3600);
+/// Shortest time between two such rounds: each looks at all.
+const CLEAR_EVERY: Duration = Duration::from_secs(10);
 
-type Key = (ServiceId, RegionId, String);
+/// How old a signal was when it was sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Age {
+    pub seen: Duration,
+    /// Since the first failure of the present unbroken row; zero if the last answer was a pass.
+    pub failing: Option<Duration>,
+    pub alternations: u32,
+}
 
 #[derive(Default)]
 pub struct Signals {
-    by_observer: Mutex<BTreeMap<AgentId, BTreeMap<Key, Signal>>>,
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    by_observer: BTreeMap<AgentId, Observed>,
+    /// Who has said something of each service.
+    observers: BTreeMap<ServiceId, BTreeSet<AgentId>>,
+    total: usize,
+    changed: BTreeSet<ServiceId>,
+    cleared: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Observed {
+    services: BTreeMap<ServiceId, BTreeMap<Key, Held>>,
+    count: usize,
+    report: Option<SelfReport>,
 }
 
 impl Signals {
-    pub fn record(&self, mut signal: Signal) {
+    /// In the order in which the observer sent them.
+    pub fn record(&self, mut signal: Signal, age: Age, now: Instant) {
         shorten(&mut signal.subject);
         if let Reading::Failing { reason, .. } | Reading::Unknown { reason } = &mut signal.reading {
             shorten(reason);
         }
-        let mut all = self.by_observer.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = all.values().map(BTreeMap::len).sum();
-        let of_agent = all.entry(signal.observer.clone()).or_default();
-        let key = (signal.service.clone(), signal.region.clone(), signal.subject.clone());
-        let known = of_agent.get(&key);
-        if known.is_some_and(|known| known.at > signal.at) {
+        // Older than this machine's clock can say is older than anything that is asked.
+        let Some(observed) = now.checked_sub(age.seen) else { return };
+        let service = signal.service.clone();
+        let mut state = self.lock();
+        if !state.record(signal, age, observed, now) {
             return;
         }
-        if known.is_none() && (of_agent.len() >= SIGNALS_PER_AGENT_MAX || total >= SIGNALS_MAX) {
-            let oldest = of_agent.iter().min_by_key(|(_, signal)| signal.at).map(|(key, _)| key.clone());
-            let Some(oldest) = oldest else { return };
-            of_agent.remove(&oldest);
-        }
-        of_agent.insert(key, signal);
+        state.changed.insert(service);
+        drop(state);
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What an observer says of itself; it stands until the next.
+    pub fn note_self(&self, observer: &AgentId, report: SelfReport) {
+        let mut state = self.lock();
+        state.by_observer.entry(observer.clone()).or_default().report = Some(report);
+    }
+
+    pub fn self_report(&self, observer: &AgentId) -> Option<SelfReport> {
+        self.lock().by_observer.get(observer).and_then(|observed| observed.report)
+    }
+
+    /// Changes with every signal.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Services of which something was heard since the last call.
+    pub fn take_changed(&self) -> BTreeSet<ServiceId> {
+        std::mem::take(&mut self.lock().changed)
+    }
+
+    /// All sights of a service, earlier lags too. `at` is the mesh's time of `now`.
+    pub fn sights_of(&self, service: &ServiceId, at: Timestamp, now: Instant) -> Vec<Sight> {
+        let state = self.lock();
+        let held = state.of_service(service);
+        held.flat_map(|held| held.sights(at, now)).collect()
     }
 
     pub fn all(&self) -> Vec<Signal> {
-        let all = self.by_observer.lock().unwrap_or_else(PoisonError::into_inner);
-        all.values().flat_map(BTreeMap::values).cloned().collect()
+        let state = self.lock();
+        let services = state.by_observer.values().flat_map(|observed| observed.services.values());
+        services.flat_map(BTreeMap::values).map(|held| held.signal().clone()).collect()
     }
 
     pub fn of_service(&self, service: &ServiceId) -> Vec<Signal> {
-        let all = self.by_observer.lock().unwrap_or_else(PoisonError::into_inner);
-        all.values().flat_map(BTreeMap::values).filter(|signal| signal.service == *service).cloned().collect()
+        self.lock().of_service(service).map(|held| held.signal().clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn of_service(&self, service: &ServiceId) -> impl Iterator<Item = &Held> {
+        let observers = self.observers.get(service).into_iter().flatten();
+        let of = |observer| self.by_observer.get(observer)?.services.get(service);
+        observers.filter_map(of).flat_map(BTreeMap::values)
+    }
+
+    /// False if there is no room for it.
+    fn record(&mut self, signal: Signal, age: Age, observed: Instant, now: Instant) -> bool {
+        let (observer, service) = (signal.observer.clone(), signal.service.clone());
+        let key = (signal.region.clone(), signal.subject.clone());
+        let known = self.by_observer.get_mut(&observer).and_then(|of| of.services.get_mut(&service)?.get_mut(&key));
+        if let Some(known) = known {
+            known.renew(signal, age, observed, now);
+            return true;
+        }
+        if self.total >= SIGNALS_MAX {
+            self.clear(now);
+        }
+        let count = self.by_observer.get(&observer).map_or(0, |of| of.count);
+        if count > 0 && (count >= SIGNALS_PER_AGENT_MAX || self.total >= SIGNALS_MAX) {
+            self.drop_oldest(&observer);
+        }
+        if self.total >= SIGNALS_MAX {
+            return false;
+        }
+        self.observers.entry(service.clone()).or_default().insert(observer.clone());
+        let of = self.by_observer.entry(observer).or_default();
+        of.services.entry(service).or_default().insert(key, Held::new(signal, age, observed, now));
+        of.count += 1;
+        self.total += 1;
+        true
+    }
+
+    fn drop_oldest(&mut self, observer: &AgentId) {
+        let Some(of) = self.by_observer.get_mut(observer) else { return };
+        let held = of.services.iter().flat_map(|(service, held)| held.iter().map(move |(key, held)| (service, key, held)));
+        let oldest = held.min_by_key(|(_, _, held)| held.heard()).map(|(service, key, _)| (service.clone(), key.clone()));
+        if let Some((service, key)) = oldest
+            && of.services.get_mut(&service).is_some_and(|held| held.remove(&key).is_some())
+        {
+            of.count -= 1;
+            self.total -= 1;
+        }
+    }
+
+    fn clear(&mut self, now: Instant) {
+        if self.cleared.is_some_and(|cleared| now.saturating_duration_since(cleared) < CLEAR_EVERY) {
+            return;
+        }
+        self.cleared = Some(now);
+        for of in self.by_observer.values_mut() {
+            for held in of.services.values_mut() {
+                held.retain(|_, held| now.saturating_duration_since(held.heard()) < KEEP);
+            }
+            of.services.retain(|_, held| !held.is_empty());
+            of.count = of.services.values().map(BTreeMap::len).sum();
+        }
+        self.by_observer.retain(|_, of| of.count > 0);
+        self.total = self.by_observer.values().map(|of| of.count).sum();
+        let by_observer = &self.by_observer;
+        for (service, observers) in &mut self.observers {
+            observers.retain(|observer| by_observer.get(observer).is_some_and(|of| of.services.contains_key(service)));
+        }
+        self.observers.retain(|_, observers| !observers.is_empty());
     }
 }
 
@@ -60,43 +197,4 @@ fn shorten(text: &mut String) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use mesh_core::time::Timestamp;
-
-    use super::*;
-
-    fn signal(observer: &str, subject: &str, at: u64) -> Signal {
-        Signal {
-            observer: observer.parse().expect("an agent"),
-            observer_region: "us-west-2".parse().expect("a region"),
-            service: "maip".parse().expect("a service"),
-            region: "us-east-1".parse().expect("a region"),
-            subject: subject.to_owned(),
-            reading: Reading::ReplicaLag { lag: Duration::from_millis(at) },
-            at: Timestamp::from_millis(at),
-        }
-    }
-
-    #[test]
-    fn the_newest_signal_of_a_subject_replaces_the_older_and_never_the_reverse() {
-        let signals = Signals::default();
-        signals.record(signal("usw2-a", "database", 20));
-        signals.record(signal("usw2-a", "database", 10));
-        signals.record(signal("usw2-b", "database", 5));
-        let at: Vec<u64> = signals.all().iter().map(|signal| signal.at.as_millis()).collect();
-        assert_eq!(at, [20, 5]);
-    }
-
-    #[test]
-    fn one_agent_cannot_fill_the_memory() {
-        let signals = Signals::default();
-        for n in 0..2 * SIGNALS_PER_AGENT_MAX as u64 {
-            signals.record(signal("usw2-a", &format!("check-{n}"), n));
-        }
-        let kept = signals.all();
-        assert_eq!(kept.len(), SIGNALS_PER_AGENT_MAX);
-        assert!(kept.iter().all(|signal| signal.at.as_millis() >= SIGNALS_PER_AGENT_MAX as u64), "the oldest go first");
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ mod table;
 
 const EU: &str = "eu-central-1";
 const AP: &str = "ap-south-1";
-const NOW: u64 = 1_000;
+const NOW: u64 = 10_000;
 
 /// A service in two regions with one check, and what is seen of it. Observers are named by the first letter of their
 /// place: `e` east, `w` west, `x` and `y` elsewhere.

@@ -97,7 +97,7 @@ impl Watcher {
             self.alternations.push(second);
         }
         self.failing = fails || (self.failing && !passes);
-        self.alternations.retain(|at| second - at < 120);
+        self.alternations.retain(|at| second - at < 240);
     }
 
     fn send(&mut self, second: u64, rng: &mut Rng) {
