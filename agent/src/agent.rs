@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use mesh_providers::probe::Asks;
 use mesh_providers::{Provider, Providers, Surveyor, Surveys};
 use mesh_runtime::backoff::os_seed;
 use mesh_runtime::client::MeshClient;
@@ -19,9 +20,13 @@ use crate::config::AgentConfig;
 use crate::executor::{Executor, Settings};
 use crate::gate::Gate;
 use crate::journal::{Journal, JournalLog, Log};
+use crate::lease::Leases;
+use crate::lease::serving::Serving;
 use crate::prober::board::Board;
+use crate::prober::slip::Slip;
 use crate::prober::{Prober, Probes};
 use crate::session::{self, Link};
+use crate::timers::Timers;
 
 /// The provider's own bound ends a call first; this ends one that has none.
 const CALL_MARGIN: Duration = Duration::from_secs(5);
@@ -43,7 +48,7 @@ impl Outside {
         let surveyor = Surveyor::new(
             config.agent.to_string(),
             config.providers(),
-            providers.resolver().clone(),
+            Arc::clone(&providers) as Arc<dyn Asks>,
             Arc::clone(&provider),
         );
         Ok(Self { provider, probes: providers, surveys: Arc::new(surveyor) })
@@ -75,27 +80,33 @@ pub async fn run(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let serving = Serving::bind(&config.lease).await?;
     let journal = Journal::open(&config.data_dir, clock.stamp().unix()).context("opening the journal")?;
     let log = JournalLog::new(journal);
     let mut journal_failed = log.failed();
-    let gate = Gate::new(Arc::clone(&clock));
     let settings = Settings {
         region: config.region.clone(),
         call_deadline: config.call_timeout() + CALL_MARGIN,
         observe_deadline: OBSERVE_DEADLINE,
     };
     let log: Arc<dyn Log> = Arc::new(log);
+    let (region, longest) = (config.region.clone(), settings.call_deadline);
+    let leases = Leases::start(Arc::clone(&log), Arc::clone(&clock), region, longest);
+    let gate = Gate::with_leases(Arc::clone(&clock), Arc::clone(&leases));
     let executor = Executor::start(log, Arc::clone(&gate), outside.provider, Arc::clone(&clock), settings);
     let board = Arc::new(Board::default());
     let (watchlist, watched) = watch::channel(Arc::default());
+    let slip = Arc::new(Slip::default());
     let prober = Prober {
         observer: config.agent.clone(),
         region: config.region.clone(),
         probes: outside.probes,
         board: Arc::clone(&board),
-        clock,
+        clock: Arc::clone(&clock),
+        slip: Arc::clone(&slip),
         seed: os_seed(),
     };
+    let timers = Arc::new(Timers::default());
     let link = Link {
         agent: config.agent.clone(),
         region: config.region.clone(),
@@ -103,12 +114,19 @@ pub async fn run(
         identities: Arc::clone(&identities),
         executor: Arc::new(executor),
         gate: Arc::clone(&gate),
+        leases: Arc::clone(&leases),
+        promise_address: serving.promise_address.clone(),
         board,
+        clock,
+        timers: Arc::clone(&timers),
+        slip,
         watchlist,
         surveys: outside.surveys,
     };
     let stop = CancellationToken::new();
+    let _serving = serving.start(&leases, &identities, &config.region, &stop);
     let _probing = AbortOnDropHandle::new(tokio::spawn(prober.run(watched, stop.clone())));
+    let _timing = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&timers).run(Arc::clone(&link.clock))));
     let _renewing = AbortOnDropHandle::new(tokio::spawn(renewal(config, identities, stop.clone())?));
     tracing::info!(agent = %config.agent, region = %config.region, "agent started");
     tokio::select! {

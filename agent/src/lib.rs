@@ -8,7 +8,10 @@ pub mod executor;
 #[cfg(test)]
 mod fixtures;
 pub mod gate;
+pub mod guard;
 pub mod journal;
+pub mod lease;
 mod outside;
 pub mod prober;
 pub mod session;
+pub mod timers;

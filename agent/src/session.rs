@@ -4,17 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_core::detect::SelfReport;
 use mesh_core::ids::{AgentId, RegionId};
+use mesh_proto::v1;
 use mesh_providers::Surveys;
 use mesh_runtime::backoff::Backoff;
 use mesh_runtime::tls::Identities;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::gate::Gate;
+use crate::lease::Leases;
 use crate::prober::board::Board;
+use crate::prober::slip::Slip;
 use crate::prober::watched::Watched;
+use crate::timers::Timers;
 
 pub mod seek;
 mod stream;
@@ -33,9 +39,25 @@ pub struct Link {
     pub identities: Arc<Identities>,
     pub executor: Arc<Executor>,
     pub gate: Arc<Gate>,
+    pub leases: Arc<Leases>,
+    /// Where other agents ask this one for promises.
+    pub promise_address: Option<String>,
     pub board: Arc<Board>,
+    pub clock: Arc<dyn Clock>,
+    pub timers: Arc<Timers>,
+    pub slip: Arc<Slip>,
     pub watchlist: watch::Sender<Arc<Vec<Watched>>>,
     pub surveys: Arc<dyn Surveys>,
+}
+
+impl Link {
+    /// What the leader has to know to judge this agent's word.
+    fn self_report(&self) -> v1::SelfReport {
+        let (peers, peers_dead) = self.board.peers();
+        let now = self.clock.stamp();
+        let timer_slip = self.timers.worst(now).max(self.slip.worst(now));
+        v1::SelfReport::from(&SelfReport { timer_slip, peers, peers_dead })
+    }
 }
 
 /// How a session, or the attempt at one, ended.

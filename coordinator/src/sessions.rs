@@ -7,6 +7,8 @@ use mesh_core::ids::{AgentId, RegionId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub mod evidence;
+pub mod leases;
 pub mod outcome;
 pub mod pongs;
 pub mod service;
@@ -19,12 +21,13 @@ pub use session::Session;
 use crate::driver::ahead::Ahead;
 
 /// Agents of one mesh; what is remembered of them is this many times a few dozen bytes.
-pub const AGENTS_MAX: usize = 1024;
+pub const AGENTS_MAX: usize = 10_000;
 
 pub struct Sessions {
     known: Mutex<Known>,
     changed: watch::Sender<u64>,
     pub ahead: Ahead,
+    pub leases: leases::LeaseBook,
 }
 
 #[derive(Default)]
@@ -50,7 +53,8 @@ pub struct Presence {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { known: Mutex::default(), changed: watch::channel(0).0, ahead: Ahead::default() }
+        let leases = leases::LeaseBook::default();
+        Self { known: Mutex::default(), changed: watch::channel(0).0, ahead: Ahead::default(), leases }
     }
 }
 

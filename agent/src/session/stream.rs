@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::execute::Job;
-use mesh_core::ids::RunId;
+use mesh_core::ids::{Generation, RunId, ServiceId};
 use mesh_proto::v1;
 use mesh_proto::v1::agent_session_client::AgentSessionClient;
 use mesh_runtime::connect_error::connect_error;
@@ -35,8 +35,8 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// An outcome that is not acknowledged is sent again in the same session: its commit may have failed.
 const REPORT_AGAIN: Duration = Duration::from_secs(5);
-/// Every signal is sent at least so often, changed or not.
-const SIGNALS_EVERY: Duration = Duration::from_secs(3);
+/// What was seen since the last time is told at least so often: the leader counts on it (`core/detect`).
+const SIGNALS_EVERY: Duration = Duration::from_secs(1);
 const SIGNALS_PER_MESSAGE: usize = 256;
 /// Halts, checks and acknowledgements that are being worked on.
 const TASKS_MAX: usize = 256;
@@ -96,6 +96,7 @@ async fn open(
         region: link.region.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         unfinished: link.executor.unfinished().iter().map(|intent| intent.seq.0).collect(),
+        promise_address: link.promise_address.clone(),
     });
     let _ = outbound.try_send(v1::FromAgent { message: Some(hello) });
     let channel = grpc::connect(address, &link.identities).map_err(|error| Loss {
@@ -130,6 +131,7 @@ impl Conversation<'_> {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         signals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut outcomes = self.link.executor.outcomes();
+        let mut renewals = self.link.leases.renewals_wanted();
         let mut board = self.link.board.changes();
         loop {
             tokio::select! {
@@ -146,13 +148,13 @@ impl Conversation<'_> {
                     Err(status) => return lost(said(&status)),
                 },
                 _ = pings.tick() => {
-                    let nonce = self.link.gate.ping();
-                    self.say(Say::Ping(v1::Ping { nonce }));
+                    self.ping();
                     self.report_outcomes();
                 }
+                Ok(()) = renewals.changed() => self.ping(),
                 Ok(()) = outcomes.changed() => self.report_outcomes(),
-                Ok(()) = board.changed() => self.send_signals(self.signals_sent),
-                _ = signals.tick() => self.send_signals(0),
+                Ok(()) = board.changed() => self.send_signals(),
+                _ = signals.tick() => self.send_signals(),
                 Some(_) = self.tasks.join_next() => {}
             }
         }
@@ -173,6 +175,7 @@ impl Conversation<'_> {
             Some(Heard::Check(request)) => self.hear_check(request),
             Some(Heard::Survey(demand)) => self.hear_survey(demand),
             Some(Heard::Watchlist(list)) => self.hear_watchlist(list),
+            Some(Heard::Revoked(revoked)) => self.hear_revoked(revoked)?,
             Some(Heard::Welcome(_)) => return Err("a second Welcome".to_owned()),
             Some(Heard::NotLeader(_)) => return Err("it leads no more".to_owned()),
             None => tracing::debug!("a message of an unknown kind"),
@@ -180,7 +183,17 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    fn ping(&self) {
+        let nonce = self.link.gate.ping();
+        let self_report = Some(self.link.self_report());
+        self.say(Say::Ping(v1::Ping { nonce, self_report, standings: self.link.leases.standings() }));
+    }
+
     fn hear_pong(&mut self, pong: v1::Pong) -> Result<(), String> {
+        // Before the gate tells of it: whoever waits for both finds both.
+        if let Some(sent) = self.link.gate.sent(pong.nonce) {
+            self.link.leases.hear(pong.leases, sent)?;
+        }
         let paused: Result<BTreeSet<RunId>, _> = pong.paused_runs.into_iter().map(RunId::new).collect();
         if self.link.gate.pong(pong.nonce, paused.map_err(|error| format!("a Pong that is none: {error}"))?) {
             self.last_pong = Instant::now();
@@ -198,6 +211,23 @@ impl Conversation<'_> {
                 self.report(&report);
             }
         }
+    }
+
+    /// Acknowledged once it is on disk.
+    fn hear_revoked(&mut self, revoked: v1::Revoked) -> Result<(), String> {
+        let service = ServiceId::new(revoked.service).map_err(|error| error.to_string())?;
+        let (leases, outbound) = (Arc::clone(&self.link.leases), self.outbound.clone());
+        self.tasks.spawn(async move {
+            match leases.end(&service, Generation(revoked.wanted)).await {
+                Ok(()) => {
+                    tracing::info!(%service, wanted = revoked.wanted, "what is older may not write any more");
+                    let standings = v1::LeaseStandings { standings: leases.standings() };
+                    let _ = outbound.send(v1::FromAgent { message: Some(Say::Standings(standings)) }).await;
+                }
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, %service, "not acknowledged"),
+            }
+        });
+        Ok(())
     }
 
     fn hear_ack(&mut self, intent: IntentId) {
@@ -244,6 +274,7 @@ impl Conversation<'_> {
     }
 
     fn hear_watchlist(&self, list: v1::Watchlist) {
+        self.link.leases.watch(&leased(&list));
         let watched = list.services.into_iter().filter_map(|service| match Watched::try_from(service) {
             Ok(watched) => Some(watched),
             Err(error) => {
@@ -276,11 +307,10 @@ impl Conversation<'_> {
         }))
     }
 
-    fn send_signals(&mut self, since: u64) {
-        let (signals, newest) = self.link.board.since(since);
+    fn send_signals(&mut self) {
+        let (signals, newest) = self.link.board.news(self.signals_sent, self.link.clock.stamp());
         for chunk in signals.chunks(SIGNALS_PER_MESSAGE) {
-            let signals = chunk.iter().map(v1::Signal::from).collect();
-            if !self.say(Say::Signals(v1::Signals { signals })) {
+            if !self.say(Say::Signals(v1::Signals { signals: chunk.to_vec() })) {
                 return;
             }
         }
@@ -291,4 +321,14 @@ impl Conversation<'_> {
     fn say(&self, message: Say) -> bool {
         self.outbound.try_send(v1::FromAgent { message: Some(message) }).is_ok()
     }
+}
+
+/// The services of a watchlist that have leases, with their lengths.
+fn leased(list: &v1::Watchlist) -> BTreeMap<ServiceId, Duration> {
+    let manifests = list.services.iter().filter_map(|watched| watched.manifest.as_ref());
+    let leased = manifests.filter_map(|manifest| {
+        let fence = manifest.fence.as_ref().filter(|fence| !fence.fences.is_empty())?;
+        Some((ServiceId::new(manifest.service.clone()).ok()?, Duration::from_millis(fence.length_ms)))
+    });
+    leased.collect()
 }

@@ -14,7 +14,7 @@ use mesh_core::signal::Signal;
 use mesh_proto::v1;
 use mesh_runtime::identity;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
@@ -22,7 +22,8 @@ use v1::from_agent::Message as Heard;
 use v1::to_agent::Message as Said;
 
 use super::session::{OUTBOUND_MAX, Outbound, Session};
-use super::{outcome, watchlist};
+use super::signals::Age;
+use super::{leases, outcome, watchlist};
 use crate::consensus::ConsensusError;
 use crate::node::Node;
 use crate::operator::refusal;
@@ -90,7 +91,7 @@ async fn attend(node: Arc<Node>, caller: Identity, mut inbound: Streaming<v1::Fr
 
 /// The handshake. `None` when this node does not lead and has said so.
 async fn begin(
-    node: &Node,
+    node: &Arc<Node>,
     caller: &Identity,
     inbound: &mut Streaming<v1::FromAgent>,
     outbound: &Outbound,
@@ -109,6 +110,7 @@ async fn begin(
         Err(error) => return Err(refusal::of_consensus(&error)),
     }
     register(node, &agent, &region).await?;
+    leases::note_address(node, &agent, hello.promise_address.clone()).await;
     let version = hello.version.chars().take(VERSION_MAX).collect();
     let session = Arc::new(Session::new(agent, region, version, outbound.clone()));
     let term = node.replica.leadership().borrow().term;
@@ -224,7 +226,14 @@ where
 
 fn hear(node: &Node, session: &Arc<Session>, message: Heard) -> Result<(), Status> {
     match message {
-        Heard::Ping(ping) => node.pongs.ask(session, ping.nonce),
+        Heard::Ping(ping) => {
+            if let Some(report) = ping.self_report.filter(|_| is_present(node, session)) {
+                node.signals.note_self(&session.agent, report.into());
+            }
+            leases::record(node, session, ping.standings);
+            node.pongs.ask(session, ping.nonce);
+        }
+        Heard::Standings(told) => leases::record(node, session, told.standings),
         Heard::Signals(signals) => record_signals(node, session, signals)?,
         Heard::HaltAck(ack) => match RunId::new(ack.run) {
             Ok(run) => session.note_halted(&run),
@@ -238,17 +247,30 @@ fn hear(node: &Node, session: &Arc<Session>, message: Heard) -> Result<(), Statu
     Ok(())
 }
 
-fn record_signals(node: &Node, session: &Session, signals: v1::Signals) -> Result<(), Status> {
+/// An older session of the agent may still have something to say, and it is not the newest.
+fn is_present(node: &Node, session: &Arc<Session>) -> bool {
+    node.sessions.of(&session.agent).is_some_and(|present| Arc::ptr_eq(&present, session))
+}
+
+fn record_signals(node: &Node, session: &Arc<Session>, signals: v1::Signals) -> Result<(), Status> {
     if signals.signals.len() > SIGNALS_PER_MESSAGE_MAX {
         return Err(Status::invalid_argument(format!("more than {SIGNALS_PER_MESSAGE_MAX} signals in a message")));
     }
+    let (now, present) = (Instant::now(), is_present(node, session));
     for signal in signals.signals {
+        let age = Age {
+            seen: Duration::from_millis(signal.age_ms),
+            failing: signal.failing_for_ms.map(Duration::from_millis),
+            alternations: signal.alternations,
+        };
         let signal = Signal::try_from(signal).map_err(|error| Status::invalid_argument(format!("signal: {error}")))?;
         if signal.observer != session.agent || signal.observer_region != session.region {
             let text = format!("signal of {} in the session of {}", signal.observer, session.agent);
             return Err(Status::permission_denied(text));
         }
-        node.signals.record(signal);
+        if present {
+            node.signals.record(signal, age, now);
+        }
     }
     Ok(())
 }

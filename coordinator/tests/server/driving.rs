@@ -97,7 +97,7 @@ async fn an_intent_is_not_offered_while_its_run_is_paused() {
     let first = agent.offer().await;
     world.shared.apply(&Command::Pause { run: run("maip-g1"), by: "ann".to_owned() });
     let mut again = world.agent(1, FIRST, "first-a").await;
-    again.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    again.say(Say::Ping(v1::Ping { nonce: 1, ..Default::default() })).await;
     loop {
         match again.next().await.expect("the session goes on").expect("the session goes on") {
             Hear::Offer(job) => panic!("{} was offered in spite of the pause", job.step),
@@ -124,7 +124,7 @@ async fn an_intent_that_is_being_closed_as_lost_is_offered_to_no_later_session()
     world.shared.counted(&world.shared.proposed, proposed + 1).await;
     let mut again = world.agent(1, FIRST, "first-a").await;
     for nonce in 1..=3 {
-        again.say(Say::Ping(v1::Ping { nonce })).await;
+        again.say(Say::Ping(v1::Ping { nonce, ..Default::default() })).await;
         loop {
             match again.next().await.expect("the session goes on").expect("the session goes on") {
                 Hear::Offer(offered) => panic!("intent {} was offered, and will be closed", offered.intent),
@@ -142,7 +142,7 @@ async fn an_agent_that_was_silent_for_too_long_needs_a_new_session() {
     let world = World::start_with_silence(1, Duration::from_millis(200)).await;
     let mut agent = world.agent(1, FIRST, "first-a").await;
     tokio::time::sleep(Duration::from_millis(400)).await;
-    agent.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    agent.say(Say::Ping(v1::Ping { nonce: 1, ..Default::default() })).await;
     assert_eq!(agent.ending().await.code(), tonic::Code::Aborted);
 }
 

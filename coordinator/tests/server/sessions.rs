@@ -29,7 +29,7 @@ async fn a_hello_that_contradicts_the_certificate_is_refused() {
 async fn a_session_that_does_not_begin_with_hello_is_refused() {
     let world = World::start(1).await;
     let mut agent = world.connect(1, EAST, "use1-a").await;
-    agent.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    agent.say(Say::Ping(v1::Ping { nonce: 1, ..Default::default() })).await;
     assert_eq!(agent.ending().await.code(), Code::InvalidArgument);
 }
 
@@ -82,7 +82,7 @@ async fn a_newer_session_of_an_agent_ends_the_older() {
     let mut older = world.agent(1, EAST, "use1-a").await;
     let mut newer = world.agent(1, EAST, "use1-a").await;
     assert_eq!(older.ending().await.code(), Code::Aborted);
-    newer.say(Say::Ping(v1::Ping { nonce: 9 })).await;
+    newer.say(Say::Ping(v1::Ping { nonce: 9, ..Default::default() })).await;
     assert_eq!(newer.pong().await.nonce, 9);
 }
 
@@ -90,11 +90,11 @@ async fn a_newer_session_of_an_agent_ends_the_older() {
 async fn a_pong_names_the_runs_that_are_paused() {
     let world = World::start(1).await;
     let mut agent = world.agent(1, EAST, "use1-a").await;
-    agent.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    agent.say(Say::Ping(v1::Ping { nonce: 1, ..Default::default() })).await;
     assert!(agent.pong().await.paused_runs.is_empty());
     world.shared.apply(&world.shared.with_fleet(start_failover));
     world.shared.apply(&Command::Pause { run: run("maip-g1"), by: "ann".to_owned() });
-    agent.say(Say::Ping(v1::Ping { nonce: 2 })).await;
+    agent.say(Say::Ping(v1::Ping { nonce: 2, ..Default::default() })).await;
     assert_eq!(agent.pong().await.paused_runs, ["maip-g1"]);
 }
 
@@ -104,11 +104,11 @@ async fn no_pong_is_given_without_a_quorum() {
     let mut agent = world.agent(1, EAST, "use1-a").await;
     world.shared.set_quorum(false);
     for nonce in 1..=3 {
-        agent.say(Say::Ping(v1::Ping { nonce })).await;
+        agent.say(Say::Ping(v1::Ping { nonce, ..Default::default() })).await;
         world.shared.counted(&world.shared.refused, nonce).await;
     }
     world.shared.set_quorum(true);
-    agent.say(Say::Ping(v1::Ping { nonce: 4 })).await;
+    agent.say(Say::Ping(v1::Ping { nonce: 4, ..Default::default() })).await;
     let first = agent.pong().await.nonce;
     assert_eq!(first, 4, "a ping that no quorum confirmed must stay unanswered");
 }
@@ -180,7 +180,7 @@ async fn an_agent_cannot_close_anothers_intent() {
     let job = holder.offer().await;
     let mut other = world.agent(1, FIRST, "first-b").await;
     other.say(Say::Outcome(report(&job))).await;
-    other.say(Say::Ping(v1::Ping { nonce: 1 })).await;
+    other.say(Say::Ping(v1::Ping { nonce: 1, ..Default::default() })).await;
     other.pong().await;
     let open = world.shared.with_fleet(|fleet| fleet.runs[&run("maip-g1")].open_intents().count());
     assert_eq!(open, 1, "the intent must still be open");

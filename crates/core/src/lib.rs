@@ -6,12 +6,15 @@
 
 pub mod access;
 pub mod audit;
+pub mod decide;
+pub mod detect;
 pub mod engine;
 pub mod execute;
 #[cfg(test)]
 mod fixtures;
 pub mod fleet;
 pub mod ids;
+pub mod lease;
 pub mod manifest;
 pub mod plan;
 pub mod planner;

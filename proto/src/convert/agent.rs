@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use mesh_core::detect::SelfReport;
 use mesh_core::execute::{CallResult, Job};
 use mesh_core::ids::{Generation, IntentSeq, ServiceId, Token};
 use mesh_core::signal::{Reading, Signal};
@@ -32,6 +33,10 @@ impl From<&Signal> for v1::Signal {
             subject: subject.clone(),
             reading: Some(reading),
             at: at.as_millis(),
+            // Ages are the business of whoever sends it.
+            age_ms: 0,
+            failing_for_ms: None,
+            alternations: 0,
         }
     }
 }
@@ -41,7 +46,18 @@ impl TryFrom<v1::Signal> for Signal {
 
     fn try_from(wire: v1::Signal) -> Result<Self, DecodeError> {
         const F: Fields = Fields("Signal");
-        let v1::Signal { observer, observer_region, service, region, subject, reading, at } = wire;
+        let v1::Signal {
+            observer,
+            observer_region,
+            service,
+            region,
+            subject,
+            reading,
+            at,
+            age_ms: _,
+            failing_for_ms: _,
+            alternations: _,
+        } = wire;
         let reading = match F.required("reading", reading)? {
             v1::signal::Reading::PassingMs(ms) => Reading::Passing { latency: Duration::from_millis(ms) },
             v1::signal::Reading::Failing(v1::Failing { reason, since }) => {
@@ -59,6 +75,22 @@ impl TryFrom<v1::Signal> for Signal {
             reading,
             at: timestamp(at),
         })
+    }
+}
+
+impl From<&SelfReport> for v1::SelfReport {
+    fn from(report: &SelfReport) -> Self {
+        let SelfReport { timer_slip, peers, peers_dead } = report;
+        let count = |count: &usize| u32::try_from(*count).unwrap_or(u32::MAX);
+        Self { timer_slip_ms: duration_millis(*timer_slip), peers: count(peers), peers_dead: count(peers_dead) }
+    }
+}
+
+impl From<v1::SelfReport> for SelfReport {
+    fn from(wire: v1::SelfReport) -> Self {
+        let v1::SelfReport { timer_slip_ms, peers, peers_dead } = wire;
+        let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        Self { timer_slip: Duration::from_millis(timer_slip_ms), peers: count(peers), peers_dead: count(peers_dead) }
     }
 }
 
