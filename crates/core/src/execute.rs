@@ -147,6 +147,8 @@ const POLL_LOOKS_MAX: Duration = Duration::from_secs(1);
 pub const POLL_MAX: Duration = Duration::from_secs(5);
 /// After an accepted or unknown call the provider's reads may lag its writes: a repeat waits at least this long.
 pub const SETTLE: Duration = Duration::from_secs(10);
+/// The same, where reads never lag writes: a statement that was sent may need a moment to be carried out.
+const SETTLE_POSTGRES: Duration = Duration::from_millis(250);
 /// A job that only waits for permission looks again at least this often.
 const UNPERMITTED_POLL_MAX: Duration = Duration::from_secs(1);
 
@@ -191,7 +193,7 @@ fn after_ready(job: &Job, progress: &Progress, before: &str, permitted: bool) ->
     let settle_rest = |since: Duration, wait: Duration| wait.checked_sub(since).filter(|rest| !rest.is_zero());
     if let Some(CallResult::Rejected { reason }) = &progress.last_call {
         // What refused this call may be an earlier one that was applied and is not readable yet.
-        if let Some(rest) = settle_rest(progress.since_call, SETTLE).filter(|_| in_doubt(job, progress)) {
+        if let Some(rest) = settle_rest(progress.since_call, settle(job)).filter(|_| in_doubt(job, progress)) {
             return Next::Wait(rest.min(poll(progress)));
         }
         return not_done(job, progress, &format!("the provider refused: {reason}"), false);
@@ -201,13 +203,13 @@ fn after_ready(job: &Job, progress: &Progress, before: &str, permitted: bool) ->
     }
     let rest = match (&progress.last_call, progress.calls) {
         // Another agent may have sent the same call a moment ago.
-        (_, 0) if job.maybe_sent_since.is_some() => settle_rest(progress.elapsed, SETTLE),
+        (_, 0) if job.maybe_sent_since.is_some() => settle_rest(progress.elapsed, settle(job)),
         (_, 0) => None,
         (Some(CallResult::NotApplied { .. }), calls) => {
             settle_rest(progress.since_call, backoff(calls.saturating_sub(1), job.retry))
         }
         (Some(CallResult::Accepted { .. } | CallResult::Unknown { .. } | CallResult::Rejected { .. }) | None, _) => {
-            settle_rest(progress.since_call, SETTLE)
+            settle_rest(progress.since_call, settle(job))
         }
     };
     if let Some(rest) = rest {
@@ -217,6 +219,11 @@ fn after_ready(job: &Job, progress: &Progress, before: &str, permitted: bool) ->
         return Next::Wait(poll(progress).min(UNPERMITTED_POLL_MAX));
     }
     Next::Call { before: before.to_owned() }
+}
+
+/// A PostgreSQL server shows what it has done at once, and refuses what it has done already.
+fn settle(job: &Job) -> Duration {
+    if job.action.is_postgres() { SETTLE_POSTGRES } else { SETTLE }
 }
 
 fn not_done(job: &Job, progress: &Progress, reason: &str, retry: bool) -> Next {

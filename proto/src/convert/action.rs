@@ -84,6 +84,17 @@ impl From<&Action> for v1::Action {
                 from: from.into(),
                 lag_max_ms: duration_millis(lag_max),
             }),
+            Action::PostgresCheckReplica { instance, promoted_ok } => {
+                Wire::PostgresCheckReplica(v1::PostgresCheckReplica { instance: Some((&instance).into()), promoted_ok })
+            }
+            Action::PostgresFence { instance } => Wire::PostgresFence((&instance).into()),
+            Action::PostgresUnfence { instance } => Wire::PostgresUnfence((&instance).into()),
+            Action::PostgresAwaitCaughtUp { instance } => Wire::PostgresAwaitCaughtUp((&instance).into()),
+            Action::PostgresPromote { instance } => Wire::PostgresPromote((&instance).into()),
+            Action::PostgresRejoin { instance, source } => Wire::PostgresRejoin(v1::PostgresRejoin {
+                instance: Some((&instance).into()),
+                source: Some((&source).into()),
+            }),
             Action::HttpVerify { url, expect_status, body_contains, consecutive } => {
                 let expect_status = u32::from(expect_status);
                 Wire::HttpVerify(v1::HttpVerify { url, expect_status, body_contains, consecutive })
@@ -214,6 +225,21 @@ impl TryFrom<v1::Action> for Action {
                     table: F.text("table", table)?,
                     from: F.name("from", from)?,
                     lag_max: F.duration("lag_max_ms", lag_max_ms)?,
+                })
+            }
+            Wire::PostgresCheckReplica(v1::PostgresCheckReplica { instance, promoted_ok }) => {
+                let instance = Fields("PostgresCheckReplica").message("instance", instance)?;
+                Ok(Self::PostgresCheckReplica { instance, promoted_ok })
+            }
+            Wire::PostgresFence(instance) => Ok(Self::PostgresFence { instance: instance.try_into()? }),
+            Wire::PostgresUnfence(instance) => Ok(Self::PostgresUnfence { instance: instance.try_into()? }),
+            Wire::PostgresAwaitCaughtUp(instance) => Ok(Self::PostgresAwaitCaughtUp { instance: instance.try_into()? }),
+            Wire::PostgresPromote(instance) => Ok(Self::PostgresPromote { instance: instance.try_into()? }),
+            Wire::PostgresRejoin(v1::PostgresRejoin { instance, source }) => {
+                const F: Fields = Fields("PostgresRejoin");
+                Ok(Self::PostgresRejoin {
+                    instance: F.message("instance", instance)?,
+                    source: F.message("source", source)?,
                 })
             }
             Wire::HttpVerify(verify) => decode_verify(verify),

@@ -1,4 +1,4 @@
-use mesh_core::manifest::{EcsService, EksCluster, RdsInstance, Resource, ResourceKind};
+use mesh_core::manifest::{EcsService, EksCluster, PostgresInstance, RdsInstance, Resource, ResourceKind};
 
 use crate::DecodeError;
 use crate::fields::{Fields, by_name, strings};
@@ -18,6 +18,9 @@ impl From<&Resource> for v1::Resource {
             ResourceKind::Eks { clusters } => Kind::Eks(v1::EksResource { clusters: by_name(clusters, Into::into) }),
             ResourceKind::Ecs { services } => Kind::Ecs(v1::EcsResource { services: by_name(services, Into::into) }),
             ResourceKind::Msk { clusters } => Kind::Msk(v1::MskResource { clusters: by_name(clusters, Clone::clone) }),
+            ResourceKind::Postgresql { instances } => {
+                Kind::Postgresql(v1::PostgresResource { instances: by_name(instances, Into::into) })
+            }
         };
         Self { name: name.clone(), kind: Some(kind) }
     }
@@ -63,7 +66,36 @@ impl TryFrom<Kind> for ResourceKind {
             Kind::Msk(v1::MskResource { clusters }) => {
                 Ok(Self::Msk { clusters: Fields("MskResource").text_map("clusters", clusters)? })
             }
+            Kind::Postgresql(v1::PostgresResource { instances }) => {
+                const F: Fields = Fields("PostgresResource");
+                Ok(Self::Postgresql { instances: F.map("instances", instances, |path, wire| F.nested(path, wire))? })
+            }
         }
+    }
+}
+
+impl From<&PostgresInstance> for v1::PostgresInstance {
+    fn from(instance: &PostgresInstance) -> Self {
+        let PostgresInstance { host, port, database, user, password_file, ca_file, data_directory } = instance.clone();
+        Self { host, port: u32::from(port), database, user, password_file, ca_file, data_directory }
+    }
+}
+
+impl TryFrom<v1::PostgresInstance> for PostgresInstance {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::PostgresInstance) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("PostgresInstance");
+        let v1::PostgresInstance { host, port, database, user, password_file, ca_file, data_directory } = wire;
+        Ok(Self {
+            host: F.text("host", host)?,
+            port: u16::try_from(port).map_err(|_| F.refuse("port", format!("{port} is no port")))?,
+            database: F.text("database", database)?,
+            user: F.text("user", user)?,
+            password_file: F.text_optional("password_file", password_file)?,
+            ca_file: F.text_optional("ca_file", ca_file)?,
+            data_directory: F.text_optional("data_directory", data_directory)?,
+        })
     }
 }
 

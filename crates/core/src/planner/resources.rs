@@ -18,7 +18,7 @@ impl Builder<'_> {
         let mut looks = BTreeSet::new();
         for Resource { name, kind } in &manifest.resources {
             match kind {
-                ResourceKind::Rds { .. } => {}
+                ResourceKind::Rds { .. } | ResourceKind::Postgresql { .. } => {}
                 ResourceKind::DynamodbGlobalTable { table, regions } => {
                     if regions.contains(self.to) && regions.contains(self.from) {
                         let action = Action::DynamodbCheckReplica { table: table.clone(), from: self.from.clone() };
@@ -73,7 +73,7 @@ impl Builder<'_> {
         let mut ready = looks.clone();
         for Resource { name, kind } in &manifest.resources {
             match kind {
-                ResourceKind::Rds { .. } | ResourceKind::Msk { .. } => {}
+                ResourceKind::Rds { .. } | ResourceKind::Msk { .. } | ResourceKind::Postgresql { .. } => {}
                 ResourceKind::DynamodbGlobalTable { table, regions } => {
                     if regions.contains(self.to) && regions.contains(self.from) {
                         ready.insert(self.await_lag(name, table, looks)?);
@@ -163,7 +163,7 @@ pub(super) fn warning(resource: &Resource, to: &RegionId) -> Option<String> {
     let name = &resource.name;
     let absent = |kind: &str| Some(format!("{name}: no {kind} is named in {to}, so nothing is done for it there"));
     match &resource.kind {
-        ResourceKind::Rds { .. } => None,
+        ResourceKind::Rds { .. } | ResourceKind::Postgresql { .. } => None,
         ResourceKind::DynamodbGlobalTable { regions, .. } if !regions.contains(to) => absent("replica"),
         ResourceKind::DynamodbGlobalTable { .. } => None,
         ResourceKind::Eks { clusters } => match clusters.get(to) {

@@ -44,6 +44,16 @@ pub(super) async fn look(scene: &Scene<'_>, examination: &Examination, kind: &Re
             }
             None => Vec::new(),
         },
+        ResourceKind::Postgresql { instances } => match instances.get(region) {
+            Some(instance) => {
+                let subject = format!("{region} postgresql {}", instance.address());
+                // The active region's is no replica and need not be one.
+                let promoted_ok = examination.active == *region;
+                let action = Action::PostgresCheckReplica { instance: instance.clone(), promoted_ok };
+                vec![one(scene, examination, subject, action).await.0]
+            }
+            None => Vec::new(),
+        },
     }
 }
 

@@ -1,0 +1,3 @@
+//! What tests and benchmarks of several crates start for real.
+
+pub mod postgres;

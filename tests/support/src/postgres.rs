@@ -1,0 +1,14 @@
+//! Real PostgreSQL servers, one pair a test: started from nothing under a temporary directory, never as root, on an own
+//! loopback address, and ended with the test.
+
+mod binaries;
+mod pair;
+mod relay;
+mod server;
+mod writer;
+
+pub use binaries::{bin_dir, wrappers};
+pub use pair::{Pair, Settings};
+pub use relay::Relay;
+pub use server::{APP, MESH, PASSWORD, Server};
+pub use writer::{Writer, Written};
