@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use mesh_core::ids::{KeyId, RegionId, RunId, ServiceId, StepId};
@@ -71,8 +72,46 @@ pub enum Command {
         #[command(subcommand)]
         traffic: TrafficCommand,
     },
-    /// Follow a run until it ends. Ctrl-C stops watching, not the run.
-    Watch { run: RunId },
+    /// Make the former PostgreSQL primaries of a region replicas again, by pg_rewind or a base backup.
+    Rejoin {
+        region: RegionId,
+        /// Only these services; can be given several times.
+        #[arg(long = "service", value_name = "SERVICE")]
+        services: Vec<ServiceId>,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Follow a run until it ends; without one, what the mesh makes of its services and does about them. Ctrl-C stops
+    /// watching, not the run.
+    Watch { run: Option<RunId> },
+    /// Show what a run came of: who saw what since when, and which rule let the mesh act.
+    Why { run: RunId },
+    /// Show what the mesh makes of a service now: which rule keeps it from acting by itself, and what is still missing.
+    WhyNot {
+        service: ServiceId,
+        /// As if it had to go there.
+        #[arg(long, value_name = "REGION")]
+        to: Option<RegionId>,
+    },
+    /// Let nothing outside be changed for a service, or for any: neither by itself nor by a run that is going.
+    Freeze {
+        /// Without one: every service.
+        service: Option<ServiceId>,
+        /// For how long: `90s`, `30m`, `2h`, `1d`.
+        #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
+        lasting: Duration,
+        /// Why; it is kept in the audit and shown to everyone.
+        #[arg(long)]
+        reason: String,
+    },
+    /// End a freeze before its time.
+    Unfreeze {
+        /// Without one: the freeze of every service. Those of single services stay.
+        service: Option<ServiceId>,
+    },
+    /// Say that you have looked at what was done automatically: the service may move by itself again.
+    Ack { service: ServiceId },
     /// Stop a run before its next change. Prints which executors have not confirmed yet.
     Pause { run: RunId },
     /// Let a paused run go on.
@@ -166,7 +205,13 @@ pub struct Status {
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
     /// The plan of a failover: steps, preconditions, proofs, undo, expected loss, hash.
-    Failover(Target),
+    Failover {
+        #[command(flatten)]
+        target: Target,
+        /// Keep the plan of the one service in this file, for `failover --plan`: what two people sign names its hash.
+        #[arg(long, value_name = "FILE")]
+        save: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -195,6 +240,12 @@ pub struct Failover {
     /// Start the runs and return; `meshctl watch` follows them. With several waves only the first is started.
     #[arg(long)]
     pub no_wait: bool,
+    /// Start exactly this plan, as `plan failover --save` kept it.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub plan: Option<PathBuf>,
+    /// An approval that sets a safety rule aside for the plan of `--plan`; two of different people for each rule.
+    #[arg(long = "approval", value_name = "FILE", requires = "plan")]
+    pub approvals: Vec<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -230,4 +281,32 @@ pub struct Approve {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+}
+
+/// `90s`, `30m`, `2h`, `1d`.
+fn lasting(given: &str) -> Result<Duration, String> {
+    let (number, unit) = given.split_at_checked(given.len().saturating_sub(1)).unwrap_or(("", given));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => 0u64,
+    };
+    let lasting = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)).filter(|all| *all > 0);
+    lasting.map(Duration::from_secs).ok_or_else(|| "a whole number with s, m, h or d, for instance 2h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_number_and_a_unit() {
+        let seconds = |given| lasting(given).map(|lasting| lasting.as_secs()).ok();
+        assert_eq!((seconds("90s"), seconds("30m"), seconds("2h")), (Some(90), Some(1800), Some(7200)));
+        for bad in ["", "h", "2", "0h", "-1h", "2 h", "2é", "99999999999999999999d"] {
+            assert_eq!(seconds(bad), None, "{bad:?}");
+        }
+    }
 }

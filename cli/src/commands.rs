@@ -7,6 +7,7 @@ pub mod coordinator;
 pub mod doctor;
 pub mod failover;
 pub mod follow;
+pub mod freeze;
 pub mod import;
 pub mod keys;
 pub mod manifest;
@@ -14,6 +15,8 @@ pub mod pki;
 pub mod plan;
 pub mod run;
 pub mod status;
+pub mod watch;
+pub mod why;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,13 +58,24 @@ pub async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Apply(args) => manifest::apply(context, &args).await,
         Command::Status(args) => status::status(context, args.stale).await,
         Command::Service { service } => status::service(context, &service).await,
-        Command::Plan { plan: PlanCommand::Failover(target) } => plan::failover(context, &target).await,
+        Command::Plan { plan: PlanCommand::Failover { target, save } } => {
+            plan::failover(context, &target, save.as_deref()).await
+        }
         Command::Failover(args) if args.dry_run => plan::dry_run(context, &args.target).await,
         Command::Failover(args) => failover::failover(context, &args).await,
         Command::Traffic { traffic: TrafficCommand::Setup { services, yes } } => {
             failover::traffic_setup(context, &services, yes).await
         }
-        Command::Watch { run } => run::watch(context, &run).await,
+        Command::Rejoin { region, services, yes } => failover::rejoin(context, &region, &services, yes).await,
+        Command::Watch { run: Some(run) } => run::watch(context, &run).await,
+        Command::Watch { run: None } => watch::watch(context).await,
+        Command::Why { run } => why::why(context, &run).await,
+        Command::WhyNot { service, to } => why::why_not(context, &service, to.as_ref()).await,
+        Command::Freeze { service, lasting, reason } => {
+            freeze::freeze(context, service.as_ref(), lasting, &reason).await
+        }
+        Command::Unfreeze { service } => freeze::unfreeze(context, service.as_ref()).await,
+        Command::Ack { service } => freeze::acknowledge(context, &service).await,
         Command::Pause { run } => run::pause(context, &run).await,
         Command::Resume { run } => run::resume(context, &run).await,
         Command::Retry { run } => run::retry(context, &run).await,

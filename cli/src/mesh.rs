@@ -23,8 +23,10 @@ use crate::failure::Failure;
 use crate::profile::Profile;
 
 mod survey;
+mod why;
 
 pub use survey::Surveyed;
+pub use why::Frozen;
 
 /// Asking every provider about every step takes longer than a read of the state.
 const SLOW: CallLimits = CallLimits { per_try: Duration::from_secs(60), total: Duration::from_secs(90) };
@@ -199,8 +201,17 @@ impl Mesh {
     }
 
     /// The run, and whether it was going already.
-    pub async fn start_run(&self, plan: &Plan, hash: &Hash32) -> Result<(RunId, bool), Failure> {
-        let request = v1::StartRunRequest { plan: Some(plan.into()), plan_hash: hash.0.to_vec() };
+    pub async fn start_run(
+        &self,
+        plan: &Plan,
+        hash: &Hash32,
+        approvals: &[Approval],
+    ) -> Result<(RunId, bool), Failure> {
+        let request = v1::StartRunRequest {
+            plan: Some(plan.into()),
+            plan_hash: hash.0.to_vec(),
+            approvals: approvals.iter().map(Into::into).collect(),
+        };
         let answer = self.call(|mut client| {
             let request = request.clone();
             async move { client.start_run(request).await }

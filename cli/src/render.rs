@@ -8,3 +8,4 @@ pub mod report;
 pub mod status;
 pub mod table;
 pub mod text;
+pub mod why;

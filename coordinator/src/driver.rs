@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh_core::engine;
+use mesh_core::fleet::Command;
 use mesh_core::time::Timestamp;
 use mesh_runtime::backoff::Backoff;
 use tokio::sync::watch;
@@ -16,8 +17,10 @@ use tracing::{debug, info};
 
 use crate::consensus::Leadership;
 use crate::node::Node;
+use crate::sessions::leases;
 
 pub mod ahead;
+pub mod automatic;
 pub mod dispatch;
 pub mod late_calls;
 pub mod lost;
@@ -62,6 +65,7 @@ async fn lead(node: &Arc<Node>, term: &Leadership, calls: &LateCalls) {
     }
     let led_since = node.now();
     info!(term = term.term, "leading");
+    let _judging = AbortOnDropHandle::new(tokio::spawn(automatic::run(Arc::clone(node), led_since)));
     let mut applied = node.replica.applied();
     let mut sessions = node.sessions.changes();
     let (mut proposals, mut lost) = (Proposals::default(), Lost::default());
@@ -95,7 +99,13 @@ async fn confirm(node: &Node, leadership: &mut watch::Receiver<Leadership>, term
 }
 
 /// Proposes and offers what is due. Returns for how long nothing else will be.
-fn round(node: &Node, led_since: Timestamp, calls: &LateCalls, proposals: &mut Proposals, lost: &mut Lost) -> Duration {
+fn round(
+    node: &Arc<Node>,
+    led_since: Timestamp,
+    calls: &LateCalls,
+    proposals: &mut Proposals,
+    lost: &mut Lost,
+) -> Duration {
     let held = node.sessions.ahead.held();
     let view = view::of(node, led_since);
     let (commands, wakeup) = node.replica.with_fleet(|fleet| {
@@ -108,10 +118,18 @@ fn round(node: &Node, led_since: Timestamp, calls: &LateCalls, proposals: &mut P
     for command in lost.take_up(node, commands) {
         proposals.propose(&node.replica, command);
     }
+    let of_leases = leases::due(node, &view.all);
+    for command in of_leases.commands {
+        match command {
+            // The grant follows it, and what the grant makes due.
+            proof @ Command::ProveClosed { .. } => proposals.propose_ahead(node, proof),
+            other => proposals.propose(&node.replica, other),
+        }
+    }
     dispatch::offer_open(node, lost, view.all.now);
-    let until_wakeup = wakeup.map(|at| at.since(view.all.now));
+    let until_wakeup = wakeup.map(|at| at.since(view.all.now)).into_iter().chain(of_leases.again_in);
     let until_retry = proposals.until_retry();
-    until_wakeup.into_iter().chain(until_retry).fold(LOOK_AT_LEAST_EVERY, Duration::min).max(Duration::from_millis(1))
+    until_wakeup.chain(until_retry).fold(LOOK_AT_LEAST_EVERY, Duration::min).max(Duration::from_millis(1))
 }
 
 fn same_term(now: &Leadership, then: &Leadership) -> bool {

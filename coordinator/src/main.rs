@@ -144,6 +144,7 @@ async fn run(config: Config, identities: Arc<Identities>) -> anyhow::Result<()> 
         replica: Arc::<Consensus>::clone(&consensus),
         sessions: Default::default(),
         signals: Default::default(),
+        judgements: Default::default(),
         pongs: Default::default(),
         peers: Peers::new(Arc::clone(&identities)),
         timing: Timing { agent_silence: Duration::from_millis(config.timing.agent_silence) },

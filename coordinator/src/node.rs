@@ -6,6 +6,7 @@ use mesh_core::ids::RegionId;
 use mesh_core::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::driver::automatic::judgements::Judgements;
 use crate::peers::Peers;
 use crate::replicated::Replicated;
 use crate::sessions::Sessions;
@@ -19,6 +20,8 @@ pub struct Node {
     pub replica: Arc<dyn Replicated>,
     pub sessions: Sessions,
     pub signals: Signals,
+    /// What this node makes of each service while it leads.
+    pub judgements: Judgements,
     pub pongs: Pongs,
     pub peers: Peers,
     pub timing: Timing,

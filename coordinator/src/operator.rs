@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod route;
 pub mod survey;
 pub mod watch;
+pub mod why;
 pub mod writes;
 
 use route::{Asked, Route, pass_on, pass_on_within};
@@ -188,5 +189,28 @@ impl v1::operator_server::Operator for OperatorService {
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<StreamOf<v1::BackupChunk>>, Status> {
         backup::backup(&self.node, Asked::of(request)?).await
+    }
+
+    async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::WhyResponse>, Status> {
+        at_leader!(self, request, why, why::why)
+    }
+
+    async fn why_not(&self, request: Request<v1::WhyNotRequest>) -> Result<Response<v1::WhyNotResponse>, Status> {
+        at_leader!(self, request, why_not, why::why_not)
+    }
+
+    async fn freeze(&self, request: Request<v1::FreezeRequest>) -> Result<Response<v1::FreezeResponse>, Status> {
+        at_leader!(self, request, freeze, why::freeze::freeze)
+    }
+
+    async fn unfreeze(&self, request: Request<v1::UnfreezeRequest>) -> Result<Response<v1::UnfreezeResponse>, Status> {
+        at_leader!(self, request, unfreeze, why::freeze::unfreeze)
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeRequest>,
+    ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
+        at_leader!(self, request, acknowledge, why::freeze::acknowledge)
     }
 }

@@ -9,6 +9,8 @@ mod driving;
 mod fake;
 #[path = "server/fixture.rs"]
 mod fixture;
+#[path = "server/judging.rs"]
+mod judging;
 #[path = "server/operating.rs"]
 mod operating;
 #[path = "server/passing_on.rs"]

@@ -41,8 +41,12 @@ mod agent;
 mod approval;
 mod command;
 mod fleet;
+mod judgement;
+mod lease;
 mod manifest;
 mod plan;
+mod policy;
+mod probe;
 mod reply;
 mod resource;
 mod run;
@@ -52,3 +56,4 @@ mod work;
 
 pub use agent::call_ended;
 pub use command::log_command;
+pub use lease::{ack as lease_ack, standing as lease_standing};

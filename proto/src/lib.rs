@@ -11,7 +11,7 @@ mod fields;
 mod hash;
 
 pub use audit::{ChainBreak, ChainHead, audit_hash, verify_chain};
-pub use convert::{call_ended, log_command};
+pub use convert::{call_ended, lease_ack, lease_standing, log_command};
 pub use error::DecodeError;
 pub use hash::{plan_hash, sha256, sha256_of};
 

@@ -19,12 +19,20 @@ pub enum Scenario {
     /// Clients write to both regions while `meshctl failover --to us-west-2` moves the service; then everything is
     /// checked from outside.
     Failover,
+    /// A region dies with everything in it, the leader of the mesh too, and nobody gives a command: the mesh moves the
+    /// service by itself.
+    RegionLoss,
+    /// The network breaks in ways that must not move the service, one after another; each time `meshctl why-not` says
+    /// why nothing happens.
+    PartitionNoFailover,
 }
 
 impl Scenario {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Failover => "failover",
+            Self::RegionLoss => "region-loss",
+            Self::PartitionNoFailover => "partition-no-failover",
         }
     }
 }

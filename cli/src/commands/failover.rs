@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use mesh_core::ids::{RunId, ServiceId};
+use mesh_core::ids::{RegionId, RunId, ServiceId};
 use mesh_core::plan::PlanKind;
-use mesh_core::run::Run;
+use mesh_core::run::{Approval, Run};
 use serde_json::json;
 
 use super::Context;
@@ -14,31 +14,59 @@ use crate::args::Failover;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::mesh::{Mesh, Planned, Plans};
+use crate::plan_file;
 use crate::prompt::confirm;
 use crate::render::{json, report};
 
 pub async fn failover(context: &Context, args: &Failover) -> Outcome {
     let mesh = context.mesh()?;
     let target = &args.target;
-    let plans = mesh.plan(PlanKind::Failover, Some(&target.to), target.from.as_ref(), &target.services).await?;
+    let approvals: Vec<Approval> =
+        args.approvals.iter().map(|path| crate::signing::load_approval(path)).collect::<Result<_, _>>()?;
+    let plans = match &args.plan {
+        Some(path) => plan_file::load(path, &target.to, &target.services)?,
+        None => mesh.plan(PlanKind::Failover, Some(&target.to), target.from.as_ref(), &target.services).await?,
+    };
     nothing_to_do(&plans, &target.services)?;
     let what = format!("fail over to {}", target.to);
-    run_plans(context, &mesh, &plans, &what, args.yes, args.no_wait).await
+    let how = How { yes: args.yes, no_wait: args.no_wait, approvals: &approvals };
+    run_plans(context, &mesh, &plans, &what, &how).await
+}
+
+/// What the person has said beforehand.
+struct How<'a> {
+    yes: bool,
+    no_wait: bool,
+    approvals: &'a [Approval],
+}
+
+impl How<'_> {
+    const fn asking(yes: bool) -> Self {
+        Self { yes, no_wait: false, approvals: &[] }
+    }
 }
 
 pub async fn traffic_setup(context: &Context, services: &[ServiceId], yes: bool) -> Outcome {
     let mesh = context.mesh()?;
     let plans = mesh.plan(PlanKind::TrafficSetup, None, None, services).await?;
     nothing_to_do(&plans, services)?;
-    run_plans(context, &mesh, &plans, "set up traffic records", yes, false).await
+    run_plans(context, &mesh, &plans, "set up traffic records", &How::asking(yes)).await
 }
 
-async fn run_plans(context: &Context, mesh: &Mesh, plans: &Plans, what: &str, yes: bool, no_wait: bool) -> Outcome {
+pub async fn rejoin(context: &Context, region: &RegionId, services: &[ServiceId], yes: bool) -> Outcome {
+    let mesh = context.mesh()?;
+    let plans = mesh.plan(PlanKind::Rejoin, Some(region), None, services).await?;
+    nothing_to_do(&plans, services)?;
+    let what = format!("rebuild the PostgreSQL servers of {region}");
+    run_plans(context, &mesh, &plans, &what, &How::asking(yes)).await
+}
+
+async fn run_plans(context: &Context, mesh: &Mesh, plans: &Plans, what: &str, how: &How<'_>) -> Outcome {
     let output = &context.output;
     // The plan is what the person decides on: not data, so it never mixes with `--json`.
     output.note(&print_plans(plans, output.paint));
     if plans.planned.iter().any(|planned| planned.existing_run.is_none()) {
-        ask(plans, what, yes)?;
+        ask(plans, what, how.yes)?;
     }
     let waves: BTreeSet<u32> = plans.planned.iter().map(|planned| planned.wave).collect();
     let several = waves.len() > 1;
@@ -48,8 +76,8 @@ async fn run_plans(context: &Context, mesh: &Mesh, plans: &Plans, what: &str, ye
         if several {
             output.note(&format!("{} {nth} of {}", output.paint.bold("wave"), waves.len()));
         }
-        let runs = start(context, mesh, &of_wave).await?;
-        if no_wait {
+        let runs = start(context, mesh, &of_wave, how.approvals).await?;
+        if how.no_wait {
             return started_only(context, plans, *wave, &runs);
         }
         match follow(mesh, output, &runs).await? {
@@ -72,12 +100,17 @@ fn ask(plans: &Plans, what: &str, yes: bool) -> Result<(), Failure> {
     confirm(&question, &accepted, yes, what)
 }
 
-async fn start(context: &Context, mesh: &Mesh, planned: &[&Planned]) -> Result<Vec<RunId>, Failure> {
+async fn start(
+    context: &Context,
+    mesh: &Mesh,
+    planned: &[&Planned],
+    approvals: &[Approval],
+) -> Result<Vec<RunId>, Failure> {
     let mut runs = Vec::new();
     for planned in planned {
         let started = match &planned.existing_run {
             Some(run) => Ok((run.clone(), true)),
-            None => mesh.start_run(&planned.plan, &planned.hash).await,
+            None => mesh.start_run(&planned.plan, &planned.hash, approvals).await,
         };
         let (run, existing) = started.map_err(|failure| explain_start(failure, &runs))?;
         let word = if existing { "attached to" } else { "started" };

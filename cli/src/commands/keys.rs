@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mesh_core::access::{enroll_subject, loss_subject, revoke_subject, skip_subject};
+use mesh_core::access::{enroll_subject, loss_subject, proceed_subject, revoke_subject, skip_subject};
 use mesh_core::ids::StepId;
 use mesh_core::run::{Approval, Need, Run, RunState};
 use mesh_runtime::clock::unix_now;
@@ -144,7 +144,8 @@ pub async fn approve(context: &Context, args: &Approve) -> Outcome {
     let run = mesh.run(&args.run).await?;
     let (shown, subject) = match &args.skip {
         Some(step) => (what_is_skipped(&run, step)?, skip_subject(&run.id, step, &run.plan_hash)),
-        None => (what_is_approved(&run)?, loss_subject(&run.id, &run.plan_hash)),
+        None if is_release(&run) => (what_is_released(&run)?, proceed_subject(&run.id, &run.plan_hash, &run.loss)),
+        None => (what_is_approved(&run)?, loss_subject(&run.id, &run.plan_hash, &run.loss)),
     };
     context.output.note(&shown);
     let question = format!("Type {} to sign this with {}:", run.id, signer.key);
@@ -197,7 +198,30 @@ fn what_is_approved(run: &Run) -> Result<String, Failure> {
         run.plan.from,
         run.plan.to,
         run.plan_hash,
-        text::loss(&run.plan.loss),
+        text::loss(&run.loss),
         run.plan.to
+    ))
+}
+
+fn is_release(run: &Run) -> bool {
+    matches!(&run.state, RunState::Held { need: Need::Approval { .. }, .. })
+}
+
+fn what_is_released(run: &Run) -> Result<String, Failure> {
+    let RunState::Held { need: Need::Approval { step, people }, .. } = &run.state else {
+        return Err(Failure::refused("the run is not held"));
+    };
+    let title = run.plan.step(step).map_or(step.as_str(), |step| step.title.as_str());
+    Ok(format!(
+        "You are about to let {} do what cannot be undone. All that can be undone is done.\n  run            {}\n  service        \
+         {}: {} → {}\n  plan           {}\n  next step      {step}: {title}\n  expected loss  {}\n  signatures     {people} \
+         wanted\n  If more is expected to be lost before it goes on, your approval lapses.",
+        run.id,
+        run.id,
+        run.plan.service,
+        run.plan.from,
+        run.plan.to,
+        run.plan_hash,
+        text::loss(&run.loss),
     ))
 }

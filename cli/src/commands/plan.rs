@@ -1,5 +1,7 @@
 //! `plan failover` and `failover --dry-run`: what would happen, and what would stop it.
 
+use std::path::Path;
+
 use mesh_core::ids::ServiceId;
 use mesh_core::plan::PlanKind;
 use mesh_proto::v1::CheckVerdict;
@@ -11,14 +13,18 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::mesh::{Plans, StepCheck};
 use crate::output::Paint;
+use crate::plan_file;
 use crate::render::table::Table;
 use crate::render::{json as shapes, plan as render, text};
 
 /// Widest detail that the table shows; `--json` has all of it.
 const DETAIL_LEN_MAX: usize = 120;
 
-pub async fn failover(context: &Context, target: &Target) -> Outcome {
+pub async fn failover(context: &Context, target: &Target, save: Option<&Path>) -> Outcome {
     let plans = plans(context, target).await?;
+    if let Some(path) = save {
+        plan_file::save(path, &plans)?;
+    }
     context.output.either(&planned_json(&plans), || print_plans(&plans, context.output.paint))?;
     nothing_to_do(&plans, &target.services)?;
     Ok(Exit::Ok)

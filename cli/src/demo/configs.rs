@@ -1,5 +1,6 @@
 //! The demo's directory: certificates, keys, configuration files, profiles.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,16 +102,16 @@ impl Layout {
     }
 
     /// Configurations of the three coordinators; returns name and file of each.
-    pub fn coordinators(&self, addresses: &[SocketAddr]) -> Result<Vec<(String, PathBuf)>, Failure> {
+    pub fn coordinators(&self, addresses: &[SocketAddr], world: &World) -> Result<Vec<(String, PathBuf)>, Failure> {
         let authority = self.authority()?;
         let founders: Vec<Value> = addresses
             .iter()
-            .zip(REGIONS)
+            .zip(world.regions())
             .zip(1u64..)
             .map(|((address, region), id)| json!({ "id": id, "address": address.to_string(), "region": region }))
             .collect();
         let mut files = Vec::new();
-        for ((address, region), id) in addresses.iter().zip(REGIONS).zip(1u64..) {
+        for ((address, region), id) in addresses.iter().zip(world.regions()).zip(1u64..) {
             let name = format!("coordinator-{id}");
             let home = self.dir.join(&name);
             let data = home.join("data");
@@ -143,23 +144,24 @@ impl Layout {
         Ok(files)
     }
 
-    /// Configurations of two agents a region; returns name and file of each.
+    /// Configurations of two agents a region, with where each serves its lease endpoint; returns name and file of each.
     pub fn agents(
         &self,
         coordinators: &[SocketAddr],
         world: &World,
         ready: &Ready,
+        leases: &BTreeMap<String, SocketAddr>,
     ) -> Result<Vec<(String, PathBuf)>, Failure> {
         let authority = self.authority()?;
         let addresses: Vec<String> = coordinators.iter().map(SocketAddr::to_string).collect();
         let mut files = Vec::new();
-        for region in REGIONS {
+        for region in world.regions() {
             for key in world.callers(region) {
                 let name = &key.name;
                 let home = self.dir.join(format!("agent-{name}"));
                 let identity = identity(region, Role::Agent, name)?;
                 let written = issue(&authority, &identity, &[], PROGRAM_LIFETIME, &home, "agent")?;
-                let config = json!({
+                let mut config = json!({
                     "mesh": MESH,
                     "agent": name,
                     "region": region,
@@ -174,6 +176,9 @@ impl Layout {
                     "dns": { "nameservers": [ready.dns], "route53_nameservers": [ready.dns] },
                     "log": { "level": "info" },
                 });
+                if let Some((listen, config)) = leases.get(name).zip(config.as_object_mut()) {
+                    config.insert("lease".to_owned(), json!({ "listen": listen.to_string() }));
+                }
                 let path = home.join("agent.toml");
                 self.write_toml(&path, &config)?;
                 files.push((name.clone(), path));

@@ -86,6 +86,14 @@ impl Double {
         }
     }
 
+    /// `up`, `down` or `partitioned`.
+    pub async fn region(&self, region: &str, state: &str) -> Result<(), String> {
+        let url = format!("{}/regions/{region}", self.base);
+        let sent = self.http.post(&url).json(&serde_json::json!({ "state": state })).send().await;
+        let answer = sent.and_then(reqwest::Response::error_for_status);
+        answer.map(drop).map_err(|error| format!("{url}: {error}"))
+    }
+
     async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, String> {
         let url = format!("{}/{path}", self.base);
         let fail = |error: reqwest::Error| format!("{url}: {error}");

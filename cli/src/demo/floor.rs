@@ -93,7 +93,7 @@ mod tests {
 
     use mesh_core::ids::{Generation, Hash32, RegionId};
     use mesh_core::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility};
-    use mesh_core::run::{RunState, StepRun, Work, WorkState};
+    use mesh_core::run::{Cause, RunState, StepRun, Work, WorkState};
     use mesh_core::time::Timestamp;
 
     use super::*;
@@ -150,6 +150,11 @@ mod tests {
             steps: steps.iter().map(|(step, ended)| (step.id.clone(), done(*ended))).collect::<BTreeMap<_, _>>(),
             timeline: Vec::new(),
             ended_at: None,
+            cause: Cause::Asked,
+            loss: PredictedLoss::Nothing,
+            measured: None,
+            released: None,
+            overrides: BTreeSet::new(),
         }
     }
 

@@ -68,7 +68,7 @@ pub async fn up(context: &Context, dir: Option<&Path>) -> Outcome {
     let story = Story { output: &context.output, began: Instant::now() };
     let raised = tokio::select! {
         raised = Stand::raise(&dir, Programs::find()?, Processes::living_on, &story) => raised,
-        () = super::scenario::asked_to_stop() => return Ok(Exit::Interrupted),
+        () = super::stage::asked_to_stop() => return Ok(Exit::Interrupted),
     };
     let stand = raised.map_err(|failure| {
         let hint = format!("logs are in {}", Layout { dir: dir.clone() }.logs().display());

@@ -22,6 +22,8 @@ pub const REGIONS: [&str; 3] = [OLD, NEW, WITNESS];
 #[derive(Debug, Deserialize)]
 pub struct World {
     account: String,
+    /// Where the service is, where it may go, and the witness.
+    regions: [String; 3],
     access_keys: Vec<AccessKey>,
     hosted_zones: Vec<Zone>,
     security_groups: Vec<Group>,
@@ -97,6 +99,16 @@ impl World {
         serde_json::from_str(world_file).map_err(|error| format!("the double's world cannot be read: {error}"))
     }
 
+    pub fn regions(&self) -> [&str; 3] {
+        self.regions.each_ref().map(String::as_str)
+    }
+
+    /// The regions with a database: that of the primary, and that of its replica.
+    pub fn sites(&self) -> [&str; 2] {
+        let [old, new, _] = self.regions();
+        [old, new]
+    }
+
     /// Callers inside `region`: each becomes an agent there.
     pub fn callers(&self, region: &str) -> impl Iterator<Item = &AccessKey> {
         self.access_keys.iter().filter(move |key| key.region.as_deref() == Some(region)).take(AGENTS_PER_REGION)
@@ -137,12 +149,26 @@ pub fn app_port(ready: &Ready) -> Option<u16> {
     ready.apps.values().find_map(|address| address.rsplit_once(':')?.1.parse().ok())
 }
 
+/// What a scenario says of health and of acting by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Plot {
+    /// Ask the applications over HTTP, every second, each at this address: by region.
+    pub asked_at: Option<BTreeMap<String, String>>,
+    /// More of the manifest, as YAML.
+    pub policy: String,
+}
+
 /// The manifest, as YAML.
 pub fn manifest(world: &World, ready: &Ready) -> Result<String, String> {
+    manifest_with(world, ready, &Plot::default())
+}
+
+pub fn manifest_with(world: &World, ready: &Ready, plot: &Plot) -> Result<String, String> {
+    let [old, new] = world.sites();
     let (zone, record) = world.record().ok_or("the double's world has no record that points at an application")?;
     let port = app_port(ready).ok_or("the double runs no application")?;
     let mut parts: BTreeMap<&str, String> = BTreeMap::new();
-    for region in [OLD, NEW] {
+    for region in [old, new] {
         let missing = |what: &str| format!("the double's world has no {what} in {region}");
         let app = world.apps.iter().find(|app| app.region == region).ok_or_else(|| missing("application"))?;
         let instance =
@@ -180,30 +206,23 @@ pub fn manifest(world: &World, ready: &Ready) -> Result<String, String> {
         add("sns", format!("      {region}: arn:aws:sns:{region}:{}:{}\n", world.account, topic.name));
     }
     let part = |name: &str| parts.get(name).map(String::as_str).unwrap_or_default();
+    let checks = match &plot.asked_at {
+        Some(addresses) => http_check(addresses),
+        None => tcp_checks(part("app"), part("database")),
+    };
     Ok(format!(
         r#"apiVersion: mesh/v1
 service: {SERVICE}
-description: Merchant analytics. The database is in {OLD}, its read replica in {NEW}.
+description: Merchant analytics. The database is in {old}, its read replica in {new}.
 writer: single
 regions:
-  {OLD}: primary
-  {NEW}: standby
+  {old}: primary
+  {new}: standby
 objectives:
   rto: 15m
   rpo: 30s
 checks:
-  - name: app
-    tcp:
-      addresses:
-{app}    interval: 1s
-    timeout: 500ms
-  - name: postgres
-    tcp:
-      addresses:
-{database}    interval: 1s
-    timeout: 500ms
-    critical: false
-resources:
+{checks}resources:
   - name: database
     rds:
       backup-retention-days: 7
@@ -221,14 +240,46 @@ resources:
 notices:
   - name: oncall
     sns:
-{sns}"#,
-        app = part("app"),
-        database = part("database"),
+{sns}{policy}"#,
         rds = part("rds"),
-        beside = world.beside.manifest(),
+        beside = world.beside.manifest([old, new]),
         traffic = part("traffic"),
         sns = part("sns"),
+        policy = plot.policy,
     ))
+}
+
+fn tcp_checks(app: &str, database: &str) -> String {
+    format!(
+        r"  - name: app
+    tcp:
+      addresses:
+{app}    interval: 1s
+    timeout: 500ms
+  - name: postgres
+    tcp:
+      addresses:
+{database}    interval: 1s
+    timeout: 500ms
+    critical: false
+"
+    )
+}
+
+/// A standby that cannot write is well: its front page says so, its health check does not.
+fn http_check(addresses: &BTreeMap<String, String>) -> String {
+    let urls: String =
+        addresses.iter().map(|(region, address)| format!("        {region}: http://{address}/\n")).collect();
+    format!(
+        r"  - name: app
+    http:
+      urls:
+{urls}    interval: 1s
+    timeout: 1s
+    fail-after: 2
+    pass-after: 2
+"
+    )
 }
 
 #[cfg(test)]
@@ -261,5 +312,6 @@ mod tests {
         assert_eq!(manifest.service.as_str(), SERVICE);
         assert!(world.queue().is_some() && world.public_name().is_some());
         assert!(REGIONS.iter().all(|region| world.callers(region).count() == AGENTS_PER_REGION));
+        assert_eq!(world.regions(), REGIONS);
     }
 }

@@ -1,13 +1,11 @@
 //! The scenario: a real failover under real writes, judged from outside the mesh.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use mesh_core::ids::RunId;
 use mesh_core::run::Run;
 use mesh_core::time::duration_millis;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::checklist::{Outside, checklist};
 use super::child::{Processes, Programs};
@@ -15,64 +13,45 @@ use super::double::{Activity, Double};
 use super::floor::floor_ms;
 use super::lookup;
 use super::maip::{NEW, OLD, SERVICE, app_port};
+use super::stage::{Judged, POLL, ask, ending, stage, warm_up};
 use super::stand::{Stand, Story};
 use super::verdict::{Verdict, effects_twice, lost_writes};
 use super::writers::{Writers, list};
 use crate::args::demo::Scenario;
 use crate::commands::Context;
-use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::mesh::Mesh;
 use crate::output::Output;
 use crate::profile;
 use crate::render::text;
 
-/// Writes that must be accepted before the failover begins, so that "lost" and "twice" can be seen.
-const WARM_WRITES: usize = 100;
-const WARM_WITHIN: Duration = Duration::from_secs(15);
 const DOCTOR_WITHIN: Duration = Duration::from_secs(60);
 const FAILOVER_WITHIN: Duration = Duration::from_secs(300);
 /// How long clients go on after the end: a second writer would show itself.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 const FIRST_WRITE_WITHIN: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(10);
 
-/// SIGINT or SIGTERM.
-pub async fn asked_to_stop() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+pub async fn run(context: &Context, scenario: Scenario) -> Outcome {
+    match scenario {
+        Scenario::Failover => stage(context, Verdict::new(scenario.name()), play).await,
+        Scenario::RegionLoss => super::region_loss::run(context).await,
+        Scenario::PartitionNoFailover => super::no_failover::run(context).await,
     }
 }
 
-pub async fn run(context: &Context, scenario: Scenario) -> Outcome {
-    let programs = Programs::find()?;
-    let dir = tempfile::Builder::new().prefix("mesh-demo-").tempdir();
-    let dir = dir.map_err(|error| Failure::failed(format!("cannot make a directory for the demo: {error}")))?;
-    let output = &context.output;
-    let mut verdict = Verdict::new(scenario.name());
-    let played = tokio::select! {
-        played = play(output, dir.path(), programs, &mut verdict) => played,
-        () = asked_to_stop() => {
-            output.note("interrupted; everything that was started is being stopped");
-            return Ok(Exit::Interrupted);
-        }
-    };
-    if let Err(failure) = played {
-        verdict.failures.push(failure.to_string());
+impl Judged for Verdict {
+    fn fail(&mut self, why: String) {
+        self.failures.push(why);
     }
-    verdict.conclude(NEW);
-    output.either(&verdict, || report(&verdict))?;
-    if verdict.held {
-        return Ok(Exit::Ok);
+
+    fn conclude(&mut self) -> bool {
+        self.conclude_for(NEW);
+        self.held
     }
-    let kept = dir.keep();
-    output.note(&format!("logs and files of all processes are kept in {}", kept.display()));
-    Ok(Exit::Failed)
+
+    fn report(&self) -> String {
+        report(self)
+    }
 }
 
 async fn play(output: &Output, dir: &Path, programs: Programs, verdict: &mut Verdict) -> Result<(), Failure> {
@@ -86,7 +65,7 @@ async fn play(output: &Output, dir: &Path, programs: Programs, verdict: &mut Ver
     let databases = [OLD, NEW].map(|region| Some((region.to_owned(), stand.world.database(&stand.ready, region)?)));
     let databases: Vec<(String, String)> = databases.into_iter().flatten().collect();
     let writers = Writers::start(&databases);
-    warm_up(&writers).await?;
+    warm_up(&writers, OLD).await?;
     story.tell(&format!("clients write to both databases; {OLD} accepts, {NEW} is a read-only replica"));
 
     story.tell("$ meshctl doctor maip");
@@ -119,36 +98,6 @@ async fn play(output: &Output, dir: &Path, programs: Programs, verdict: &mut Ver
     seen.api(&stand).await;
     seen.checklist(double.state().await);
     Ok(())
-}
-
-async fn warm_up(writers: &Writers) -> Result<(), Failure> {
-    let deadline = Instant::now() + WARM_WITHIN;
-    while writers.accepted_in(OLD) < WARM_WRITES {
-        if Instant::now() >= deadline {
-            let accepted = writers.accepted_in(OLD);
-            return Err(Failure::failed(format!(
-                "the database in {OLD} accepted only {accepted} writes before anything moved"
-            )));
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(())
-}
-
-/// The real command, as an operator gives it, with its own live progress.
-async fn ask(output: &Output, stand: &Stand, args: &[&str], within: Duration) -> Result<(), Failure> {
-    let mut command = stand.programs.meshctl(&stand.layout.profile_of("operator"));
-    command.args(args).stdout(Stdio::from(std::io::stderr()));
-    if !output.paint.on {
-        command.env("NO_COLOR", "1");
-    }
-    let fail = |why: String| Failure::failed(format!("meshctl {} {why}", args.join(" ")));
-    let mut child = command.spawn().map_err(|error| fail(format!("cannot be run: {error}")))?;
-    let ended = tokio::time::timeout(within, child.wait()).await;
-    let status = ended
-        .map_err(|_| fail(format!("did not end within {} s", within.as_secs())))?
-        .map_err(|error| fail(format!("was lost: {error}")))?;
-    if status.success() { Ok(()) } else { Err(fail(format!("ended with {status}"))) }
 }
 
 /// The run that the command started.
@@ -249,13 +198,6 @@ fn report(verdict: &Verdict) -> String {
     for tick in &verdict.checklist {
         out.push_str(&format!("  [{}] {:<28} {}\n", if tick.held { "x" } else { " " }, tick.step, tick.seen));
     }
-    if verdict.held {
-        out.push_str("\nEverything held.\n");
-    } else {
-        out.push_str("\nNOT everything held:\n");
-        for failure in &verdict.failures {
-            out.push_str(&format!("  - {failure}\n"));
-        }
-    }
+    out.push_str(&ending(&verdict.failures));
     out
 }

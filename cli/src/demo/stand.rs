@@ -1,6 +1,8 @@
 //! Raising the mesh: double, coordinators, agents, then the service, each step waited for and bounded.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use mesh_runtime::client::CallLimits;
 use super::child::{Processes, Programs, tail};
 use super::configs::{APPROVERS, Layout};
 use super::double::Ready;
-use super::maip::{self, World};
+use super::maip::{self, Plot, World};
 use super::ports;
 use crate::failure::Failure;
 use crate::mesh::Mesh;
@@ -35,6 +37,8 @@ pub struct Stand {
     pub mesh: Processes,
     pub world: World,
     pub ready: Ready,
+    /// Of each region: who says whether it may write the service.
+    pub leases: BTreeMap<String, Vec<String>>,
 }
 
 /// Tells the story: when, and what happened.
@@ -70,7 +74,7 @@ impl Stand {
         story: &Story<'_>,
     ) -> Result<Self, Failure> {
         let mut stand = Self::raise_empty(world_file, dir, programs, processes, story).await?;
-        stand.adopt(story).await?;
+        stand.adopt(story, &Plot::default()).await?;
         Ok(stand)
     }
 
@@ -88,18 +92,33 @@ impl Stand {
         layout.write(&layout.world(), world_file)?;
         let ready = start_double(&layout, &programs, &mut double).await?;
         story.tell(&format!("the AWS double answers at {}, its DNS at {}", ready.aws, ready.dns));
-        let (mesh, leader) = start_coordinators(&layout, &programs, &processes).await?;
+        let (mesh, leader) = start_coordinators(&layout, &programs, &world, &processes).await?;
         story.tell(&format!("three coordinators agree on node {leader} as their leader"));
-        let mut stand = Self { layout, programs, double, mesh, world, ready };
+        let mut stand = Self { layout, programs, double, mesh, world, ready, leases: BTreeMap::new() };
         stand.start_agents().await?;
         story.tell("six agents are connected, two a region");
         Ok(stand)
     }
 
+    /// An address for each agent.
+    fn lease_endpoints(&mut self) -> Result<BTreeMap<String, SocketAddr>, Failure> {
+        let regions = self.world.regions().map(str::to_owned);
+        let mut listening = BTreeMap::new();
+        for region in regions {
+            let agents: Vec<String> = self.world.callers(&region).map(|key| key.name.clone()).collect();
+            let addresses = ports::free(agents.len())?;
+            let urls = addresses.iter().map(|address| format!("http://{address}/v1/lease/{}", maip::SERVICE));
+            self.leases.insert(region, urls.collect());
+            listening.extend(agents.into_iter().zip(addresses));
+        }
+        Ok(listening)
+    }
+
     async fn start_agents(&mut self) -> Result<(), Failure> {
         let addresses = crate::profile::load(Some(&self.layout.profile()))?.coordinators;
         let addresses = addresses.iter().filter_map(|address| address.parse().ok()).collect::<Vec<_>>();
-        let agents = self.layout.agents(&addresses, &self.world, &self.ready)?;
+        let listening = self.lease_endpoints()?;
+        let agents = self.layout.agents(&addresses, &self.world, &self.ready, &listening)?;
         for (name, config) in &agents {
             let program = self.programs.agent.clone();
             self.mesh.start(
@@ -127,8 +146,8 @@ impl Stand {
     }
 
     /// Applies the manifest, creates the fencing token, enrols two keys: with meshctl itself, as a person would.
-    async fn adopt(&mut self, story: &Story<'_>) -> Result<(), Failure> {
-        let yaml = maip::manifest(&self.world, &self.ready).map_err(Failure::failed)?;
+    pub async fn adopt(&mut self, story: &Story<'_>, plot: &Plot) -> Result<(), Failure> {
+        let yaml = maip::manifest_with(&self.world, &self.ready, plot).map_err(Failure::failed)?;
         let path = self.layout.manifest();
         self.layout.write(&path, &yaml)?;
         let admin = self.layout.profile();
@@ -139,10 +158,10 @@ impl Stand {
             self.meshctl(&admin, &["keys", "generate", "--name", person, "--owner", person, "-o", &key]).await?;
             self.meshctl(&admin, &["keys", "enroll", &format!("{key}.pub"), "--yes"]).await?;
         }
+        let [old, _] = self.world.sites();
         story.tell(&format!(
-            "service {} is stored and armed, active in {}; keys of {} are enrolled",
+            "service {} is stored and armed, active in {old}; keys of {} are enrolled",
             maip::SERVICE,
-            maip::OLD,
             APPROVERS.join(" and ")
         ));
         self.meshctl(&admin, &["traffic", "setup", "--service", maip::SERVICE, "--yes"]).await?;
@@ -206,13 +225,14 @@ async fn start_double(layout: &Layout, programs: &Programs, processes: &mut Proc
 async fn start_coordinators(
     layout: &Layout,
     programs: &Programs,
+    world: &World,
     processes: &impl Fn() -> Processes,
 ) -> Result<(Processes, u64), Failure> {
     let mut tried = 0;
     loop {
         tried += 1;
         let addresses = ports::free(COORDINATORS)?;
-        let files = layout.coordinators(&addresses)?;
+        let files = layout.coordinators(&addresses, world)?;
         layout.profiles(&addresses)?;
         let mut started = processes();
         for (name, config) in &files {

@@ -77,7 +77,7 @@ impl Verdict {
     }
 
     /// Concludes: every promise that did not hold becomes a failure in words.
-    pub fn conclude(&mut self, new: &str) {
+    pub fn conclude_for(&mut self, new: &str) {
         self.overhead_ms = self.run_ms.zip(self.floor_ms).map(|(run, floor)| run.saturating_sub(floor));
         let mut failures = Vec::new();
         let mut expect = |holds: bool, what: String| {
@@ -110,7 +110,7 @@ impl Verdict {
     }
 }
 
-fn first_in(accepted: &[Accepted], region: &str) -> Option<Duration> {
+pub fn first_in(accepted: &[Accepted], region: &str) -> Option<Duration> {
     accepted.iter().filter(|write| write.region == region).map(|write| write.at).min()
 }
 
@@ -207,11 +207,11 @@ mod tests {
         let mut unseen = Verdict { notices: None, ..good.clone() };
         let mut twice = Verdict { notices: Some(2), ..good.clone() };
         let mut lost = Verdict { lost_writes: Some(1), ..good.clone() };
-        good.conclude("new");
+        good.conclude_for("new");
         assert!(good.held, "{:?}", good.failures);
         assert_eq!(good.overhead_ms, Some(200));
         for bad in [&mut unseen, &mut twice, &mut lost, &mut open, &mut unasked] {
-            bad.conclude("new");
+            bad.conclude_for("new");
             assert!(!bad.held);
             assert_eq!(bad.failures.len(), 1, "{:?}", bad.failures);
         }

@@ -1,6 +1,7 @@
-//! Clients that know nothing of the mesh: each keeps one session open to one database and writes without pause.
+//! Clients that know nothing of the mesh: each keeps one session open to one database and writes without pause. Where the
+//! manifest declares a lease endpoint as the fence, they do what that asks of whoever writes: no write without its yes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ const EVERY: Duration = Duration::from_millis(5);
 const CLIENTS_PER_REGION: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+/// A lease endpoint is on the same host, or close.
+const LEASE_TIMEOUT: Duration = Duration::from_millis(500);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// Longest line and most ids that are read back.
 const LINE_LEN_MAX: usize = 4096;
@@ -41,8 +44,14 @@ pub struct Writers {
 impl Writers {
     /// `databases`: region and host:port.
     pub fn start(databases: &[(String, String)]) -> Self {
+        Self::start_asking(databases, &BTreeMap::new())
+    }
+
+    /// `leases`: of each region the URLs of which one must say yes before each write; a region without any is not asked.
+    pub fn start_asking(databases: &[(String, String)], leases: &BTreeMap<String, Vec<String>>) -> Self {
         let began = Instant::now();
         let accepted = Arc::new(Mutex::new(Vec::new()));
+        let http = reqwest::Client::builder().timeout(LEASE_TIMEOUT).no_proxy().build().unwrap_or_default();
         let mut clients = JoinSet::new();
         for (region, address) in databases {
             for client in 0..CLIENTS_PER_REGION {
@@ -52,6 +61,8 @@ impl Writers {
                     prefix: format!("{region}.{client}"),
                     began,
                     accepted: Arc::clone(&accepted),
+                    leases: leases.get(region).cloned(),
+                    http: http.clone(),
                 };
                 clients.spawn(client.run());
             }
@@ -80,6 +91,8 @@ struct Client {
     prefix: String,
     began: Instant,
     accepted: Arc<Mutex<Vec<Accepted>>>,
+    leases: Option<Vec<String>>,
+    http: reqwest::Client,
 }
 
 impl Client {
@@ -97,6 +110,10 @@ impl Client {
     /// Writes on one session until it breaks.
     async fn session(&self, mut stream: BufReader<TcpStream>, sent: &mut u64) -> std::io::Result<()> {
         loop {
+            if !self.may_write().await {
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+                continue;
+            }
             *sent = sent.saturating_add(1);
             let id = format!("{}.{sent}", self.prefix);
             stream.get_mut().write_all(format!("WRITE {id}\n").as_bytes()).await?;
@@ -106,6 +123,18 @@ impl Client {
             }
             tokio::time::sleep(EVERY).await;
         }
+    }
+
+    /// Asked before each write: the session outlives the right to use it.
+    async fn may_write(&self) -> bool {
+        let Some(leases) = &self.leases else { return true };
+        for url in leases {
+            let answer = self.http.get(url).send().await;
+            if answer.is_ok_and(|answer| answer.status().as_u16() == 200) {
+                return true;
+            }
+        }
+        false
     }
 
     fn record(&self, id: String) {
@@ -163,6 +192,41 @@ mod tests {
             let _ = read_line(&mut stream).await;
             let _ = stream.get_mut().write_all(b"ERR read-only\n").await;
         }
+    }
+
+    /// Says yes or no to whoever asks.
+    async fn endpoint(status: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/v1/lease/maip", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufReader::new(stream);
+                while read_line(&mut stream).await.is_ok_and(|line| !line.is_empty()) {}
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let _ = stream.get_mut().write_all(answer.as_bytes()).await;
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn without_the_yes_of_a_lease_endpoint_nothing_is_written() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        tokio::spawn(database(listener, usize::MAX));
+        let databases = [("east".to_owned(), address.clone()), ("west".to_owned(), address)];
+        let (yes, no) = (endpoint("200 OK").await, endpoint("503 Service Unavailable").await);
+        let leases = BTreeMap::from([("east".to_owned(), vec![no.clone(), yes]), ("west".to_owned(), vec![no])]);
+        let writers = Writers::start_asking(&databases, &leases);
+        for _ in 0..1000 {
+            if writers.accepted_in("east") >= 5 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let accepted = writers.stop().await;
+        assert!(accepted.iter().filter(|write| write.region == "east").count() >= 5);
+        assert_eq!(accepted.iter().filter(|write| write.region == "west").count(), 0);
     }
 
     #[tokio::test]

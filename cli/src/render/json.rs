@@ -65,6 +65,10 @@ pub fn run(run: &Run) -> Value {
         "ended_at": run.ended_at,
         "duration_ms": run.ended_at.map(|end| duration_millis(end.since(run.started_at))),
         "predicted_loss": loss(&run.plan.loss),
+        "expected_loss": loss(&run.loss),
+        "measured_loss": run.measured,
+        "automatic": run.cause.mode().map(|mode| mode.name()),
+        "overrides": run.overrides,
         "approvals": run.approvals.iter().map(|approval| json!({
             "key": approval.key, "subject": approval.subject, "at": approval.at, "expires_at": approval.expires_at,
         })).collect::<Vec<_>>(),

@@ -147,6 +147,27 @@ pub fn action(action: &Action) -> String {
             "wait until replication of {table} from {from} is at most {} behind; not if {from} cannot be asked",
             text::duration(*lag_max)
         ),
+        Action::PostgresCheckReplica { instance, .. } => {
+            format!("see that {} is a replica that can be promoted; changes nothing", instance.address())
+        }
+        Action::PostgresFence { instance } => format!(
+            "{}: connection limit 0 on every database, new transactions read-only, open sessions ended",
+            instance.address()
+        ),
+        Action::PostgresUnfence { instance } => {
+            format!("{}: the limits and settings that the fence noted", instance.address())
+        }
+        Action::PostgresAwaitCaughtUp { instance } => {
+            format!("wait until {} has replayed the last WAL of the fenced primary", instance.address())
+        }
+        Action::PostgresPromote { instance } => {
+            format!("promote {} to a newer timeline and admit sessions there", instance.address())
+        }
+        Action::PostgresRejoin { instance, source } => format!(
+            "make {} a replica of {}, by pg_rewind or else by a base backup",
+            instance.address(),
+            source.address()
+        ),
         Action::HttpVerify { url, expect_status, body_contains, consecutive } => {
             let body = body_contains.as_ref().map(|text| format!(" and {text:?} in the body")).unwrap_or_default();
             format!("GET {url} until it answers {expect_status}{body}, {consecutive} times in a row")

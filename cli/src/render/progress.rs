@@ -145,8 +145,14 @@ pub fn need_text(run: &Run, need: &Need) -> String {
              Going back:                                   meshctl abort {0} --reason TEXT",
             run.id
         ),
+        Need::Approval { step, people } => format!(
+            "    Everything before {step} is done; {step} cannot be undone.\n    \
+             {people} enrolled key(s) let it go on:  meshctl approve {0} --key FILE\n    \
+             Going back:                    meshctl abort {0} --reason TEXT",
+            run.id
+        ),
         Need::Decision { step } => {
-            let promoted = is_done(run, |action| matches!(action, Action::RdsPromote { .. }));
+            let promoted = is_done(run, |action| action.is_promotion());
             let moved = is_done(run, |action| matches!(action, Action::Route53Replace { .. }));
             let back = match (promoted, moved) {
                 (false, _) => format!("    or go back:           meshctl abort {} --reason TEXT", run.id),

@@ -14,7 +14,13 @@ pub fn render(run: &Run, paint: Paint) -> String {
     let mut out = heading(run, paint);
     out.push_str(&steps(run));
     out.push_str(&evidence(run));
-    out.push_str("\nTimeline\n");
+    out.push('\n');
+    out.push_str(&timeline(run));
+    out
+}
+
+pub fn timeline(run: &Run) -> String {
+    let mut out = "Timeline\n".to_owned();
     for entry in &run.timeline {
         let step = entry.step.as_ref().map(|step| format!("{step}: ")).unwrap_or_default();
         let offset = text::offset(entry.at.since(run.started_at));
@@ -49,6 +55,15 @@ fn heading(run: &Run, paint: Paint) -> String {
     out.push_str(&format!("  asked by        {} at {}\n", text::person(&run.requested_by), text::time(run.started_at)));
     out.push_str(&format!("  plan            {}, generation {}\n", run.plan_hash, run.generation()));
     out.push_str(&format!("  predicted loss  {}\n", text::loss(&run.plan.loss)));
+    if run.loss != run.plan.loss {
+        out.push_str(&format!("  expected since  {}\n", text::loss(&run.loss)));
+    }
+    if let Some(measured) = &run.measured {
+        out.push_str(&format!("  measured loss   {}\n", text::measured(measured)));
+    }
+    for rule in &run.overrides {
+        out.push_str(&format!("  set aside       safety rule {rule}, by two people\n"));
+    }
     if let Some(unwind) = &run.unwind {
         out.push_str(&format!("  aborted by      {}: {}\n", text::person(&unwind.by), unwind.reason));
     }

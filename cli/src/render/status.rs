@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mesh_core::fleet::{AuthorityState, Service};
+use mesh_core::decide::{Conclusion, JudgementRecord};
+use mesh_core::fleet::{AuthorityState, Freeze, Service};
 use mesh_core::ids::ServiceId;
 use mesh_core::manifest::RegionRole;
 use mesh_core::signal::{Reading, Signal};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::output::Paint;
 use crate::render::table::Table;
-use crate::render::text;
+use crate::render::{text, why};
 
 /// A status answer, checked.
 pub struct View {
@@ -27,15 +28,26 @@ pub struct View {
     pub agents: Vec<v1::AgentStatus>,
     pub membership: v1::Membership,
     pub signals: Vec<Signal>,
+    /// What the leader makes of each service, in short.
+    pub judgements: BTreeMap<ServiceId, JudgementRecord>,
+    /// Of the whole mesh; it may have expired.
+    pub freeze: Option<Freeze>,
 }
 
 impl View {
     pub fn of(status: v1::GetStatusResponse) -> Result<Self, Failure> {
+        let mut judgements = BTreeMap::new();
         let service = |named: v1::ServiceStatus| {
             let entity = named.entity.ok_or_else(|| Failure::answer("a service is missing"))?;
             let name = ServiceId::new(named.service).map_err(Failure::answer)?;
+            if let Some(judgement) = named.judgement {
+                let judgement = JudgementRecord::try_from(judgement).map_err(Failure::answer)?;
+                judgements.insert(name.clone(), judgement);
+            }
             Ok((name, Service::try_from(entity).map_err(Failure::answer)?))
         };
+        let freeze = status.freeze.map(Freeze::try_from).transpose().map_err(Failure::answer)?;
+        let services = status.services.into_iter().map(service).collect::<Result<_, Failure>>()?;
         let signals = status.signals.into_iter().map(|signal| Signal::try_from(signal).map_err(Failure::answer));
         Ok(Self {
             mesh: status.mesh,
@@ -44,10 +56,12 @@ impl View {
             answered_by: status.answered_by,
             applied_index: status.applied_index,
             state_hash: crate::signing::hex(&status.state_hash),
-            services: status.services.into_iter().map(service).collect::<Result<_, Failure>>()?,
+            services,
             agents: status.agents,
             membership: status.membership.unwrap_or_default(),
             signals: signals.collect::<Result<_, _>>()?,
+            judgements,
+            freeze,
         })
     }
 
@@ -56,7 +70,11 @@ impl View {
     }
 
     pub fn json(&self) -> Value {
-        let services = self.services.iter().map(|(id, service)| service_json(service, &self.signals_of(id)));
+        let services = self.services.iter().map(|(id, service)| {
+            let mut value = service_json(service, &self.signals_of(id));
+            value["judgement"] = self.judgements.get(id).map(why::json).unwrap_or_default();
+            value
+        });
         json!({
             "mesh": self.mesh,
             "now": self.now,
@@ -64,6 +82,7 @@ impl View {
             "answered_by": self.answered_by,
             "applied_index": self.applied_index,
             "state_hash": self.state_hash,
+            "freeze": self.freeze.as_ref().filter(|freeze| freeze.until > self.now),
             "services": services.collect::<Vec<_>>(),
             "agents": self.agents.iter().map(agent_json).collect::<Vec<_>>(),
             "coordinators": {
@@ -84,6 +103,7 @@ impl View {
             ));
         }
         out.push_str(&format!("\n{}\n{}", paint.bold("Services"), self.service_table()));
+        out.push_str(&format!("\n{}\n{}", paint.bold("By itself"), self.by_itself(paint)));
         out.push_str(&format!("\n{}\n{}", paint.bold("Agents"), self.agent_table()));
         out.push_str(&format!("\n{}\n{}", paint.bold("Coordinators"), coordinators(&self.membership)));
         out
@@ -118,6 +138,53 @@ impl View {
         table.render("  ")
     }
 
+    /// Verdicts, freezes and cool-downs.
+    fn by_itself(&self, paint: Paint) -> String {
+        let mut out = String::new();
+        if let Some(freeze) = self.freeze.as_ref().filter(|freeze| freeze.until > self.now) {
+            out.push_str(&format!("  {} every service, {}\n", paint.yellow("FROZEN:"), frozen(freeze)));
+        }
+        for (id, service) in &self.services {
+            let mode = service.manifest.policy.automatic.name();
+            out.push_str(&format!("  {}  automatic: {mode}\n", paint.bold(id.as_str())));
+            match self.judgements.get(id) {
+                Some(judged) => out.push_str(&verdicts(judged, paint)),
+                None => out.push_str("    not judged: this coordinator does not lead, or has only begun to\n"),
+            }
+            for note in restraints(service, self.now) {
+                out.push_str(&format!("    {note}\n"));
+            }
+        }
+        out
+    }
+
+    /// What `watch` shows of each service and of the mesh, without anything that changes with time alone.
+    pub fn lines(&self) -> BTreeMap<String, String> {
+        let mut lines = BTreeMap::new();
+        let leader = match self.membership.leader {
+            0 => "no coordinator leads".to_owned(),
+            node => format!("node {node} leads in term {}", self.membership.term),
+        };
+        lines.insert("leader".to_owned(), leader);
+        if let Some(freeze) = self.freeze.as_ref().filter(|freeze| freeze.until > self.now) {
+            lines.insert("freeze".to_owned(), format!("every service is {}", frozen(freeze)));
+        }
+        for (id, service) in &self.services {
+            if let Some(judged) = self.judgements.get(id) {
+                lines.insert(format!("{id} verdict"), why::headline(judged));
+            }
+            let run = service.current_run.as_ref().map_or_else(
+                || format!("active in {}, no run is going", service.active),
+                |run| format!("active in {}, run {run} is going: meshctl watch {run}", service.active),
+            );
+            lines.insert(format!("{id} run"), format!("{id}: {run}"));
+            if let Some(freeze) = service.freeze.as_ref().filter(|freeze| freeze.until > self.now) {
+                lines.insert(format!("{id} freeze"), format!("{id}: {}", frozen(freeze)));
+            }
+        }
+        lines
+    }
+
     fn agent_table(&self) -> String {
         if self.agents.is_empty() {
             return "  none has registered yet\n".to_owned();
@@ -135,6 +202,49 @@ impl View {
         }
         table.render("  ")
     }
+}
+
+fn frozen(freeze: &Freeze) -> String {
+    format!("frozen until {} by {}: {}", text::time(freeze.until), text::person(&freeze.by), freeze.reason)
+}
+
+fn verdicts(judged: &JudgementRecord, paint: Paint) -> String {
+    let mut out: String = judged
+        .regions
+        .iter()
+        .map(|(region, verdict)| format!("    {region}  {}\n", why::in_a_line(verdict, judged.at, paint)))
+        .collect();
+    match &judged.conclusion {
+        Conclusion::Nothing { .. } => {}
+        Conclusion::Blocked { text } => {
+            out.push_str(&format!("    does not act: {text}  (meshctl why-not {})\n", judged.service));
+        }
+        Conclusion::Notify { to, text } => out.push_str(&format!("    a person should move it to {to}: {text}\n")),
+        Conclusion::Act { to, .. } => out.push_str(&format!("    moves to {to}\n")),
+    }
+    out
+}
+
+/// What keeps the service where it is.
+fn restraints(service: &Service, now: Timestamp) -> Vec<String> {
+    let mut notes = Vec::new();
+    notes.extend(service.freeze.as_ref().filter(|freeze| freeze.until > now).map(frozen));
+    let until = cool_down_until(service).filter(|until| *until > now);
+    notes.extend(until.map(|until| {
+        format!(
+            "cool-down until {}: moved by itself before (meshctl ack {})",
+            text::time(until),
+            service.manifest.service
+        )
+    }));
+    notes
+}
+
+/// When an automatic move is allowed again, unless a person has acknowledged the last one.
+fn cool_down_until(service: &Service) -> Option<Timestamp> {
+    let last = service.automatic_at?;
+    let acknowledged = service.acknowledged_at.is_some_and(|at| at >= last);
+    (!acknowledged).then(|| last.plus(service.manifest.policy.cool_down))
 }
 
 fn heard(ms: Option<u64>) -> String {
@@ -232,6 +342,12 @@ pub fn service_json(service: &Service, signals: &[&Signal]) -> Value {
         "rto_ms": duration_millis(service.manifest.objectives.rto),
         "rpo_ms": duration_millis(service.manifest.objectives.rpo),
         "open_calls": service.open_calls,
+        "automatic": service.manifest.policy.automatic.name(),
+        "automatic_at": service.automatic_at,
+        "acknowledged_at": service.acknowledged_at,
+        "cool_down_until": cool_down_until(service),
+        "freeze": service.freeze,
+        "noted": service.noted,
         "signals": signals.iter().map(|signal| signal_json(signal)).collect::<Vec<_>>(),
     })
 }
@@ -276,6 +392,18 @@ pub fn service(service: &Service, signals: &[&Signal], now: Timestamp, paint: Pa
         service.current_run.as_ref().map_or_else(|| "none".to_owned(), |run| format!("{run}  (meshctl watch {run})")),
     );
     out.push_str(&format!("\nRegions\n{}", regions(service)));
+    for note in restraints(service, now) {
+        out.push_str(&format!("\n{} {note}\n", paint.yellow("note:")));
+    }
+    if let Some(noted) = &service.noted {
+        out.push_str(&format!(
+            "\n{} at {} it should have been moved to {}: {}\n",
+            paint.yellow("note:"),
+            text::time(noted.at),
+            noted.to,
+            noted.text
+        ));
+    }
     for call in &service.open_calls {
         out.push_str(&format!(
             "\n{} a call of generation {} to {} may still arrive until {}\n",
@@ -304,6 +432,8 @@ fn regions(service: &Service) -> String {
         let authority = service.authority.get(region).map(|authority| match &authority.state {
             AuthorityState::Granted => format!("yes, generation {}", authority.generation),
             AuthorityState::Closed { run } => format!("no, closed by {run}"),
+            AuthorityState::Ending { wanted } => format!("ending, generation {wanted} is wanted"),
+            AuthorityState::Proven { run, proof } => format!("no, closed in {run}: {proof}"),
             AuthorityState::ClosedByConsent { run, .. } => {
                 format!("NOT PROVEN closed: accepted by two people in {run}")
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_core::plan::PredictedLoss;
+use mesh_core::run::MeasuredLoss;
 use mesh_core::time::Timestamp;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -51,12 +52,21 @@ pub fn loss(loss: &PredictedLoss) -> String {
         PredictedLoss::Nothing => "nothing: no database is promoted".to_owned(),
         PredictedLoss::Lag { lag, age, observer } => format!(
             "none once the old region is fenced and the replica has caught up; without that the last {} of writes \
-             (lag {}, measured {} before the plan by {observer})",
+             (lag {}, measured {} before that by {observer})",
             duration(lag.saturating_add(*age)),
             duration(*lag),
             duration(*age)
         ),
         PredictedLoss::Unknown => "UNKNOWN: replication lag was never measured while both ends lived".to_owned(),
+    }
+}
+
+pub fn measured(measured: &MeasuredLoss) -> String {
+    match measured {
+        MeasuredLoss::Nothing { because } => format!("nothing: {because}"),
+        MeasuredLoss::Time { lost, source } => format!("the writes of {} (by {source})", duration(*lost)),
+        MeasuredLoss::Bytes { lost, source } => format!("{lost} bytes of the old primary's log (by {source})"),
+        MeasuredLoss::Unknown { reason } => format!("unknown: {reason}"),
     }
 }
 

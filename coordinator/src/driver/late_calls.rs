@@ -130,6 +130,8 @@ mod tests {
             verify: Vec::new(),
             notices: Vec::new(),
             policy: Default::default(),
+            safety: Vec::new(),
+            fence: Default::default(),
         };
         mesh_core::fleet::Service {
             manifest,
@@ -144,6 +146,12 @@ mod tests {
             current_run: None,
             open_calls: Vec::new(),
             armed: true,
+            asks: Vec::new(),
+            lease_longest: MINUTE,
+            automatic_at: None,
+            acknowledged_at: None,
+            freeze: None,
+            noted: None,
         }
     }
 

@@ -5,14 +5,16 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use mesh_core::fleet::{Command, Reply};
 use mesh_core::run::Direction;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::ahead;
 use crate::consensus::ConsensusError;
+use crate::node::Node;
 use crate::replicated::Replicated;
 
 /// Proposals that are being committed at a time; consensus batches them.
@@ -23,7 +25,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Things whose last proposal failed: more than one for each live step of a hundred runs.
 const PAUSED_MAX: usize = 4096;
 
-type Done = (String, Command, Result<Reply, ConsensusError>);
+type Proposed = Result<Reply, ConsensusError>;
+type Done = (String, Command, Proposed);
 
 #[derive(Default)]
 pub struct Proposals {
@@ -41,16 +44,24 @@ struct Paused {
 impl Proposals {
     /// Begins to propose, unless the same thing is being proposed or failed a moment ago.
     pub fn propose(&mut self, replica: &Arc<dyn Replicated>, command: Command) {
+        let replica = Arc::clone(replica);
+        self.begin(command, |command| async move { replica.propose(command).await }.boxed());
+    }
+
+    /// As [`Proposals::propose`], with what becomes due by the command.
+    pub fn propose_ahead(&mut self, node: &Arc<Node>, command: Command) {
+        let node = Arc::clone(node);
+        self.begin(command, |command| async move { ahead::commit(&node, command).await }.boxed());
+    }
+
+    fn begin(&mut self, command: Command, propose: impl FnOnce(Command) -> BoxFuture<'static, Proposed>) {
         let subject = subject(&command);
         let paused = self.paused.get(&subject).is_some_and(|paused| paused.until > Instant::now());
         if paused || self.flying.len() >= FLYING_MAX || !self.subjects.insert(subject.clone()) {
             return;
         }
-        let replica = Arc::clone(replica);
-        self.flying.push(Box::pin(async move {
-            let result = replica.propose(command.clone()).await;
-            (subject, command, result)
-        }));
+        let proposed = propose(command.clone());
+        self.flying.push(proposed.map(|result| (subject, command, result)).boxed());
     }
 
     /// Resolves when a proposal has ended; never while there is none.
@@ -106,6 +117,12 @@ pub(super) fn subject(command: &Command) -> String {
         | Command::CloseIntent { run, step: id, direction, .. }
         | Command::FailStep { run, step: id, direction, .. } => step(run, id, *direction),
         Command::Grant { run, step: id } => step(run, id, Direction::Forward),
+        Command::StartRun { plan, .. } => format!("{}/start", plan.service),
+        Command::NoteAutomatic { service, .. } => format!("{service}/note"),
+        Command::NoteLoss { run, .. } => format!("{run}/loss"),
+        Command::Revoke { run } => format!("{run}/revoke"),
+        Command::ProveClosed { run, .. } => format!("{run}/closed"),
+        Command::SetAskList { service, .. } | Command::RetireAskLists { service, .. } => format!("{service}/asks"),
         other => kind(other).to_owned(),
     }
 }
@@ -116,12 +133,19 @@ pub(super) fn kind(command: &Command) -> &'static str {
         Command::CloseIntent { .. } => "close-intent",
         Command::FailStep { .. } => "fail-step",
         Command::Grant { .. } => "grant",
+        Command::StartRun { .. } => "start-run",
+        Command::NoteAutomatic { .. } => "note-automatic",
+        Command::NoteLoss { .. } => "note-loss",
+        Command::Revoke { .. } => "revoke",
+        Command::ProveClosed { .. } => "prove-closed",
+        Command::SetAskList { .. } => "set-ask-list",
+        Command::RetireAskLists { .. } => "retire-ask-lists",
         Command::NameMesh { .. }
         | Command::ApplyManifest { .. }
         | Command::SetArmed { .. }
         | Command::Restored { .. }
         | Command::RegisterAgent { .. }
-        | Command::StartRun { .. }
+        | Command::NoteAddress { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Abort { .. }
@@ -129,6 +153,9 @@ pub(super) fn kind(command: &Command) -> &'static str {
         | Command::Approve { .. }
         | Command::EnrollKey { .. }
         | Command::RevokeKey { .. }
-        | Command::NoteMembership { .. } => "not the engine's",
+        | Command::NoteMembership { .. }
+        | Command::Freeze { .. }
+        | Command::Unfreeze { .. }
+        | Command::Acknowledge { .. } => "not the engine's",
     }
 }

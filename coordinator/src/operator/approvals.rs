@@ -1,9 +1,9 @@
 //! Approvals and the keys that give them. Signatures are verified here, by the leader; the core counts them.
 
-use mesh_core::access::{APPROVALS_NEEDED, Identity, enroll_subject, loss_subject, revoke_subject};
+use mesh_core::access::{APPROVALS_NEEDED, Identity, enroll_subject, loss_subject, proceed_subject, revoke_subject};
 use mesh_core::fleet::{Command, EnrolledKey, Fleet};
 use mesh_core::ids::KeyId;
-use mesh_core::run::Approval;
+use mesh_core::run::{Approval, Need, Run, RunState};
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 use mesh_runtime::pki::approval::{PUBLIC_KEY_LEN, verify};
@@ -26,11 +26,16 @@ pub async fn approve(
     let approval = decode(request.approval)?;
     let now = node.now();
     let owner = node.replica.with_fleet(|fleet| {
-        let plan_hash = fleet.runs.get(&run).map(|run| run.plan_hash);
-        let plan_hash = plan_hash.ok_or_else(|| Status::not_found(format!("no run {run}: see `meshctl history`")))?;
-        let loss = loss_subject(&run, &plan_hash);
-        // The core refuses what is no step of the plan, and what no one may skip.
-        let subject = if is_skip(&approval.subject) { approval.subject.clone() } else { loss };
+        let known = fleet.runs.get(&run);
+        let known = known.ok_or_else(|| Status::not_found(format!("no run {run}: see `meshctl history`")))?;
+        // The core refuses what is no step of the plan, what no one may skip, and too small a loss.
+        let subject = if is_skip(&approval.subject) || accepts_less(known, &approval.subject) {
+            approval.subject.clone()
+        } else if approval.subject.starts_with("proceed ") {
+            proceed_subject(&run, &known.plan_hash, &known.loss)
+        } else {
+            loss_subject(&run, &known.plan_hash, &known.loss)
+        };
         check(fleet, &node.mesh, &approval, &subject, now).map(|key| key.owner.clone())
     })?;
     if owner != caller.name {
@@ -42,9 +47,28 @@ pub async fn approve(
     let subject = approval.subject.clone();
     let command = Command::Approve { run: run.clone(), approval, by: caller.to_string() };
     refusal::commit(node, command).await?;
-    let missing = node.replica.with_fleet(|fleet| APPROVALS_NEEDED.saturating_sub(owners(fleet, &run, &subject, now)));
+    let missing = node
+        .replica
+        .with_fleet(|fleet| needed(fleet, &run, &subject).saturating_sub(owners(fleet, &run, &subject, now)));
     let missing = u32::try_from(missing).unwrap_or(u32::MAX);
     Ok(v1::ApproveResponse { run: Some(reads::run_now(node, &run)?), missing })
+}
+
+/// For this run and plan, and another loss than is expected now.
+fn accepts_less(run: &Run, subject: &str) -> bool {
+    ["accept-loss", "proceed"].iter().any(|word| subject.starts_with(&format!("{word} {} {} ", run.id, run.plan_hash)))
+}
+
+/// Signatures that the run wants for this subject. A run that goes on has all it wanted.
+fn needed(fleet: &Fleet, run: &mesh_core::ids::RunId, subject: &str) -> usize {
+    let state = fleet.runs.get(run).map(|run| &run.state);
+    match state {
+        Some(RunState::Held { need: Need::Approval { people, .. }, .. }) if subject.starts_with("proceed ") => {
+            usize::try_from(*people).unwrap_or(APPROVALS_NEEDED)
+        }
+        Some(RunState::Running) if subject.starts_with("proceed ") => 0,
+        _ => APPROVALS_NEEDED,
+    }
 }
 
 fn is_skip(subject: &str) -> bool {
@@ -101,6 +125,19 @@ pub fn check_all(node: &Node, approvals: Vec<v1::Approval>, subject: &str) -> Re
         approvals.iter().try_for_each(|approval| check(fleet, &node.mesh, approval, subject, now).map(drop))
     })?;
     Ok(approvals)
+}
+
+/// As [`check_all`], where each says itself what it is for; the core looks for those that it needs.
+pub fn check_each(node: &Node, approvals: Vec<v1::Approval>) -> Result<Vec<Approval>, Status> {
+    let mut checked = Vec::new();
+    if approvals.len() > APPROVALS_MAX {
+        return Err(Status::invalid_argument(format!("more than {APPROVALS_MAX} approvals")));
+    }
+    for approval in approvals {
+        let subject = approval.subject.clone();
+        checked.extend(check_all(node, vec![approval], &subject)?);
+    }
+    Ok(checked)
 }
 
 /// The key with which `approval` was given, if it is a valid signature over `subject` that holds now.

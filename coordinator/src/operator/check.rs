@@ -8,7 +8,7 @@ use futures::future::join_all;
 use mesh_core::access::Identity;
 use mesh_core::execute::Job;
 use mesh_core::fleet::apply::run_id;
-use mesh_core::fleet::{AuthorityState, Service};
+use mesh_core::fleet::Service;
 use mesh_core::ids::{IntentSeq, RegionId, StepId, Token};
 use mesh_core::plan::{Action, Plan, SecurityGroupPurpose, Step};
 use mesh_core::run::{Direction, effect_key};
@@ -107,10 +107,11 @@ fn job(plan: &Plan, step: &Step) -> Result<Job, String> {
 /// own fence steps have to do.
 fn check_grant(plan: &Plan, step: &Step, service: &Service) -> v1::StepCheck {
     let open = service.authority.iter().filter(|(region, authority)| {
-        **region != plan.to && authority.generation < plan.generation && authority.state == AuthorityState::Granted
+        **region != plan.to && authority.generation < plan.generation && authority.state.may_write()
     });
+    let leased = service.manifest.fence.is_leased();
     let (fenced, not_fenced): (Vec<&RegionId>, Vec<&RegionId>) =
-        open.map(|(region, _)| region).partition(|region| !fences(plan, step, region).is_empty());
+        open.map(|(region, _)| region).partition(|region| leased || !fences(plan, step, region).is_empty());
     let names = |regions: &[&RegionId]| regions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let (verdict, detail) = if !not_fenced.is_empty() {
         let text = format!("{} may write, and no step before this one closes it", names(&not_fenced));
@@ -127,7 +128,10 @@ fn check_grant(plan: &Plan, step: &Step, service: &Service) -> v1::StepCheck {
 fn fences<'a>(plan: &'a Plan, step: &Step, region: &RegionId) -> Vec<&'a StepId> {
     let before = plan.steps.iter().take_while(|other| other.id != step.id);
     let fences = before.filter(|other| {
-        let fence = matches!(&other.action, Action::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Fence, .. });
+        let fence = matches!(
+            &other.action,
+            Action::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Fence, .. } | Action::PostgresFence { .. }
+        );
         fence && other.region == *region
     });
     fences.map(|fence| &fence.id).collect()

@@ -1,5 +1,6 @@
 //! `ControlRun`: pause, resume, abort, retry. A pause also waits for the agents to say that they have stopped.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -46,40 +47,40 @@ pub async fn control_run(
     })
 }
 
+/// Who has not confirmed that it sends no change any more, and when it cannot any more.
 #[derive(Default)]
-struct Halted {
-    unacknowledged: Vec<String>,
-    silent_after: Duration,
+pub struct Halted {
+    pub unacknowledged: Vec<String>,
+    pub silent_after: Duration,
 }
 
-/// Commits the pause, then tells every agent with an open intent of the run. Pongs that follow the commit carry the
-/// pause, so an agent that does not answer may act until the permission of its last earlier pong has run out.
 async fn pause(node: &Node, run: &RunId, by: String) -> Result<Halted, Status> {
     refusal::commit(node, Command::Pause { run: run.clone(), by }).await?;
-    let committed = Instant::now();
-    let executors: Vec<AgentId> = node.replica.with_fleet(|fleet| {
-        let open = fleet.runs.get(run).into_iter().flat_map(|run| run.open_intents());
-        let mut agents: Vec<AgentId> = open.map(|(_, _, intent)| intent.agent.clone()).collect();
-        agents.sort();
-        agents.dedup();
-        agents
+    Ok(halted(node, std::slice::from_ref(run), Instant::now()).await)
+}
+
+/// After the commit of a pause or a freeze: tells every agent with an open intent of these runs. Pongs that follow the
+/// commit carry it, so an agent that does not answer may act until the permission of its last earlier pong has run out.
+pub async fn halted(node: &Node, runs: &[RunId], committed: Instant) -> Halted {
+    let executors: BTreeSet<(AgentId, RunId)> = node.replica.with_fleet(|fleet| {
+        let runs = runs.iter().filter_map(|run| fleet.runs.get(run));
+        runs.flat_map(|run| run.open_intents().map(|(_, _, intent)| (intent.agent.clone(), run.id.clone()))).collect()
     });
-    let told = executors.into_iter().map(|agent| async {
+    let told = executors.into_iter().map(|(agent, run)| async move {
         let session = node.sessions.of(&agent);
         // An agent without a session here may hold a permission of the leader before this one.
         let permitted_until =
             session.as_ref().and_then(|session| session.ponged()).unwrap_or(committed).min(committed) + PERMIT_FOR;
         let acknowledged = match session {
             None => false,
-            Some(session) => timeout(HALT_WITHIN, session.halt(run)).await.is_ok_and(|answer| answer.is_ok()),
+            Some(session) => timeout(HALT_WITHIN, session.halt(&run)).await.is_ok_and(|answer| answer.is_ok()),
         };
         (agent, acknowledged, permitted_until)
     });
     let silent: Vec<_> = join_all(told).await.into_iter().filter(|(_, acknowledged, _)| !acknowledged).collect();
     let now = Instant::now();
     let left = silent.iter().map(|(_, _, until)| until.saturating_duration_since(now));
-    Ok(Halted {
-        silent_after: left.max().unwrap_or_default(),
-        unacknowledged: silent.into_iter().map(|(agent, _, _)| agent.to_string()).collect(),
-    })
+    let silent_after = left.max().unwrap_or_default();
+    let unacknowledged: BTreeSet<String> = silent.into_iter().map(|(agent, _, _)| agent.to_string()).collect();
+    Halted { unacknowledged: unacknowledged.into_iter().collect(), silent_after }
 }

@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_core::access::Identity;
+use mesh_core::decide::{self, RuleRecord};
+use mesh_core::detect;
 use mesh_core::fleet::{Command, Fleet, Reply, Service};
 use mesh_core::ids::{Hash32, RegionId, RunId, ServiceId};
 use mesh_core::plan::{Plan, PlanKind};
 use mesh_core::planner::{self, Evidence, PlanError};
+use mesh_core::run::{Approval, Cause};
 use mesh_proto::v1;
 use tonic::{Code, Status};
 
 use super::writes::unexpected;
-use super::{reads, refusal};
+use super::{approvals, reads, refusal};
 use crate::node::Node;
+use crate::sessions::evidence::Snapshot;
 
-/// Services of one wave, which move at the same time: as many as a person can watch, and few enough that their calls
-/// stay below Route 53's five requests a second.
-pub const WAVE_SIZE: usize = 4;
+pub use mesh_core::decide::WAVE_SIZE;
 
 const ALTERED: &str = "the plan is not what the planner makes of this service: make the plan again";
 
@@ -47,7 +49,8 @@ pub async fn make_plan(
     request: v1::MakePlanRequest,
 ) -> Result<v1::MakePlanResponse, Status> {
     let wanted = decode(request)?;
-    let evidence = Evidence { now: node.now(), lag: node.signals.all() };
+    let services: Vec<ServiceId> = node.replica.with_fleet(|fleet| fleet.services.keys().cloned().collect());
+    let seen = seen(node, &services);
     node.replica.with_fleet(|fleet| {
         if let Some(unknown) = wanted.services.iter().find(|id| !fleet.services.contains_key(*id)) {
             return Err(reads::no_service(unknown));
@@ -55,7 +58,7 @@ pub async fn make_plan(
         if fleet.services.is_empty() {
             return Err(Status::not_found("the mesh has no services yet: `meshctl apply -f MANIFEST` adds one"));
         }
-        let (mut planned, skipped) = plan_each(fleet, &wanted, &evidence);
+        let (mut planned, skipped) = plan_each(fleet, &wanted, &seen);
         if planned.is_empty() {
             return Err(nothing_moves(&skipped));
         }
@@ -72,13 +75,19 @@ pub async fn make_plan(
     })
 }
 
-fn plan_each(fleet: &Fleet, wanted: &Wanted, evidence: &Evidence) -> (BTreeMap<ServiceId, Planned>, Vec<Skip>) {
+/// What this node knows of the services. Not while the state is looked at.
+fn seen(node: &Node, services: &[ServiceId]) -> detect::Evidence {
+    let led_since = node.judgements.led_since().unwrap_or_else(|| node.now());
+    Snapshot::take(node, led_since).evidence(node, services)
+}
+
+fn plan_each(fleet: &Fleet, wanted: &Wanted, seen: &detect::Evidence) -> (BTreeMap<ServiceId, Planned>, Vec<Skip>) {
     let (mut planned, mut skipped) = (BTreeMap::new(), Vec::new());
     for (id, service) in &fleet.services {
         if !wanted.services.is_empty() && !wanted.services.contains(id) {
             continue;
         }
-        match plan_one(fleet, service, wanted, evidence) {
+        match plan_one(fleet, service, wanted, seen) {
             Ok(plan) => drop(planned.insert(id.clone(), plan)),
             Err((code, reason)) => skipped.push(Skip { service: id.clone(), code, reason }),
         }
@@ -86,7 +95,12 @@ fn plan_each(fleet: &Fleet, wanted: &Wanted, evidence: &Evidence) -> (BTreeMap<S
     (planned, skipped)
 }
 
-fn plan_one(fleet: &Fleet, service: &Service, wanted: &Wanted, evidence: &Evidence) -> Result<Planned, (Code, String)> {
+fn plan_one(
+    fleet: &Fleet,
+    service: &Service,
+    wanted: &Wanted,
+    seen: &detect::Evidence,
+) -> Result<Planned, (Code, String)> {
     if let Some(from) = wanted.from.as_ref().filter(|from| service.active != **from) {
         return Err((Code::FailedPrecondition, format!("it is active in {}, not in {from}", service.active)));
     }
@@ -100,9 +114,11 @@ fn plan_one(fleet: &Fleet, service: &Service, wanted: &Wanted, evidence: &Eviden
         return Err((Code::Aborted, text));
     }
     let made = match (wanted.kind, &wanted.to) {
-        (PlanKind::Failover, Some(to)) => planner::plan_failover(service, to, evidence),
+        (PlanKind::Failover, Some(to)) => planner::plan_failover(service, to, &Evidence::of(service, seen)),
         (PlanKind::Failover, None) => return Err((Code::InvalidArgument, "no target region is given".to_owned())),
         (PlanKind::TrafficSetup, _) => planner::plan_traffic_setup(service),
+        (PlanKind::Rejoin, Some(region)) => planner::plan_rejoin(service, region),
+        (PlanKind::Rejoin, None) => return Err((Code::InvalidArgument, "no region is given".to_owned())),
     };
     let plan = made.map_err(|error| (code_of(&error), error.to_string()))?;
     let hash = mesh_proto::plan_hash(&plan);
@@ -154,11 +170,28 @@ pub async fn start_run(
         )));
     }
     node.replica.with_fleet(|fleet| refuse_altered(fleet, &plan))?;
-    let command = Command::StartRun { plan: Box::new(plan), plan_hash, by: caller.to_string() };
+    let (safety, approvals) = measure(node, &plan, request.approvals)?;
+    let (by, cause) = (caller.to_string(), Cause::Asked);
+    let command = Command::StartRun { plan: Box::new(plan), plan_hash, by, cause, safety, approvals };
     match refusal::commit(node, command).await? {
         Reply::RunStarted { run, existing } => Ok(v1::StartRunResponse { run: run.to_string(), existing }),
         other => Err(unexpected(&other)),
     }
+}
+
+/// The safety rules that need measurements, as they stand now; and the verified overrides of any.
+fn measure(node: &Node, plan: &Plan, given: Vec<v1::Approval>) -> Result<(Vec<RuleRecord>, Vec<Approval>), Status> {
+    let approvals = approvals::check_each(node, given)?;
+    let seen = seen(node, std::slice::from_ref(&plan.service));
+    let safety = node.replica.with_fleet(|fleet| {
+        let Some(service) = fleet.services.get(&plan.service).filter(|_| plan.kind == PlanKind::Failover) else {
+            return Vec::new();
+        };
+        let verdicts = detect::assess(service, &seen);
+        let onset = Evidence::of(service, &seen).onset;
+        decide::safety::evaluate(fleet, service, &plan.to, onset, &verdicts, &seen)
+    });
+    Ok((safety, approvals))
 }
 
 /// Steps that nobody planned are neither carried out nor looked at, whatever their hash: they would point the agents
@@ -218,7 +251,10 @@ fn decode(request: v1::MakePlanRequest) -> Result<Wanted, Status> {
         PlanKind::Failover if request.to.is_empty() => {
             return Err(Status::invalid_argument("a failover needs a target region"));
         }
-        PlanKind::Failover => region(&request.to)?,
+        PlanKind::Rejoin if request.to.is_empty() => {
+            return Err(Status::invalid_argument("a rejoin needs the region that is to be rebuilt"));
+        }
+        PlanKind::Failover | PlanKind::Rejoin => region(&request.to)?,
         PlanKind::TrafficSetup if !request.to.is_empty() => {
             return Err(Status::invalid_argument("traffic-setup has no target region"));
         }

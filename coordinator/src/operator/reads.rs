@@ -9,7 +9,7 @@ use mesh_proto::v1;
 use prost::Message;
 use tonic::Status;
 
-use super::{fit, refusal};
+use super::{fit, refusal, why};
 use crate::node::Node;
 
 const RUNS_LISTED_DEFAULT: usize = 20;
@@ -22,10 +22,11 @@ pub async fn get_status(node: &Node, _: &Identity, _: v1::GetStatusRequest) -> R
 
 pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
     let presence = node.sessions.presence();
-    let (now, services, mut agents) = node.replica.with_fleet(|fleet| {
+    let (now, freeze, services, mut agents) = node.replica.with_fleet(|fleet| {
         let services = fleet.services.iter().map(|(id, service)| v1::ServiceStatus {
             service: id.to_string(),
             entity: Some(v1::ServiceEntity::from(service)),
+            judgement: why::in_short(node, id),
         });
         let agents = fleet.agents.iter().map(|(id, agent)| v1::AgentStatus {
             agent: id.to_string(),
@@ -33,7 +34,7 @@ pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
             open_intents: open_intents(fleet, id),
             ..Default::default()
         });
-        (fleet.now, services.collect(), agents.collect::<Vec<_>>())
+        (fleet.now, fleet.freeze.as_ref().map(Into::into), services.collect(), agents.collect::<Vec<_>>())
     });
     for agent in &mut agents {
         let Some(present) = AgentId::new(agent.agent.as_str()).ok().and_then(|id| presence.get(&id).cloned()) else {
@@ -57,6 +58,7 @@ pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
         signals: node.signals.all().iter().map(v1::Signal::from).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         certificate_until: node.peers.certificate_until().as_millis(),
+        freeze,
     };
     without_sources(status)
 }

@@ -65,10 +65,20 @@ fn subject(command: &Command) -> Option<String> {
         | Command::CloseIntent { .. }
         | Command::FailStep { .. }
         | Command::Grant { .. }
+        | Command::Revoke { .. }
+        | Command::ProveClosed { .. }
+        | Command::SetAskList { .. }
+        | Command::RetireAskLists { .. }
+        | Command::NoteAddress { .. }
         | Command::Pause { .. }
         | Command::Resume { .. }
         | Command::Abort { .. }
-        | Command::Retry { .. } => None,
+        | Command::Retry { .. }
+        | Command::Freeze { .. }
+        | Command::Unfreeze { .. }
+        | Command::Acknowledge { .. }
+        | Command::NoteAutomatic { .. }
+        | Command::NoteLoss { .. } => None,
     }
 }
 

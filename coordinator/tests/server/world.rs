@@ -89,6 +89,7 @@ impl World {
             replica,
             sessions: Default::default(),
             signals: Default::default(),
+            judgements: Default::default(),
             pongs: Default::default(),
             peers: Peers::new(Arc::clone(&identities)),
             timing: Timing { agent_silence },
@@ -156,7 +157,14 @@ pub struct Agent {
 impl Agent {
     pub async fn hello(&self, place: &str, name: &str) {
         let (agent, region) = (name.to_owned(), place.to_owned());
-        self.say(Say::Hello(v1::Hello { agent, region, version: "test".to_owned(), unfinished: Vec::new() })).await;
+        self.say(Say::Hello(v1::Hello {
+            agent,
+            region,
+            version: "test".to_owned(),
+            unfinished: Vec::new(),
+            promise_address: None,
+        }))
+        .await;
     }
 
     pub async fn say(&self, message: Say) {

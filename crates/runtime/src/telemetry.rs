@@ -1,4 +1,4 @@
-//! JSON lines on stderr and, where an endpoint is configured, spans to an OTLP collector.
+//! JSON lines on stderr and, where an endpoint is configured, spans and metrics to an OTLP collector.
 
 mod propagate;
 
@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::layer::SubscriberExt;
@@ -50,9 +51,10 @@ pub enum TelemetryError {
 
 /// Sends what is left when dropped.
 #[derive(Debug, Default)]
-#[must_use = "spans are flushed when it is dropped"]
+#[must_use = "spans and metrics are flushed when it is dropped"]
 pub struct Guard {
     provider: Option<SdkTracerProvider>,
+    meters: Option<SdkMeterProvider>,
 }
 
 impl Drop for Guard {
@@ -62,6 +64,11 @@ impl Drop for Guard {
         {
             tracing::info!(error = %err, "the last spans were not exported");
         }
+        if let Some(meters) = self.meters.take()
+            && let Err(err) = meters.shutdown_with_timeout(EXPORT_TIMEOUT)
+        {
+            tracing::info!(error = %err, "the last metrics were not exported");
+        }
     }
 }
 
@@ -69,6 +76,7 @@ impl Drop for Guard {
 pub fn init(config: &LogConfig, service_name: &'static str) -> Result<Guard, TelemetryError> {
     let filter = filter(config)?;
     let provider = config.otlp_endpoint.as_deref().map(|endpoint| exporter(endpoint, service_name)).transpose()?;
+    let meters = config.otlp_endpoint.as_deref().map(|endpoint| meters(endpoint, service_name)).transpose()?;
     let spans = provider.as_ref().map(|provider| {
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(service_name));
         layer.with_filter(filter.clone())
@@ -82,7 +90,10 @@ pub fn init(config: &LogConfig, service_name: &'static str) -> Result<Guard, Tel
         .with_filter(filter);
     let subscriber = tracing_subscriber::registry().with(lines).with(spans);
     subscriber.try_init().map_err(|_| TelemetryError::Twice)?;
-    Ok(Guard { provider })
+    if let Some(meters) = &meters {
+        opentelemetry::global::set_meter_provider(meters.clone());
+    }
+    Ok(Guard { provider, meters })
 }
 
 fn filter(config: &LogConfig) -> Result<EnvFilter, TelemetryError> {
@@ -92,9 +103,21 @@ fn filter(config: &LogConfig) -> Result<EnvFilter, TelemetryError> {
 
 fn exporter(endpoint: &str, service_name: &'static str) -> Result<SdkTracerProvider, TelemetryError> {
     let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build();
-    let exporter =
-        exporter.map_err(|err| TelemetryError::Otlp { endpoint: endpoint.to_owned(), reason: err.to_string() })?;
+    let exporter = exporter.map_err(|error| refuse(endpoint, &error))?;
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(service_name)).build())
+}
+
+fn meters(endpoint: &str, service_name: &'static str) -> Result<SdkMeterProvider, TelemetryError> {
+    let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build();
+    let exporter = exporter.map_err(|error| refuse(endpoint, &error))?;
+    Ok(SdkMeterProvider::builder().with_periodic_exporter(exporter).with_resource(resource(service_name)).build())
+}
+
+fn refuse(endpoint: &str, error: &ExporterBuildError) -> TelemetryError {
+    TelemetryError::Otlp { endpoint: endpoint.to_owned(), reason: error.to_string() }
+}
+
+fn resource(service_name: &'static str) -> Resource {
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let resource = Resource::builder().with_service_name(service_name).with_attribute(version).build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    Resource::builder().with_service_name(service_name).with_attribute(version).build()
 }

@@ -6,7 +6,9 @@
 
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a rig that cannot do what it was told fails its test")]
 
+pub mod by_itself;
 pub mod ctl;
+pub mod fault;
 pub mod foreign;
 pub mod judge;
 pub mod many;
@@ -16,12 +18,14 @@ pub mod processes;
 pub mod relay;
 pub mod rig;
 pub mod terminal;
+pub mod wide;
 pub mod witness;
 
 pub use ctl::Said;
 pub use foreign::Foreign;
 pub use rig::Rig;
 pub use terminal::Terminal;
+pub use wide::Wide;
 
 use std::path::PathBuf;
 

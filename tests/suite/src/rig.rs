@@ -50,16 +50,21 @@ impl Rig {
         Self::on(dir, stand)
     }
 
-    fn ground() -> (TempDir, Programs, Output) {
+    pub(crate) fn ground() -> (TempDir, Programs, Output) {
         let dir = tempfile::Builder::new().prefix("mesh-suite-").tempdir().expect("a temporary directory");
         let programs = Programs::beside(&crate::binaries().join("meshctl")).expect("the programs are built");
         (dir, programs, Output::new(true))
     }
 
-    fn on(dir: TempDir, stand: Result<Stand, Failure>) -> Self {
+    pub(crate) fn on(dir: TempDir, stand: Result<Stand, Failure>) -> Self {
         let stand = stand.unwrap_or_else(|failure| {
             panic!("the mesh did not come up: {failure}\n{}", ends_of_logs(&dir.path().join("logs")))
         });
+        Self::around(dir, stand)
+    }
+
+    /// Around processes that run already.
+    pub(crate) fn around(dir: TempDir, stand: Stand) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client");
         Self { stand, dir, http }
     }

@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use super::{NEW, OLD};
-
 #[derive(Debug, Default, Deserialize)]
 pub struct Resources {
     #[serde(default)]
@@ -62,22 +60,22 @@ pub const TASKS: u32 = 2;
 
 impl Resources {
     /// YAML entries of `resources`; empty for a world that has none of these.
-    pub fn manifest(&self) -> String {
+    pub fn manifest(&self, sites: [&str; 2]) -> String {
         let mut yaml = String::new();
-        self.tables(&mut yaml);
+        self.tables(&mut yaml, sites);
         self.clusters(&mut yaml);
         self.services(&mut yaml);
         self.brokers(&mut yaml);
         yaml
     }
 
-    fn tables(&self, yaml: &mut String) {
-        let both = |table: &&Table| [OLD, NEW].iter().all(|region| table.regions.iter().any(|has| has == region));
+    fn tables(&self, yaml: &mut String, [old, new]: [&str; 2]) {
+        let both = |table: &&Table| [old, new].iter().all(|region| table.regions.iter().any(|has| has == region));
         for Table { table, .. } in self.dynamodb.iter().filter(both) {
             let name = table.strip_prefix("maip-prod-").unwrap_or(table);
             let _ = write!(
                 yaml,
-                "  - name: {name}\n    dynamodb-global-table:\n      table: {table}\n      regions: [{OLD}, {NEW}]\n"
+                "  - name: {name}\n    dynamodb-global-table:\n      table: {table}\n      regions: [{old}, {new}]\n"
             );
         }
     }

@@ -1,0 +1,61 @@
+//! `freeze`, `unfreeze`, `ack`.
+
+use std::time::Duration;
+
+use mesh_core::ids::ServiceId;
+use mesh_core::time::duration_millis;
+use serde_json::json;
+
+use super::Context;
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::mesh::Frozen;
+use crate::render::text;
+
+pub async fn freeze(context: &Context, service: Option<&ServiceId>, lasting: Duration, reason: &str) -> Outcome {
+    let frozen = context.mesh()?.freeze(service, lasting, reason).await?;
+    let value = json!({
+        "service": service,
+        "until": frozen.until,
+        "halted": frozen.halted,
+        "unacknowledged": frozen.unacknowledged,
+        "silent_after_ms": duration_millis(frozen.silent_after),
+    });
+    context.output.either(&value, || said(service, &frozen))?;
+    Ok(Exit::Ok)
+}
+
+fn said(service: Option<&ServiceId>, frozen: &Frozen) -> String {
+    let what = service.map_or_else(|| "every service".to_owned(), ToString::to_string);
+    let end = service.map_or_else(|| "meshctl unfreeze".to_owned(), |service| format!("meshctl unfreeze {service}"));
+    let mut out = format!("{what}: nothing is changed until {}; `{end}` ends it", text::time(frozen.until));
+    if !frozen.halted.is_empty() {
+        out.push_str(&format!("\nstanding still: {}", frozen.halted.join(", ")));
+    }
+    if !frozen.unacknowledged.is_empty() {
+        out.push_str(&format!(
+            "\nnot confirmed yet by {}. Their permission ends {} from now at the latest; until then they may still send a \
+             change.",
+            frozen.unacknowledged.join(", "),
+            text::duration(frozen.silent_after)
+        ));
+    }
+    out
+}
+
+pub async fn unfreeze(context: &Context, service: Option<&ServiceId>) -> Outcome {
+    context.mesh()?.unfreeze(service).await?;
+    context.output.either(&json!({ "service": service, "frozen": false }), || match service {
+        Some(service) => format!("{service}: no longer frozen by itself"),
+        None => "the mesh is no longer frozen; services that are frozen by themselves stay so".to_owned(),
+    })?;
+    Ok(Exit::Ok)
+}
+
+pub async fn acknowledge(context: &Context, service: &ServiceId) -> Outcome {
+    context.mesh()?.acknowledge(service).await?;
+    context.output.either(&json!({ "service": service, "acknowledged": true }), || {
+        format!("{service}: its cool-down is over; `meshctl why-not {service}` says what would happen now")
+    })?;
+    Ok(Exit::Ok)
+}
