@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Hash32, KeyId, NameError, RegionId, RunId, StepId};
+use crate::ids::{Hash32, KeyId, NameError, RegionId, RunId, ServiceId, StepId};
+use crate::plan::PredictedLoss;
 use crate::time::Timestamp;
 
 /// Roles in certificates. People: viewer, operator, approver, admin. Programs: agent, coordinator.
@@ -122,7 +123,13 @@ pub const TABLE: &[(&str, &[Role])] = {
         ("/mesh.v1.Operator/GetMembership", READ),
         ("/mesh.v1.Operator/ChangeMembership", ADMINISTER),
         ("/mesh.v1.Operator/Backup", ADMINISTER),
+        ("/mesh.v1.Operator/Why", READ),
+        ("/mesh.v1.Operator/WhyNot", READ),
+        ("/mesh.v1.Operator/Freeze", OPERATE),
+        ("/mesh.v1.Operator/Unfreeze", OPERATE),
+        ("/mesh.v1.Operator/Acknowledge", OPERATE),
         ("/mesh.v1.AgentSession/Open", &[Agent]),
+        ("/mesh.v1.AgentPeer/Promise", &[Agent]),
         ("/mesh.v1.Pki/Renew", &[Agent, Coordinator]),
         ("/mesh.v1.Raft/Append", &[Coordinator]),
         ("/mesh.v1.Raft/AppendStream", &[Coordinator]),
@@ -149,9 +156,23 @@ pub const OWNERS_BEFORE_TWO_PERSON: usize = 2;
 /// Signatures that a two-person decision needs, of different owners.
 pub const APPROVALS_NEEDED: usize = 2;
 
-/// What two people sign to accept that a run's old region is not proven closed and may lose its last writes.
-pub fn loss_subject(run: &RunId, plan_hash: &Hash32) -> String {
-    format!("accept-loss {run} {plan_hash}")
+/// Signatures that let a run of mode `fence` go on, where nothing beyond the objective is expected to be lost.
+pub const APPROVALS_TO_PROCEED: usize = 1;
+
+/// What two people sign to accept that a run's old region is not proven closed and may lose its last writes. It holds
+/// for a loss up to this one.
+pub fn loss_subject(run: &RunId, plan_hash: &Hash32, loss: &PredictedLoss) -> String {
+    format!("accept-loss {run} {plan_hash} {}", loss.bound())
+}
+
+/// What is signed to let a run of mode `fence` take its first one-way step. It holds for a loss up to this one.
+pub fn proceed_subject(run: &RunId, plan_hash: &Hash32, loss: &PredictedLoss) -> String {
+    format!("proceed {run} {plan_hash} {}", loss.bound())
+}
+
+/// What two people sign to start exactly this plan although the safety rule of this name does not hold.
+pub fn override_subject(rule: &str, service: &ServiceId, plan_hash: &Hash32) -> String {
+    format!("override-rule {rule} {service} {plan_hash}")
 }
 
 /// What two people sign to let a held run go on without one of its steps.
@@ -189,7 +210,19 @@ mod tests {
     #[test]
     fn a_viewer_changes_nothing() {
         for (path, roles) in TABLE {
-            let changes = ["Apply", "Start", "Control", "Approve", "Enroll", "Revoke", "Change", "Raft", "Renew"];
+            let changes = [
+                "Apply",
+                "Start",
+                "Control",
+                "Approve",
+                "Enroll",
+                "Revoke",
+                "Change",
+                "Raft",
+                "Renew",
+                "reeze",
+                "Acknowledge",
+            ];
             if changes.iter().any(|word| path.contains(word)) {
                 assert!(!roles.contains(&Role::Viewer), "{path} must be closed to viewers");
             }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::execute::Job;
-use crate::fleet::apply::predecessors_settled;
-use crate::fleet::{Command, Fleet, Service};
+use crate::fleet::apply::{is_held_back, predecessors_settled};
+use crate::fleet::{Authority, AuthorityState, Command, Fleet, Service};
 use crate::ids::{AgentId, RegionId, RunId, StepId, Token};
 use crate::plan::{Action, Step};
 use crate::run::{Direction, INTENTS_MAX, Intent, Outcome, OutcomeResult, Run, RunState, Work, WorkState};
@@ -43,8 +43,8 @@ pub fn next(fleet: &Fleet, view: &View) -> Vec<Command> {
     for (service, run) in live_runs(fleet) {
         commands.extend(lost_intents(run, view));
         let moving = matches!(run.state, RunState::Running | RunState::Unwinding);
-        if moving && run.paused.is_none() {
-            commands.extend(due_steps(service, run, view));
+        if moving && run.paused.is_none() && fleet.frozen(&run.plan.service, view.now).is_none() {
+            commands.extend(due_steps(fleet, service, run, view));
         }
     }
     commands
@@ -61,8 +61,10 @@ pub fn next_wakeup(fleet: &Fleet, view: &View) -> Option<Timestamp> {
         if run.paused.is_some() {
             continue;
         }
-        for (step, direction, work) in candidates(run) {
-            let ready = ready_at(run, step, direction, work);
+        let thawed = fleet.thawed_at(&run.plan.service);
+        times.extend(thawed);
+        for (step, direction, work) in candidates(fleet, run) {
+            let ready = ready_at(run, step, direction, work).max(thawed.unwrap_or_default());
             times.push(ready.plus(step.timeout));
             times.push(ready.max(view.led_since).plus(view.agent_silence));
             if let WorkState::Backoff { until, .. } = &work.state {
@@ -85,7 +87,8 @@ pub fn job(fleet: &Fleet, run: &RunId, step: &StepId, direction: Direction, now:
         Direction::Forward => step.action.clone(),
         Direction::Undo => step.undo.clone()?,
     };
-    let spent = now.since(work.started_at.unwrap_or(intent.opened_at));
+    let thawed = fleet.thawed_at(&run.plan.service).unwrap_or_default();
+    let spent = now.since(work.started_at.unwrap_or(intent.opened_at).max(thawed));
     Some(Job {
         service: run.plan.service.clone(),
         run: run.id.clone(),
@@ -142,7 +145,7 @@ fn lost_intents(run: &Run, view: &View) -> Vec<Command> {
 }
 
 /// Steps of the run's present direction that wait and whose turn it is.
-fn candidates(run: &Run) -> Vec<(&Step, Direction, &Work)> {
+fn candidates<'f>(fleet: &Fleet, run: &'f Run) -> Vec<(&'f Step, Direction, &'f Work)> {
     let direction = match run.state {
         RunState::Running => Direction::Forward,
         RunState::Unwinding => Direction::Undo,
@@ -155,14 +158,16 @@ fn candidates(run: &Run) -> Vec<(&Step, Direction, &Work)> {
         .filter(|(step, direction, work)| {
             matches!(work.state, WorkState::Waiting | WorkState::Backoff { .. })
                 && predecessors_settled(run, step, *direction)
+                && !is_held_back(fleet, run, step, *direction)
         })
         .collect()
 }
 
-fn due_steps(service: &Service, run: &Run, view: &View) -> Vec<Command> {
-    candidates(run)
+fn due_steps(fleet: &Fleet, service: &Service, run: &Run, view: &View) -> Vec<Command> {
+    let thawed = fleet.thawed_at(&run.plan.service).unwrap_or_default();
+    candidates(fleet, run)
         .into_iter()
-        .filter_map(|(step, direction, work)| due_step(service, run, step, direction, work, view))
+        .filter_map(|(step, direction, work)| due_step(service, run, step, direction, work, thawed, view))
         .collect()
 }
 
@@ -172,6 +177,7 @@ fn due_step(
     step: &Step,
     direction: Direction,
     work: &Work,
+    thawed: Timestamp,
     view: &View,
 ) -> Option<Command> {
     let generation = match direction {
@@ -182,6 +188,10 @@ fn due_step(
         Direction::Forward => &step.action,
         Direction::Undo => step.undo.as_ref()?,
     };
+    // Nor is waiting until the region may write.
+    if action.lets_write() && !service.lets_write(&step.region, generation) {
+        return None;
+    }
     let resource = action.resource(&step.region);
     // Waiting for calls of an older generation to run out is not the step's own time.
     let waited_out = service
@@ -193,7 +203,8 @@ fn due_step(
     if waited_out.is_some_and(|until| until > view.now) {
         return None;
     }
-    let ready = ready_at(run, step, direction, work).max(waited_out.unwrap_or_default());
+    // Nor is the time in which everything was frozen.
+    let ready = ready_at(run, step, direction, work).max(waited_out.unwrap_or_default()).max(thawed);
     let fail =
         |reason: String| Some(Command::FailStep { run: run.id.clone(), step: step.id.clone(), direction, reason });
     if view.now.since(ready) >= step.timeout {
@@ -213,18 +224,34 @@ fn due_step(
     if work.intents.len() >= INTENTS_MAX {
         return fail(format!("{INTENTS_MAX} intents without success"));
     }
+    let unproven = |old: &Authority| old.state.may_write();
+    if step.action == Action::Grant
+        && service.manifest.fence.is_leased()
+        && service.authority.get(&run.plan.from).is_some_and(unproven)
+        && !crate::fleet::apply::leases::consented(run, view.now)
+    {
+        return None;
+    }
     if step.action == Action::Grant {
         return Some(Command::Grant { run: run.id.clone(), step: step.id.clone() });
     }
     match choose_agent(step, work, view) {
         Some(agent) => Some(Command::OpenIntent { run: run.id.clone(), step: step.id.clone(), direction, agent }),
         None if is_moot_without_agents(run, step, direction)
+            && !closes_by_itself(service, run)
             && view.now.since(ready.max(view.led_since)) >= view.agent_silence =>
         {
             fail(format!("no agent of {} is connected", step.region))
         }
         None => None,
     }
+}
+
+/// Its right to write ends, and a fence that needs nobody closes it: time will prove it.
+fn closes_by_itself(service: &Service, run: &Run) -> bool {
+    let authority = service.authority.get(&run.plan.from);
+    let ending = authority.is_some_and(|old| matches!(old.state, AuthorityState::Ending { .. }));
+    ending && service.manifest.fence.dead_man().is_some()
 }
 
 /// The region that is being left may be dead: waiting out its fence's whole timeout would only prolong the outage,

@@ -11,6 +11,7 @@ use crate::manifest::{
     ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
 };
 use crate::planner::{self, Evidence};
+use crate::run::Cause;
 use crate::time::Timestamp;
 
 pub const EAST: &str = "us-east-1";
@@ -89,6 +90,8 @@ pub fn maip() -> Manifest {
             topics: both(&|name| format!("arn:aws:sns:{name}:123456789012:alerts.fifo")),
         }],
         policy: Policy::default(),
+        safety: Vec::new(),
+        fence: Default::default(),
     }
 }
 
@@ -125,7 +128,13 @@ pub fn view(fleet: &Fleet, now: Timestamp, without: &[&str]) -> View {
 
 pub fn start(fleet: &Fleet, to: &str) -> Command {
     let service = &fleet.services[&service("maip")];
-    let evidence = Evidence { now: fleet.now, lag: Vec::new() };
-    let plan = planner::plan_failover(service, &region(to), &evidence).expect("a plan");
-    Command::StartRun { plan: Box::new(plan), plan_hash: HASH, by: "operator".to_owned() }
+    let plan = planner::plan_failover(service, &region(to), &Evidence::default()).expect("a plan");
+    Command::StartRun {
+        plan: Box::new(plan),
+        plan_hash: HASH,
+        by: "operator".to_owned(),
+        cause: Cause::Asked,
+        safety: Vec::new(),
+        approvals: Vec::new(),
+    }
 }

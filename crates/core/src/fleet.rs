@@ -3,15 +3,18 @@
 //! `apply` is a pure function of state and command. It either changes the state by a rule of design.md 4 or refuses
 //! and changes nothing but the time. Every replica that applies the same commands holds the same state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditNote;
+use crate::decide::RuleRecord;
 use crate::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, ServiceId, StepId};
+use crate::lease::{AskList, Proof};
 use crate::manifest::Manifest;
-use crate::plan::Plan;
-use crate::run::{Approval, Direction, Outcome, Run};
+use crate::plan::{Plan, PredictedLoss};
+use crate::run::{Approval, Cause, Direction, Outcome, Run};
 use crate::time::Timestamp;
 
 pub mod apply;
@@ -29,6 +32,8 @@ pub struct Fleet {
     pub runs: BTreeMap<RunId, Run>,
     pub agents: BTreeMap<AgentId, AgentRecord>,
     pub keys: BTreeMap<KeyId, EnrolledKey>,
+    /// Holds back the whole mesh.
+    pub freeze: Option<Freeze>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,19 +59,51 @@ pub struct Service {
     pub open_calls: Vec<OpenCall>,
     /// May anything outside be changed for it? A new service is only observed until a person arms it.
     pub armed: bool,
+    /// The ask lists that a region which may write can still use, oldest first. Empty where there are no leases.
+    pub asks: Vec<AskList>,
+    /// Longest lease that can have been answered since the last grant.
+    pub lease_longest: Duration,
+    /// When the last automatic run began (invariant NoFlap).
+    pub automatic_at: Option<Timestamp>,
+    /// When a person last said that they have looked.
+    pub acknowledged_at: Option<Timestamp>,
+    pub freeze: Option<Freeze>,
+    /// Mode `notify`: what would have been done.
+    pub noted: Option<AutomaticNote>,
+}
+
+/// A person's word that nothing is to be changed, until then. An expired one stays until the next, so that the time in
+/// which nothing could be done is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    pub until: Timestamp,
+    pub by: String,
+    pub reason: String,
+    pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutomaticNote {
+    pub at: Timestamp,
+    pub to: RegionId,
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Authority {
     pub generation: Generation,
     pub state: AuthorityState,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum AuthorityState {
     /// It may write.
     Granted,
+    /// Revoked: `wanted` is to write next, and nobody may until this region is closed.
+    Ending { wanted: Generation },
+    /// Nothing of it can write any more.
+    Proven { run: RunId, proof: Proof },
     /// Proven by the fence steps of `run`.
     Closed { run: RunId },
     /// Two people accepted that it is not proven.
@@ -95,6 +132,8 @@ impl OpenCall {
 pub struct AgentRecord {
     pub region: RegionId,
     pub registered_at: Timestamp,
+    /// Where other agents ask it for promises, if it gives any.
+    pub address: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +175,11 @@ pub enum Command {
         plan: Box<Plan>,
         plan_hash: Hash32,
         by: String,
+        cause: Cause,
+        /// The safety rules that need measurements, as the leader evaluated them.
+        safety: Vec<RuleRecord>,
+        /// Overrides of safety rules, each by its name.
+        approvals: Vec<Approval>,
     },
     /// Leader: give one direction of one step to an agent.
     OpenIntent {
@@ -163,6 +207,32 @@ pub enum Command {
     Grant {
         run: RunId,
         step: StepId,
+    },
+    /// Leader: the old region's write authority ends, and this run's generation is wanted.
+    Revoke {
+        run: RunId,
+    },
+    /// Leader: nothing of `region` can write any more. While a run unwinds, its old region has the authority again with
+    /// this.
+    ProveClosed {
+        run: RunId,
+        region: RegionId,
+        proof: Proof,
+    },
+    /// Leader: whom holders of leases ask for promises from here on.
+    SetAskList {
+        service: ServiceId,
+        members: BTreeSet<AgentId>,
+    },
+    /// Leader: nobody uses an ask list below `version` any more.
+    RetireAskLists {
+        service: ServiceId,
+        version: u64,
+    },
+    /// Where an agent is asked for promises.
+    NoteAddress {
+        agent: AgentId,
+        address: Option<String>,
     },
     Pause {
         run: RunId,
@@ -205,6 +275,33 @@ pub enum Command {
         text: String,
         approvals: Vec<Approval>,
         by: String,
+    },
+    /// Nothing is changed outside for the service, or for any, until then.
+    Freeze {
+        service: Option<ServiceId>,
+        until: Timestamp,
+        by: String,
+        reason: String,
+    },
+    Unfreeze {
+        service: Option<ServiceId>,
+        by: String,
+    },
+    /// A person has looked at what was done automatically: the cool-down ends.
+    Acknowledge {
+        service: ServiceId,
+        by: String,
+    },
+    /// Leader, mode `notify`: what would have been done.
+    NoteAutomatic {
+        service: ServiceId,
+        to: RegionId,
+        text: String,
+    },
+    /// Leader: more is expected to be lost than when the run's approvals were given.
+    NoteLoss {
+        run: RunId,
+        loss: PredictedLoss,
     },
     /// First command of a group that was founded from a backup: whatever followed the backup is unknown.
     Restored {

@@ -7,10 +7,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Generation, RegionId, ServiceId, StepId};
-use crate::manifest::RecordSet;
+use crate::manifest::{PostgresInstance, RecordSet};
 
 /// Most steps a plan may have: a bound on the log entry that carries it.
 pub const STEPS_MAX: usize = 64;
+/// How long a sent AWS call may still arrive, the longest of all. Its signature is valid for five minutes from the date
+/// in it (AWS General Reference, "Signature Version 4"), and that date may be up to five minutes ahead of AWS's clock,
+/// if the agent's is.
+pub const CALL_LIFETIME: Duration = Duration::from_secs(600);
+/// A statement to PostgreSQL names the time of the server's own clock after which it does nothing, two seconds after its
+/// session began; the rest is for a clock that is being slewed.
+const POSTGRES_CALL_LIFETIME: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -35,6 +42,8 @@ pub enum PlanKind {
     Failover,
     /// Creates the fencing token of each traffic record, adopting the records as they are.
     TrafficSetup,
+    /// Makes the former primaries of a region replicas again.
+    Rejoin,
 }
 
 impl fmt::Display for PlanKind {
@@ -42,6 +51,7 @@ impl fmt::Display for PlanKind {
         f.pad(match self {
             Self::Failover => "failover",
             Self::TrafficSetup => "traffic-setup",
+            Self::Rejoin => "rejoin",
         })
     }
 }
@@ -152,6 +162,19 @@ pub enum Action {
     /// Waits until the replication latency from `from` is at most `lag_max`. CloudWatch of `from` alone has it: when
     /// that does not answer, there is nothing to wait for.
     DynamodbAwaitLag { table: String, from: RegionId, lag_max: Duration },
+    /// Looks whether the target can take over: in recovery, of a known timeline, and how far it is (or, with
+    /// `promoted_ok`, promoted already).
+    PostgresCheckReplica { instance: PostgresInstance, promoted_ok: bool },
+    /// No database takes sessions any more but a superuser's, new transactions are read-only, open sessions are ended.
+    PostgresFence { instance: PostgresInstance },
+    /// What the fence noted before it changed it, exactly.
+    PostgresUnfence { instance: PostgresInstance },
+    /// Waits until the replica has replayed the last WAL of the fenced primary.
+    PostgresAwaitCaughtUp { instance: PostgresInstance },
+    /// pg_promote on the timeline that the look saw, until the server can be written on a newer one.
+    PostgresPromote { instance: PostgresInstance },
+    /// Makes a former primary a replica of `source`, by pg_rewind or a base backup, on its own host.
+    PostgresRejoin { instance: PostgresInstance, source: PostgresInstance },
     /// GET `url` through the public name until it passes `consecutive` times in a row.
     HttpVerify { url: String, expect_status: u16, body_contains: Option<String>, consecutive: u32 },
     /// Publish to an SNS topic; on a FIFO topic the intent's key is the deduplication id.
@@ -191,6 +214,12 @@ impl Action {
             Self::MskCheckCluster { .. } => "msk-check",
             Self::DynamodbCheckReplica { .. } => "dynamodb-check",
             Self::DynamodbAwaitLag { .. } => "dynamodb-await-lag",
+            Self::PostgresCheckReplica { .. } => "postgres-check-replica",
+            Self::PostgresFence { .. } => "postgres-fence",
+            Self::PostgresUnfence { .. } => "postgres-unfence",
+            Self::PostgresAwaitCaughtUp { .. } => "postgres-await-caught-up",
+            Self::PostgresPromote { .. } => "postgres-promote",
+            Self::PostgresRejoin { .. } => "postgres-rejoin",
             Self::HttpVerify { .. } => "http-verify",
             Self::SnsNotify { .. } => "sns-notify",
         }
@@ -207,6 +236,8 @@ impl Action {
             | Self::MskCheckCluster { .. }
             | Self::DynamodbCheckReplica { .. }
             | Self::DynamodbAwaitLag { .. }
+            | Self::PostgresCheckReplica { .. }
+            | Self::PostgresAwaitCaughtUp { .. }
             | Self::Grant
             | Self::HttpVerify { .. } => false,
             Self::RdsSetSecurityGroups { .. }
@@ -221,8 +252,45 @@ impl Action {
             | Self::EcsRestoreService { .. }
             | Self::Route53Replace { .. }
             | Self::Route53CreateToken { .. }
+            | Self::PostgresFence { .. }
+            | Self::PostgresUnfence { .. }
+            | Self::PostgresPromote { .. }
+            | Self::PostgresRejoin { .. }
             | Self::SnsNotify { .. } => true,
         }
+    }
+
+    /// Does it make a region one that can write, or let it write again?
+    pub const fn lets_write(&self) -> bool {
+        self.is_promotion()
+            || matches!(
+                self,
+                Self::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Unfence, .. }
+                    | Self::PostgresUnfence { .. }
+            )
+    }
+
+    /// Does it make a region's database one that can be written?
+    pub const fn is_promotion(&self) -> bool {
+        matches!(self, Self::RdsPromote { .. } | Self::PostgresPromote { .. })
+    }
+
+    /// Is it carried out by a PostgreSQL server or on its host?
+    pub const fn is_postgres(&self) -> bool {
+        matches!(
+            self,
+            Self::PostgresCheckReplica { .. }
+                | Self::PostgresFence { .. }
+                | Self::PostgresUnfence { .. }
+                | Self::PostgresAwaitCaughtUp { .. }
+                | Self::PostgresPromote { .. }
+                | Self::PostgresRejoin { .. }
+        )
+    }
+
+    /// How long a sent call may still arrive.
+    pub const fn call_lifetime(&self) -> Duration {
+        if self.is_postgres() { POSTGRES_CALL_LIFETIME } else { CALL_LIFETIME }
     }
 
     /// Does the provider itself refuse it when it is older than what is there? Otherwise an outstanding call must be
@@ -259,6 +327,12 @@ impl Action {
             Self::Route53Replace { zone_id, record, .. } | Self::Route53CreateToken { zone_id, record } => {
                 format!("route53/{zone_id}/{record}")
             }
+            Self::PostgresCheckReplica { instance, .. }
+            | Self::PostgresFence { instance }
+            | Self::PostgresUnfence { instance }
+            | Self::PostgresAwaitCaughtUp { instance }
+            | Self::PostgresPromote { instance }
+            | Self::PostgresRejoin { instance, .. } => format!("postgres/{region}/{}", instance.address()),
             Self::HttpVerify { url, .. } => url.clone(),
             Self::SnsNotify { topic_arn, .. } => topic_arn.clone(),
         }
@@ -289,6 +363,17 @@ impl Action {
             Self::DynamodbAwaitLag { .. } => "none",
             Self::Route53Replace { .. } => "the token of the name is there and not newer than this run's",
             Self::Route53CreateToken { .. } => "the zone exists and the name has records",
+            Self::PostgresCheckReplica { .. } => "none",
+            Self::PostgresFence { .. } | Self::PostgresUnfence { .. } => {
+                "the server is a primary, and no newer fence or un-fence was there"
+            }
+            Self::PostgresAwaitCaughtUp { .. } => "the fence's read-back names the last WAL of the primary",
+            Self::PostgresPromote { .. } => {
+                "the server is in recovery on the timeline that the look saw, or was promoted from it"
+            }
+            Self::PostgresRejoin { .. } => {
+                "the agent runs on the server's host and may rebuild the data directory; the source is a primary"
+            }
             Self::HttpVerify { .. } => "none",
             Self::SnsNotify { .. } => "the topic exists",
         }
@@ -320,6 +405,14 @@ impl Action {
             Self::DynamodbAwaitLag { .. } => "the newest latency, or that none can be read",
             Self::Route53Replace { .. } => "the change is INSYNC, the token and every record set are ours",
             Self::Route53CreateToken { .. } => "the change is INSYNC and the token is there",
+            Self::PostgresCheckReplica { .. } => "in recovery, with its timeline, its lag and whether it streams",
+            Self::PostgresFence { .. } => {
+                "no database takes sessions, none is open, a write is refused; the last WAL is recorded"
+            }
+            Self::PostgresUnfence { .. } => "the former limits and settings are in force",
+            Self::PostgresAwaitCaughtUp { .. } => "the replayed WAL reaches the fenced primary's last",
+            Self::PostgresPromote { .. } => "out of recovery, on a newer timeline, sessions admitted, writable",
+            Self::PostgresRejoin { .. } => "in recovery, streaming from the source on its timeline",
             Self::HttpVerify { .. } => "the answers themselves",
             Self::SnsNotify { .. } => "the message id (SNS has no read-back)",
         }

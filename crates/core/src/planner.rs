@@ -3,21 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::decide::loss::{self, LagSample, Onset};
+use crate::detect;
 use crate::fleet::Service;
 use crate::ids::{RegionId, ServiceId, StepId};
 use crate::manifest::{Manifest, RdsInstance, WriterMode};
 use crate::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility, SecurityGroupPurpose, Step};
-use crate::signal::{Reading, Signal};
-use crate::time::Timestamp;
 
+mod postgres;
 mod resources;
+
+use postgres::Server;
+pub use postgres::plan_rejoin;
 
 /// What was seen lately, for the predicted loss.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    pub now: Timestamp,
-    /// Signals of any kind; only replica lag counts here.
-    pub lag: Vec<Signal>,
+    /// Of the outage that is being left, or now.
+    pub onset: Onset,
+    pub lag: Vec<LagSample>,
+}
+
+impl Evidence {
+    /// Of one service, as one leader knows it.
+    pub fn of(service: &Service, known: &detect::Evidence) -> Self {
+        let verdicts = detect::assess(service, known);
+        let active = verdicts.get(&service.active);
+        let onset = active.map_or(Onset::now(known.now), |active| loss::onset(service, active, known.now));
+        Self { onset, lag: loss::samples(service, known) }
+    }
 }
 
 /// Why no plan can be made. Each says what to do.
@@ -68,10 +82,12 @@ pub fn plan_failover(service: &Service, to: &RegionId, evidence: &Evidence) -> R
     let target_is_new = !service.authority.contains_key(to);
     let mut builder = Builder { manifest, from, to, target_is_new, steps: Vec::new() };
     let databases = builder.databases()?;
-    let looks = builder.look(&databases)?;
-    let promoted = builder.move_databases(&databases, &looks)?;
+    let servers = builder.servers()?;
+    let looks = builder.look(&databases, &servers)?;
+    let (promoted, opened) = builder.move_databases(&databases, &servers, &looks)?;
     let mut ready = builder.make_room(&looks)?;
     ready.extend(promoted.iter().map(|ids| ids.promote.clone()));
+    ready.extend(opened);
     let moved = builder.move_traffic(&ready)?;
     let verified = builder.verify(&moved)?;
     let mut before_notice: BTreeSet<StepId> = verified;
@@ -83,7 +99,7 @@ pub fn plan_failover(service: &Service, to: &RegionId, evidence: &Evidence) -> R
         to,
         builder.steps,
         warnings(manifest, from, to),
-        predict_loss(manifest, to, evidence),
+        loss::expected(manifest, to, evidence.onset, &evidence.lag),
     )
 }
 
@@ -114,10 +130,9 @@ pub fn plan_traffic_setup(service: &Service) -> Result<Plan, PlanError> {
 /// Is this plan what the planner makes of the service now? Loss and warnings are for people and may have moved on.
 pub fn is_genuine(service: &Service, plan: &Plan) -> Result<bool, PlanError> {
     let made = match plan.kind {
-        PlanKind::Failover => {
-            plan_failover(service, &plan.to, &Evidence { now: Timestamp::default(), lag: Vec::new() })?
-        }
+        PlanKind::Failover => plan_failover(service, &plan.to, &Evidence::default())?,
         PlanKind::TrafficSetup => plan_traffic_setup(service)?,
+        PlanKind::Rejoin => plan_rejoin(service, &plan.to)?,
     };
     Ok(made.steps == plan.steps && made.from == plan.from && made.to == plan.to)
 }
@@ -189,23 +204,38 @@ impl Builder<'_> {
 
     /// Before anything is touched: can the target take over, and how does it stand? Nothing is fenced for a target
     /// that could not serve, and what was there is committed before it is changed.
-    fn look(&mut self, databases: &[Database]) -> Result<BTreeSet<StepId>, PlanError> {
+    fn look(&mut self, databases: &[Database], servers: &[Server]) -> Result<BTreeSet<StepId>, PlanError> {
         let mut looks = BTreeSet::new();
         for Database { name, old, new, .. } in databases {
             looks.insert(self.check_target(name, old, new)?);
+        }
+        for server in servers {
+            looks.insert(self.look_at_server(server)?);
         }
         looks.extend(self.look_at_resources()?);
         Ok(looks)
     }
 
     /// Fence every database of the old region, then grant, then promote every replica.
-    fn move_databases(&mut self, databases: &[Database], looks: &BTreeSet<StepId>) -> Result<Vec<Promoted>, PlanError> {
-        if databases.is_empty() {
-            return Ok(Vec::new());
+    fn move_databases(
+        &mut self,
+        databases: &[Database],
+        servers: &[Server],
+        looks: &BTreeSet<StepId>,
+    ) -> Result<(Vec<Promoted>, Vec<StepId>), PlanError> {
+        let leased = self.manifest.fence.is_leased() && self.manifest.writer == WriterMode::Single;
+        if databases.is_empty() && servers.is_empty() && !leased {
+            return Ok((Vec::new(), Vec::new()));
         }
         let mut closed = BTreeSet::new();
         for Database { name, old, new, .. } in databases {
             closed.insert(self.fence(name, old, new, looks)?);
+        }
+        for server in servers {
+            closed.insert(self.close_server(server, looks)?);
+        }
+        if closed.is_empty() {
+            closed.clone_from(looks);
         }
         let grant = self.push(
             StepId::new("grant").map_err(unfit)?,
@@ -213,7 +243,7 @@ impl Builder<'_> {
             self.to.clone(),
             Action::Grant,
             closed,
-            GRANT_TIMEOUT,
+            self.grant_timeout(),
             RETRY,
             None,
         );
@@ -221,7 +251,24 @@ impl Builder<'_> {
         for Database { name, new, days, .. } in databases {
             promoted.push(self.promote(name, new, *days, &grant)?);
         }
-        Ok(promoted)
+        let mut opened = Vec::new();
+        for server in servers {
+            opened.push(self.promote_server(server, &grant)?);
+        }
+        if promoted.is_empty() && opened.is_empty() {
+            opened.push(grant);
+        }
+        Ok((promoted, opened))
+    }
+
+    /// With leases it waits for the proof that the old region is closed: at most for two leases (the last one, and the
+    /// promises that prolong it) and for the fence that closes by itself.
+    fn grant_timeout(&self) -> Duration {
+        let fencing = &self.manifest.fence;
+        if !fencing.is_leased() {
+            return GRANT_TIMEOUT;
+        }
+        GRANT_TIMEOUT + fencing.terms().waited_out() * 2 + fencing.dead_man().unwrap_or_default() * 2
     }
 
     /// Nothing is fenced for a target that could not take over.
@@ -418,7 +465,9 @@ impl Builder<'_> {
     ) -> StepId {
         let reversibility = match (&action, &undo) {
             (_, Some(_)) => Reversibility::Reversible,
-            (Action::RdsPromote { .. } | Action::SnsNotify { .. }, None) => Reversibility::OneWay,
+            (Action::RdsPromote { .. } | Action::PostgresPromote { .. } | Action::SnsNotify { .. }, None) => {
+                Reversibility::OneWay
+            }
             (_, None) => Reversibility::NothingToUndo,
         };
         self.steps.push(Step { id: id.clone(), title, region, action, after, timeout, retry, reversibility, undo });
@@ -460,31 +509,6 @@ fn warnings(manifest: &Manifest, from: &RegionId, to: &RegionId) -> Vec<String> 
     }
     warnings.extend(manifest.resources.iter().filter_map(|resource| resources::warning(resource, to)));
     warnings
-}
-
-/// The largest of the databases' newest lags, as seen in the target region; unknown if one was never measured.
-fn predict_loss(manifest: &Manifest, to: &RegionId, evidence: &Evidence) -> PredictedLoss {
-    let mut worst: Option<(Duration, Duration, String)> = None;
-    for (name, _, _) in manifest.databases() {
-        let newest = evidence
-            .lag
-            .iter()
-            .filter(|signal| signal.service == manifest.service && signal.region == *to && signal.subject == name)
-            .filter_map(|signal| match &signal.reading {
-                Reading::ReplicaLag { lag } => Some((signal.at, *lag, &signal.observer)),
-                Reading::Passing { .. } | Reading::Failing { .. } | Reading::Unknown { .. } => None,
-            })
-            .max_by_key(|(at, lag, _)| (*at, *lag));
-        let Some((at, lag, observer)) = newest else { return PredictedLoss::Unknown };
-        let age = evidence.now.since(at);
-        if worst.as_ref().is_none_or(|(worst_lag, worst_age, _)| lag + age > *worst_lag + *worst_age) {
-            worst = Some((lag, age, observer.to_string()));
-        }
-    }
-    match worst {
-        Some((lag, age, observer)) => PredictedLoss::Lag { lag, age, observer },
-        None => PredictedLoss::Nothing,
-    }
 }
 
 /// `<action>-<name of the resource>`.

@@ -1,13 +1,15 @@
 //! One execution of a plan, as it is replicated. How it moves is in [`crate::fleet`]; what to do next is in
 //! [`crate::engine`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decide::{Conclusion, JudgementRecord};
 use crate::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, StepId};
-use crate::plan::{Plan, Step};
+use crate::manifest::AutomaticMode;
+use crate::plan::{Plan, PredictedLoss, Reversibility, Step};
 use crate::time::Timestamp;
 
 /// Most intents one direction of one step may use, whatever its retry says: a bound on the log.
@@ -29,6 +31,55 @@ pub struct Run {
     pub steps: BTreeMap<StepId, StepRun>,
     pub timeline: Vec<TimelineEntry>,
     pub ended_at: Option<Timestamp>,
+    /// Why it began.
+    pub cause: Cause,
+    /// What is expected to be lost, as far as it is known now: the plan's, or more.
+    pub loss: PredictedLoss,
+    /// What was lost, once the promotion has shown it.
+    pub measured: Option<MeasuredLoss>,
+    /// Mode `fence`: no one-way step is opened before this is there.
+    pub released: Option<Release>,
+    /// Safety rules that two people set aside for exactly this plan, by name.
+    pub overrides: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "cause")]
+pub enum Cause {
+    /// A person asked for it.
+    #[default]
+    Asked,
+    /// The mesh decided by itself, from this.
+    Automatic { judgement: Box<JudgementRecord> },
+}
+
+/// What the accepted writes that the target has not amount to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum MeasuredLoss {
+    Nothing {
+        because: String,
+    },
+    /// The writes of so long a time.
+    Time {
+        lost: Duration,
+        source: String,
+    },
+    /// So many bytes of the old primary's log.
+    Bytes {
+        lost: u64,
+        source: String,
+    },
+    Unknown {
+        reason: String,
+    },
+}
+
+/// The approval by which a run of mode `fence` goes beyond what can be undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    pub keys: Vec<KeyId>,
+    pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +108,8 @@ pub enum Need {
     Consent { region: RegionId },
     /// A person looks at `step`, then retries or aborts.
     Decision { step: StepId },
+    /// So many enrolled keys let it go on to `step`, which cannot be undone.
+    Approval { step: StepId, people: u32 },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +231,22 @@ pub struct TimelineEntry {
     pub text: String,
 }
 
+impl Cause {
+    /// Absent when a person asked.
+    pub fn mode(&self) -> Option<AutomaticMode> {
+        match self {
+            Self::Asked => None,
+            Self::Automatic { judgement } => match &judgement.conclusion {
+                Conclusion::Act { mode, .. } => Some(*mode),
+                // It would not have begun; the stricter of the modes that act.
+                Conclusion::Nothing { .. } | Conclusion::Blocked { .. } | Conclusion::Notify { .. } => {
+                    Some(AutomaticMode::Fence)
+                }
+            },
+        }
+    }
+}
+
 impl RunState {
     /// Has the run given up its claim on the service?
     pub const fn is_terminal(&self) -> bool {
@@ -251,6 +320,24 @@ impl Run {
             Direction::Forward => Some(&step.forward),
             Direction::Undo => step.undo.as_ref(),
         }
+    }
+
+    /// Is what is expected to be lost now within what an approval accepted? An older approval names no bound: it accepted
+    /// what the plan says.
+    pub fn covers(&self, bound: Option<&str>) -> bool {
+        match bound {
+            Some(bound) => self.loss.is_covered_by(bound),
+            None => !self.loss.exceeds(&self.plan.loss),
+        }
+    }
+
+    /// Must a person approve before this step is opened?
+    pub fn awaits_release(&self, step: &Step) -> bool {
+        let notice = step.action.name() == "sns-notify";
+        self.cause.mode() == Some(AutomaticMode::Fence)
+            && self.released.is_none()
+            && step.reversibility == Reversibility::OneWay
+            && !notice
     }
 
     /// Generation that the run's newest mutations carry.

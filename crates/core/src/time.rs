@@ -24,6 +24,10 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration_millis(duration)))
+    }
+
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration_millis(duration)))
     }

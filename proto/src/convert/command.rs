@@ -5,7 +5,8 @@ use mesh_core::time::Timestamp;
 use crate::DecodeError;
 use crate::bounds::{COMPOSED_BYTES_MAX, SOURCE_BYTES_MAX};
 use crate::convert::approval::{encode_all, public_key};
-use crate::fields::{Decoded, Fields, timestamp};
+use crate::convert::policy;
+use crate::fields::{Decoded, Fields, strings, timestamp};
 use crate::v1::{self, log_command::Command as Wire};
 
 /// A command as it goes into the log, stamped by the leader.
@@ -29,9 +30,23 @@ fn encode(command: &Command) -> Wire {
         Command::RegisterAgent { agent, region } => {
             Wire::RegisterAgent(v1::RegisterAgent { agent: agent.into(), region: region.into() })
         }
-        Command::StartRun { plan, plan_hash, by } => {
-            Wire::StartRun(v1::StartRun { plan: Some(plan.as_ref().into()), plan_hash: plan_hash.0.to_vec(), by })
+        Command::StartRun { plan, plan_hash, by, cause, safety, approvals } => Wire::StartRun(v1::StartRun {
+            plan: Some(plan.as_ref().into()),
+            plan_hash: plan_hash.0.to_vec(),
+            by,
+            cause: policy::cause(&cause),
+            safety: safety.iter().map(Into::into).collect(),
+            approvals: encode_all(&approvals),
+        }),
+        Command::Freeze { service, until, by, reason } => {
+            Wire::Freeze(v1::FreezeOrder { service: service.map(Into::into), until: until.as_millis(), by, reason })
         }
+        Command::Unfreeze { service, by } => Wire::Unfreeze(v1::UnfreezeOrder { service: service.map(Into::into), by }),
+        Command::Acknowledge { service, by } => Wire::Acknowledge(v1::AcknowledgeOrder { service: service.into(), by }),
+        Command::NoteAutomatic { service, to, text } => {
+            Wire::NoteAutomatic(v1::NoteAutomatic { service: service.into(), to: to.into(), text })
+        }
+        Command::NoteLoss { run, loss } => Wire::NoteLoss(v1::NoteLoss { run: run.into(), loss: Some((&loss).into()) }),
         Command::OpenIntent { run, step, direction, agent } => Wire::OpenIntent(v1::OpenIntent {
             run: run.into(),
             step: step.into(),
@@ -52,6 +67,18 @@ fn encode(command: &Command) -> Wire {
             reason,
         }),
         Command::Grant { run, step } => Wire::Grant(v1::Grant { run: run.into(), step: step.into() }),
+        Command::Revoke { run } => Wire::Revoke(v1::Revoke { run: run.into() }),
+        Command::ProveClosed { run, region, proof } => {
+            let proof = Some((&proof).into());
+            Wire::ProveClosed(v1::ProveClosed { run: run.into(), region: region.into(), proof })
+        }
+        Command::SetAskList { service, members } => {
+            Wire::SetAskList(v1::SetAskList { service: service.into(), members: strings(&members) })
+        }
+        Command::RetireAskLists { service, version } => {
+            Wire::RetireAskLists(v1::RetireAskLists { service: service.into(), version })
+        }
+        Command::NoteAddress { agent, address } => Wire::NoteAddress(v1::NoteAddress { agent: agent.into(), address }),
         Command::Pause { run, by } => Wire::Pause(v1::RunOrder { run: run.into(), by }),
         Command::Resume { run, by } => Wire::Resume(v1::RunOrder { run: run.into(), by }),
         Command::Abort { run, by, reason } => Wire::Abort(v1::AbortRun { run: run.into(), by, reason }),
@@ -93,12 +120,15 @@ fn decode(command: Wire) -> Decoded<Command> {
             const F: Fields = Fields("RegisterAgent");
             Ok(Command::RegisterAgent { agent: F.name("agent", agent)?, region: F.name("region", region)? })
         }
-        Wire::StartRun(v1::StartRun { plan, plan_hash, by }) => {
+        Wire::StartRun(v1::StartRun { plan, plan_hash, by, cause, safety, approvals }) => {
             const F: Fields = Fields("StartRun");
             Ok(Command::StartRun {
                 plan: Box::new(F.message("plan", plan)?),
                 plan_hash: F.hash("plan_hash", &plan_hash)?,
                 by: F.text("by", by)?,
+                cause: policy::read_cause(F, cause)?,
+                safety: F.list("safety", safety)?,
+                approvals: F.list("approvals", approvals)?,
             })
         }
         Wire::OpenIntent(v1::OpenIntent { run, step, direction, agent }) => {
@@ -133,6 +163,26 @@ fn decode(command: Wire) -> Decoded<Command> {
             const F: Fields = Fields("Grant");
             Ok(Command::Grant { run: F.name("run", run)?, step: F.name("step", step)? })
         }
+        Wire::Revoke(v1::Revoke { run }) => Ok(Command::Revoke { run: Fields("Revoke").name("run", run)? }),
+        Wire::ProveClosed(v1::ProveClosed { run, region, proof }) => {
+            const F: Fields = Fields("ProveClosed");
+            Ok(Command::ProveClosed {
+                run: F.name("run", run)?,
+                region: F.name("region", region)?,
+                proof: F.message("proof", proof)?,
+            })
+        }
+        Wire::SetAskList(v1::SetAskList { service, members }) => {
+            const F: Fields = Fields("SetAskList");
+            Ok(Command::SetAskList { service: F.name("service", service)?, members: F.name_set("members", members)? })
+        }
+        Wire::RetireAskLists(v1::RetireAskLists { service, version }) => {
+            Ok(Command::RetireAskLists { service: Fields("RetireAskLists").name("service", service)?, version })
+        }
+        Wire::NoteAddress(v1::NoteAddress { agent, address }) => {
+            const F: Fields = Fields("NoteAddress");
+            Ok(Command::NoteAddress { agent: F.name("agent", agent)?, address: F.text_optional("address", address)? })
+        }
         Wire::Pause(order) => decode_order(order, |run, by| Command::Pause { run, by }),
         Wire::Resume(order) => decode_order(order, |run, by| Command::Resume { run, by }),
         Wire::Retry(order) => decode_order(order, |run, by| Command::Retry { run, by }),
@@ -165,6 +215,35 @@ fn decode(command: Wire) -> Decoded<Command> {
                 approvals: F.list("approvals", approvals)?,
                 by: F.text("by", by)?,
             })
+        }
+        Wire::Freeze(v1::FreezeOrder { service, until, by, reason }) => {
+            const F: Fields = Fields("FreezeOrder");
+            Ok(Command::Freeze {
+                service: F.name_optional("service", service)?,
+                until: timestamp(until),
+                by: F.text("by", by)?,
+                reason: F.text("reason", reason)?,
+            })
+        }
+        Wire::Unfreeze(v1::UnfreezeOrder { service, by }) => {
+            const F: Fields = Fields("UnfreezeOrder");
+            Ok(Command::Unfreeze { service: F.name_optional("service", service)?, by: F.text("by", by)? })
+        }
+        Wire::Acknowledge(v1::AcknowledgeOrder { service, by }) => {
+            const F: Fields = Fields("AcknowledgeOrder");
+            Ok(Command::Acknowledge { service: F.name("service", service)?, by: F.text("by", by)? })
+        }
+        Wire::NoteAutomatic(v1::NoteAutomatic { service, to, text }) => {
+            const F: Fields = Fields("NoteAutomatic");
+            Ok(Command::NoteAutomatic {
+                service: F.name("service", service)?,
+                to: F.name("to", to)?,
+                text: F.text_max("text", text, COMPOSED_BYTES_MAX)?,
+            })
+        }
+        Wire::NoteLoss(v1::NoteLoss { run, loss }) => {
+            const F: Fields = Fields("NoteLoss");
+            Ok(Command::NoteLoss { run: F.name("run", run)?, loss: F.message("loss", loss)? })
         }
         Wire::Restored(v1::Restored { backup, made_at, by, lost_at }) => {
             const F: Fields = Fields("Restored");

@@ -1,5 +1,7 @@
 use mesh_core::fleet::{AgentRecord, Authority, AuthorityState, EnrolledKey, OpenCall, Service};
 use mesh_core::ids::{AgentId, Generation, IntentSeq, KeyId, ServiceId};
+use mesh_core::lease::LEASE_DEFAULT;
+use mesh_core::time::{Timestamp, duration_millis};
 
 use crate::DecodeError;
 use crate::bounds::{COMPOSED_BYTES_MAX, HISTORY_LEN_MAX, SOURCE_BYTES_MAX};
@@ -24,6 +26,12 @@ impl From<&Service> for v1::ServiceEntity {
             current_run,
             open_calls,
             armed,
+            asks,
+            lease_longest,
+            automatic_at,
+            acknowledged_at,
+            freeze,
+            noted,
         } = service;
         Self {
             manifest: Some(manifest.into()),
@@ -38,6 +46,12 @@ impl From<&Service> for v1::ServiceEntity {
             current_run: current_run.as_ref().map(ToString::to_string),
             open_calls: open_calls.iter().map(Into::into).collect(),
             observing: !armed,
+            automatic_at: automatic_at.map(Timestamp::as_millis),
+            acknowledged_at: acknowledged_at.map(Timestamp::as_millis),
+            freeze: freeze.as_ref().map(Into::into),
+            noted: noted.as_ref().map(Into::into),
+            asks: asks.iter().map(Into::into).collect(),
+            lease_longest_ms: if *lease_longest == LEASE_DEFAULT { 0 } else { duration_millis(*lease_longest) },
         }
     }
 }
@@ -60,6 +74,12 @@ impl TryFrom<v1::ServiceEntity> for Service {
             current_run,
             open_calls,
             observing,
+            asks,
+            lease_longest_ms,
+            automatic_at,
+            acknowledged_at,
+            freeze,
+            noted,
         } = wire;
         Ok(Self {
             manifest: F.message("manifest", manifest)?,
@@ -74,6 +94,15 @@ impl TryFrom<v1::ServiceEntity> for Service {
             current_run: F.name_optional("current_run", current_run)?,
             open_calls: F.list_max("open_calls", open_calls, HISTORY_LEN_MAX)?,
             armed: !observing,
+            automatic_at: automatic_at.map(timestamp),
+            acknowledged_at: acknowledged_at.map(timestamp),
+            freeze: F.optional("freeze", freeze)?,
+            noted: F.optional("noted", noted)?,
+            asks: F.list("asks", asks)?,
+            lease_longest: match lease_longest_ms {
+                0 => LEASE_DEFAULT,
+                ms => F.duration("lease_longest_ms", ms)?,
+            },
         })
     }
 }
@@ -86,6 +115,10 @@ impl From<&Authority> for v1::Authority {
             AuthorityState::Closed { run } => State::Closed(run.to_string()),
             AuthorityState::ClosedByConsent { run, keys } => {
                 State::ClosedByConsent(v1::ClosedByConsent { run: run.to_string(), keys: strings(keys) })
+            }
+            AuthorityState::Ending { wanted } => State::Ending(wanted.0),
+            AuthorityState::Proven { run, proof } => {
+                State::Proven(v1::Proven { run: run.to_string(), proof: Some(proof.into()) })
             }
         };
         Self { generation: generation.0, state: Some(state) }
@@ -105,6 +138,10 @@ impl TryFrom<v1::Authority> for Authority {
                 run: F.name("closed_by_consent.run", run)?,
                 keys: F.names("closed_by_consent.keys", keys)?,
             },
+            State::Ending(wanted) => AuthorityState::Ending { wanted: Generation(wanted) },
+            State::Proven(v1::Proven { run, proof }) => {
+                AuthorityState::Proven { run: F.name("proven.run", run)?, proof: F.message("proven.proof", proof)? }
+            }
         };
         Ok(Self { generation: Generation(generation), state })
     }
@@ -132,8 +169,8 @@ impl TryFrom<v1::OpenCall> for OpenCall {
 
 impl From<&AgentRecord> for v1::AgentEntity {
     fn from(agent: &AgentRecord) -> Self {
-        let AgentRecord { region, registered_at } = agent;
-        Self { region: region.to_string(), registered_at: registered_at.as_millis() }
+        let AgentRecord { region, registered_at, address } = agent;
+        Self { region: region.to_string(), registered_at: registered_at.as_millis(), address: address.clone() }
     }
 }
 
@@ -141,8 +178,13 @@ impl TryFrom<v1::AgentEntity> for AgentRecord {
     type Error = DecodeError;
 
     fn try_from(wire: v1::AgentEntity) -> Result<Self, DecodeError> {
-        let v1::AgentEntity { region, registered_at } = wire;
-        Ok(Self { region: Fields("AgentEntity").name("region", region)?, registered_at: timestamp(registered_at) })
+        const F: Fields = Fields("AgentEntity");
+        let v1::AgentEntity { region, registered_at, address } = wire;
+        Ok(Self {
+            region: F.name("region", region)?,
+            registered_at: timestamp(registered_at),
+            address: F.text_optional("address", address)?,
+        })
     }
 }
 

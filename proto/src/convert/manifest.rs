@@ -1,19 +1,21 @@
 use mesh_core::manifest::{
-    AutomaticMode, Check, Manifest, Notice, Objectives, Policy, Probe, RegionRole, Verification, WriterMode,
+    AutomaticMode, COOL_DOWN_DEFAULT, Manifest, Notice, Objectives, Policy, RegionRole, SUSTAINED_DEFAULT,
+    Verification, WriterMode,
 };
 use mesh_core::time::duration_millis;
 
 use crate::DecodeError;
+use crate::convert::policy;
 use crate::fields::{Fields, by_name, strings};
 use crate::v1;
 
 enums! {
     v1::WriterMode, "WriterMode" => WriterMode { Single, Multi }
     v1::RegionRole, "RegionRole" => RegionRole { Primary, Standby }
-    v1::AutomaticMode, "AutomaticMode" => AutomaticMode { Off }
+    v1::AutomaticMode, "AutomaticMode" => AutomaticMode { Off, Notify, Fence, Full }
 }
 
-by_value!(Manifest => v1::Manifest, Check => v1::Check, Policy => v1::Policy);
+by_value!(Manifest => v1::Manifest, Policy => v1::Policy);
 
 impl From<&Manifest> for v1::Manifest {
     fn from(manifest: &Manifest) -> Self {
@@ -30,6 +32,8 @@ impl From<&Manifest> for v1::Manifest {
             verify,
             notices,
             policy,
+            fence,
+            safety,
         } = manifest;
         Self {
             service: service.to_string(),
@@ -45,6 +49,8 @@ impl From<&Manifest> for v1::Manifest {
             verify: verify.iter().map(Into::into).collect(),
             notices: notices.iter().map(Into::into).collect(),
             policy: Some(policy.into()),
+            fence: crate::convert::lease::fencing(fence),
+            safety: safety.iter().map(Into::into).collect(),
         }
     }
 }
@@ -68,6 +74,8 @@ impl TryFrom<v1::Manifest> for Manifest {
             verify,
             notices,
             policy,
+            fence,
+            safety,
         } = wire;
         Ok(Self {
             service: F.name("service", service)?,
@@ -82,70 +90,9 @@ impl TryFrom<v1::Manifest> for Manifest {
             verify: F.list("verify", verify)?,
             notices: F.list("notices", notices)?,
             policy: F.message("policy", policy)?,
+            fence: F.optional("fence", fence)?.unwrap_or_default(),
+            safety: F.list("safety", safety)?,
         })
-    }
-}
-
-impl From<&Check> for v1::Check {
-    fn from(check: &Check) -> Self {
-        let Check { name, probe, interval, timeout, fail_after, pass_after, critical } = check;
-        let probe = match probe {
-            Probe::Http { urls, expect_status, body_contains } => v1::check::Probe::Http(v1::HttpProbe {
-                urls: by_name(urls, Clone::clone),
-                expect_status: u32::from(*expect_status),
-                body_contains: body_contains.clone(),
-            }),
-            Probe::Tcp { addresses } => {
-                v1::check::Probe::Tcp(v1::TcpProbe { addresses: by_name(addresses, Clone::clone) })
-            }
-        };
-        Self {
-            name: name.clone(),
-            probe: Some(probe),
-            interval_ms: duration_millis(*interval),
-            timeout_ms: duration_millis(*timeout),
-            fail_after: *fail_after,
-            pass_after: *pass_after,
-            critical: *critical,
-        }
-    }
-}
-
-impl TryFrom<v1::Check> for Check {
-    type Error = DecodeError;
-
-    fn try_from(wire: v1::Check) -> Result<Self, DecodeError> {
-        const F: Fields = Fields("Check");
-        let v1::Check { name, probe, interval_ms, timeout_ms, fail_after, pass_after, critical } = wire;
-        Ok(Self {
-            name: F.text("name", name)?,
-            probe: F.message("probe", probe)?,
-            interval: F.duration("interval_ms", interval_ms)?,
-            timeout: F.duration("timeout_ms", timeout_ms)?,
-            fail_after,
-            pass_after,
-            critical,
-        })
-    }
-}
-
-impl TryFrom<v1::check::Probe> for Probe {
-    type Error = DecodeError;
-
-    fn try_from(wire: v1::check::Probe) -> Result<Self, DecodeError> {
-        match wire {
-            v1::check::Probe::Http(v1::HttpProbe { urls, expect_status, body_contains }) => {
-                const F: Fields = Fields("HttpProbe");
-                Ok(Self::Http {
-                    urls: F.text_map("urls", urls)?,
-                    expect_status: F.status("expect_status", expect_status)?,
-                    body_contains: F.text_optional("body_contains", body_contains)?,
-                })
-            }
-            v1::check::Probe::Tcp(v1::TcpProbe { addresses }) => {
-                Ok(Self::Tcp { addresses: Fields("TcpProbe").text_map("addresses", addresses)? })
-            }
-        }
     }
 }
 
@@ -199,6 +146,11 @@ impl From<&Policy> for v1::Policy {
     fn from(policy: &Policy) -> Self {
         let Policy {
             automatic,
+            sustained,
+            cool_down,
+            windows,
+            loss,
+            quorum,
             fence_timeout,
             catch_up_timeout,
             promote_timeout,
@@ -210,6 +162,11 @@ impl From<&Policy> for v1::Policy {
         } = policy;
         Self {
             automatic: v1::AutomaticMode::from(*automatic).into(),
+            sustained_ms: policy::encode_or_default(*sustained, SUSTAINED_DEFAULT),
+            cool_down_ms: policy::encode_or_default(*cool_down, COOL_DOWN_DEFAULT),
+            windows: strings(windows),
+            loss: policy::loss(*loss).into(),
+            quorum: *quorum,
             fence_timeout_ms: duration_millis(*fence_timeout),
             catch_up_timeout_ms: duration_millis(*catch_up_timeout),
             promote_timeout_ms: duration_millis(*promote_timeout),
@@ -237,9 +194,19 @@ impl TryFrom<v1::Policy> for Policy {
             traffic_timeout_ms,
             verify_timeout_ms,
             notice_timeout_ms,
+            sustained_ms,
+            cool_down_ms,
+            windows,
+            loss,
+            quorum,
         } = wire;
         Ok(Self {
             automatic: F.enumeration::<v1::AutomaticMode, _>("automatic", automatic)?,
+            sustained: policy::read_or_default(F, "sustained_ms", sustained_ms, SUSTAINED_DEFAULT)?,
+            cool_down: policy::read_or_default(F, "cool_down_ms", cool_down_ms, COOL_DOWN_DEFAULT)?,
+            windows: policy::read_windows(F, windows)?,
+            loss: policy::read_loss(F, loss)?,
+            quorum,
             fence_timeout: F.duration("fence_timeout_ms", fence_timeout_ms)?,
             catch_up_timeout: F.duration("catch_up_timeout_ms", catch_up_timeout_ms)?,
             promote_timeout: F.duration("promote_timeout_ms", promote_timeout_ms)?,

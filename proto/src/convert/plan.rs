@@ -9,7 +9,7 @@ use crate::fields::{Fields, strings};
 use crate::v1::{self, predicted_loss::Loss};
 
 enums! {
-    v1::PlanKind, "PlanKind" => PlanKind { Failover, TrafficSetup }
+    v1::PlanKind, "PlanKind" => PlanKind { Failover, TrafficSetup, Rejoin }
     v1::Reversibility, "Reversibility" => Reversibility { NothingToUndo, Reversible, OneWay }
 }
 

@@ -1,11 +1,12 @@
 use mesh_core::ids::Generation;
+use mesh_core::plan::Plan;
 use mesh_core::run::{Need, Pause, Run, RunState, TimelineEntry, Unwind};
 use mesh_core::time::Timestamp;
 
 use crate::DecodeError;
 use crate::bounds::{COMPOSED_BYTES_MAX, HISTORY_LEN_MAX};
-use crate::convert::approval;
-use crate::fields::{Fields, by_name, timestamp};
+use crate::convert::{approval, policy};
+use crate::fields::{Fields, by_name, strings, timestamp};
 use crate::v1::{self, run_state::State};
 
 by_value!(Run => v1::Run, RunState => v1::RunState);
@@ -25,6 +26,11 @@ impl From<&Run> for v1::Run {
             steps,
             timeline,
             ended_at,
+            cause,
+            loss,
+            measured,
+            released,
+            overrides,
         } = run;
         Self {
             id: id.to_string(),
@@ -39,6 +45,11 @@ impl From<&Run> for v1::Run {
             steps: by_name(steps, Into::into),
             timeline: timeline.iter().map(Into::into).collect(),
             ended_at: ended_at.map(Timestamp::as_millis),
+            cause: policy::cause(cause),
+            loss: Some(loss.into()),
+            measured: measured.as_ref().map(Into::into),
+            released: released.as_ref().map(Into::into),
+            overrides: strings(overrides),
         }
     }
 }
@@ -61,10 +72,18 @@ impl TryFrom<v1::Run> for Run {
             steps,
             timeline,
             ended_at,
+            cause,
+            loss,
+            measured,
+            released,
+            overrides,
         } = wire;
+        let plan: Plan = F.message("plan", plan)?;
         Ok(Self {
+            // Older runs expect what their plans say.
+            loss: F.optional("loss", loss)?.unwrap_or_else(|| plan.loss.clone()),
             id: F.name("id", id)?,
-            plan: F.message("plan", plan)?,
+            plan,
             plan_hash: F.hash("plan_hash", &plan_hash)?,
             requested_by: F.text("requested_by", requested_by)?,
             started_at: timestamp(started_at),
@@ -75,6 +94,10 @@ impl TryFrom<v1::Run> for Run {
             steps: F.map("steps", steps, |path, step| F.nested(path, step))?,
             timeline: F.list_max("timeline", timeline, HISTORY_LEN_MAX)?,
             ended_at: ended_at.map(timestamp),
+            cause: policy::read_cause(F, cause)?,
+            measured: F.optional("measured", measured)?,
+            released: F.optional("released", released)?,
+            overrides: F.text_set("overrides", overrides)?,
         })
     }
 }
@@ -88,6 +111,9 @@ impl From<&RunState> for v1::RunState {
                 let need = match need {
                     Need::Consent { region } => v1::held::Need::Consent(region.to_string()),
                     Need::Decision { step } => v1::held::Need::Decision(step.to_string()),
+                    Need::Approval { step, people } => {
+                        v1::held::Need::Approval(v1::ApprovalNeed { step: step.to_string(), people: *people })
+                    }
                 };
                 State::Held(v1::Held { reason: reason.clone(), need: Some(need) })
             }
@@ -120,6 +146,9 @@ fn decode_held(wire: v1::Held) -> Result<RunState, DecodeError> {
     let need = match F.required("need", wire.need)? {
         v1::held::Need::Consent(region) => Need::Consent { region: F.name("consent", region)? },
         v1::held::Need::Decision(step) => Need::Decision { step: F.name("decision", step)? },
+        v1::held::Need::Approval(v1::ApprovalNeed { step, people }) => {
+            Need::Approval { step: F.name("approval.step", step)?, people }
+        }
     };
     Ok(RunState::Held { reason: F.text_max("reason", wire.reason, COMPOSED_BYTES_MAX)?, need })
 }

@@ -66,7 +66,8 @@ fn formats() -> Vec<(String, Vec<u8>)> {
     let mut formats: Vec<(String, Vec<u8>)> =
         values::commands().iter().map(|(name, command)| (format!("command-{name}"), command_bytes(command))).collect();
     let mut add = |name: &str, bytes: Vec<u8>| formats.push((name.to_owned(), bytes));
-    let mesh = v1::MeshEntity { mesh: "demo".to_owned(), now: 1_700_000_000_123 };
+    let freeze = Some((&values::freeze()).into());
+    let mesh = v1::MeshEntity { mesh: "demo".to_owned(), now: 1_700_000_000_123, freeze };
     add("entity-mesh", mesh.encode_to_vec());
     add("entity-service", v1::ServiceEntity::from(&values::service()).encode_to_vec());
     add("entity-run", v1::Run::from(&values::run()).encode_to_vec());

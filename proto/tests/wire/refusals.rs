@@ -2,7 +2,7 @@
 
 use mesh_core::execute::{CallResult, Job};
 use mesh_core::fleet::{Command, EnrolledKey, Reply, Service};
-use mesh_core::manifest::Manifest;
+use mesh_core::manifest::{Manifest, Vantage};
 use mesh_core::plan::{Action, Plan};
 use mesh_core::run::{Approval, Outcome, Run};
 use mesh_core::signal::Signal;
@@ -43,13 +43,38 @@ fn an_unspecified_or_unknown_enum_is_refused() {
     begins(&manifest(|m| m.writer = 0), "Manifest.writer: is unspecified");
     begins(&manifest(|m| m.writer = 99), "Manifest.writer: has the unknown value 99");
     begins(&manifest(|m| m.regions.values_mut().for_each(|r| *r = 0)), "Manifest.regions.us-east-1: is unspecified");
-    begins(&manifest(|m| m.policy.as_mut().expect("a policy").automatic = 2), "Manifest.policy.automatic: ");
+    begins(&manifest(|m| m.policy.as_mut().expect("a policy").automatic = 9), "Manifest.policy.automatic: ");
     begins(&plan(|p| p.kind = 0), "Plan.kind: is unspecified");
     begins(&plan(|p| p.steps[3].reversibility = -1), "Plan.steps[3].reversibility: has the unknown value -1");
     let outcome = refused::<Outcome, v1::Outcome>((&values::outcomes()[0]).into(), |o| o.result = 0);
     begins(&outcome, "Outcome.result: is unspecified");
     let job = refused::<Job, v1::Job>((&values::jobs()[0]).into(), |j| j.direction = 7);
     begins(&job, "Job.direction: ");
+}
+
+/// What was stored before there was a choice.
+#[test]
+fn a_check_without_a_vantage_is_asked_from_both_sides_and_counts() {
+    let mut wire = v1::Manifest::from(&values::manifest());
+    wire.checks.truncate(1);
+    wire.checks.iter_mut().for_each(|check| (check.asked_from, check.observe_only) = (0, false));
+    let read = Manifest::try_from(wire).expect("it is accepted");
+    let check = read.checks.first().expect("a check");
+    assert_eq!((check.from, check.observe_only), (Vantage::Both, false));
+    begins(&manifest(|m| m.checks[0].asked_from = 9), "Manifest.checks[0].asked_from: has the unknown value 9");
+}
+
+#[test]
+fn a_threshold_beyond_what_is_compared_is_refused() {
+    let edit = |m: &mut v1::Manifest| {
+        let thresholds = m.checks.iter_mut().filter_map(|check| match &mut check.probe {
+            Some(v1::check::Probe::Cloudwatch(probe)) => probe.threshold.as_mut(),
+            _ => None,
+        });
+        thresholds.for_each(|threshold| threshold.above = Some(i64::MAX));
+    };
+    let error = manifest(edit);
+    assert!(error.contains("probe.threshold.above: "), "{error}");
 }
 
 #[test]

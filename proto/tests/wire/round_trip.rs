@@ -119,3 +119,40 @@ fn an_outcome_is_cut_to_what_its_receiver_accepts() {
     assert_eq!(back.before, r#"{"omitted_bytes":1000000}"#);
     assert_eq!(back.result, large.result);
 }
+
+#[test]
+fn what_decides_and_what_was_lost_comes_back_as_it_was() {
+    round_trip::<_, v1::Judgement>(&values::judgement());
+    round_trip::<_, v1::Freeze>(&values::freeze());
+    values::measured_losses().iter().for_each(round_trip::<_, v1::MeasuredLoss>);
+    values::safety_rules().iter().for_each(round_trip::<_, v1::SafetyRule>);
+}
+
+/// As versions wrote it that knew no automatic failover.
+#[test]
+fn what_was_written_before_the_mesh_decided_by_itself_loads_as_it_was_meant() {
+    use mesh_core::manifest::{LossPolicy, Manifest, Policy};
+    use mesh_core::run::{Cause, Run};
+    let older = v1::Run {
+        cause: None,
+        loss: None,
+        measured: None,
+        released: None,
+        overrides: Vec::new(),
+        ..v1::Run::from(&values::run())
+    };
+    let run = Run::try_from(older).expect("it loads");
+    assert_eq!((&run.cause, &run.loss), (&Cause::Asked, &run.plan.loss));
+    let mut manifest = v1::Manifest::from(&values::manifest());
+    manifest.safety.clear();
+    if let Some(policy) = &mut manifest.policy {
+        (policy.sustained_ms, policy.cool_down_ms, policy.loss, policy.quorum) = (0, 0, 0, None);
+        policy.windows.clear();
+    }
+    let policy = Manifest::try_from(manifest).expect("it loads").policy;
+    let default = Policy::default();
+    assert_eq!((policy.sustained, policy.cool_down), (default.sustained, default.cool_down));
+    assert_eq!((policy.loss, policy.quorum), (LossPolicy::Block, None));
+    let service = v1::ServiceEntity { automatic_at: None, freeze: None, noted: None, ..(&values::service()).into() };
+    assert!(Service::try_from(service).is_ok());
+}

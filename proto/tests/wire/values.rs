@@ -1,22 +1,28 @@
 //! Complete values of every type, with every variant of every enum. All numbers differ, so that no two fields can be
 //! taken for one another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use mesh_core::decide::{Conclusion, JudgementRecord, RuleRecord, RuleState};
+use mesh_core::detect::{Pattern, Quorum, RegionVerdict, Sees, Verdict, View};
 use mesh_core::execute::{CallResult, Job};
 use mesh_core::fleet::{
-    AgentRecord, Authority, AuthorityState, Command, EnrolledKey, OpenCall, Refusal, RefusalCode, Reply, Service,
+    AgentRecord, Authority, AuthorityState, AutomaticNote, Command, EnrolledKey, Freeze, OpenCall, Refusal,
+    RefusalCode, Reply, Service,
 };
 use mesh_core::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, ServiceId, StepId, Token};
+use mesh_core::lease::{AskList, Fence, Fencing, LEASE_DEFAULT, Proof};
 use mesh_core::manifest::{
-    AutomaticMode, Check, EcsService, EksCluster, Manifest, Notice, Objectives, Policy, Probe, RdsInstance, RecordData,
-    RecordKind, RecordSet, RegionRole, Resource, ResourceKind, Routing, TrafficRecord, Verification, WriterMode,
+    Alarm, AutomaticMode, Check, Decimal, DnsRecord, EcsService, EksCluster, LossPolicy, Manifest, Metric, Missing,
+    Notice, Objectives, Policy, PostgresInstance, PostgresqlRole, Probe, RdsInstance, RecordData, RecordKind,
+    RecordSet, RegionRole, Resource, ResourceKind, Routing, RuleScope, SafetyRule, Threshold, TrafficRecord, Vantage,
+    Verification, WriterMode,
 };
 use mesh_core::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility, SecurityGroupPurpose, Step};
 use mesh_core::run::{
-    Approval, Direction, Intent, Need, Outcome, OutcomeResult, Pause, Run, RunState, StepRun, TimelineEntry, Unwind,
-    Work, WorkState,
+    Approval, Cause, Direction, Intent, MeasuredLoss, Need, Outcome, OutcomeResult, Pause, Release, Run, RunState,
+    StepRun, TimelineEntry, Unwind, Work, WorkState,
 };
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::survey::{
@@ -90,7 +96,12 @@ pub fn manifest() -> Manifest {
             topics: texts("arn:aws:sns:us-east-1:1:oncall", "arn:aws:sns:us-west-2:1:oncall"),
         }],
         policy: Policy {
-            automatic: AutomaticMode::Off,
+            automatic: AutomaticMode::Fence,
+            sustained: ms(20_001),
+            cool_down: ms(600_001),
+            windows: vec!["mon-fri 08:00-18:00".parse().expect("a window")],
+            loss: LossPolicy::Accept,
+            quorum: Some(3),
             fence_timeout: ms(1_001),
             catch_up_timeout: ms(1_002),
             promote_timeout: ms(1_003),
@@ -100,6 +111,8 @@ pub fn manifest() -> Manifest {
             verify_timeout: ms(1_005),
             notice_timeout: ms(1_006),
         },
+        safety: safety_rules(),
+        fence: fencing(),
     }
 }
 
@@ -112,16 +125,102 @@ fn checks() -> Vec<Check> {
         fail_after: 4,
         pass_after: 2,
         critical,
+        observe_only: false,
+        from: Vantage::Both,
     };
-    let urls = texts("http://east/", "http://west/");
+    let http = |expect_status, body: Option<&str>, latency_max, ca: Option<&str>| Probe::Http {
+        urls: texts("http://east/", "http://west/"),
+        expect_status,
+        body_contains: body.map(str::to_owned),
+        latency_max,
+        ca_file: ca.map(str::to_owned),
+    };
+    let port = Probe::Tcp { addresses: texts("east:5432", "west:5433") };
+    let shown = Check { observe_only: true, from: Vantage::Own, ..check("shown", port.clone(), false) };
+    let mut checks = vec![
+        check("api", http(201, Some("UP"), Some(ms(1_501)), Some("ca.pem")), true),
+        check("any-body", http(200, None, None, None), false),
+        check("port", port, false),
+        shown,
+    ];
+    let others = |(name, probe)| Check { from: Vantage::Others, ..check(name, probe, true) };
+    checks.extend(direct_probes().into_iter().chain(requester_probes()).map(others));
+    checks
+}
+
+fn direct_probes() -> Vec<(&'static str, Probe)> {
+    let dns = |record, servers, answer: Option<&str>| Probe::Dns {
+        names: texts("east.example.com", "west.example.com"),
+        servers,
+        record,
+        answer: answer.map(str::to_owned),
+    };
+    let grpc = |service: &str, latency_max, ca: Option<&str>| Probe::Grpc {
+        targets: texts("https://east:1", "https://west:2"),
+        service: service.to_owned(),
+        latency_max,
+        ca_file: ca.map(str::to_owned),
+    };
+    let postgresql = |role, lag_max, lag_bytes_max| Probe::Postgresql {
+        resource: "database".to_owned(),
+        role,
+        lag_max,
+        lag_bytes_max,
+    };
     vec![
-        check(
-            "api",
-            Probe::Http { urls: urls.clone(), expect_status: 201, body_contains: Some("UP".to_owned()) },
-            true,
+        ("grpc", grpc("maip.v1.Orders", Some(ms(1_502)), Some("grpc.pem"))),
+        ("grpc-any", grpc("", None, None)),
+        ("dns-a", dns(DnsRecord::A, texts("ns-east:53", "ns-west:54"), Some("192.0.2.1"))),
+        ("dns-aaaa", dns(DnsRecord::Aaaa, BTreeMap::new(), None)),
+        ("dns-cname", dns(DnsRecord::Cname, BTreeMap::new(), None)),
+        ("dns-txt", dns(DnsRecord::Txt, BTreeMap::new(), None)),
+        ("pg-any", postgresql(PostgresqlRole::Any, None, None)),
+        ("pg-role", postgresql(PostgresqlRole::Active, Some(ms(5_003)), Some(16_777_216))),
+        ("status", Probe::AwsStatus { resource: "cluster".to_owned() }),
+    ]
+}
+
+fn requester_probes() -> Vec<(&'static str, Probe)> {
+    let decimal = |millionths| Decimal::from_millionths(millionths).expect("a small number");
+    let metric = |name: &str, divided_by: Option<&str>, published_in: Option<&str>| Metric {
+        namespace: "AWS/ApplicationELB".to_owned(),
+        metric: name.to_owned(),
+        dimensions: BTreeMap::from([("LoadBalancer".to_owned(), format!("app/{name}"))]),
+        divided_by: divided_by.map(str::to_owned),
+        published_in: published_in.map(region),
+    };
+    let alarm = |name: &str, published_in: Option<&str>| Alarm {
+        alarm: name.to_owned(),
+        published_in: published_in.map(region),
+    };
+    let above = Threshold { above: Some(decimal(50_000)), below: None };
+    vec![
+        (
+            "errors",
+            Probe::Cloudwatch {
+                metrics: by_region(
+                    metric("HTTPCode_Target_5XX_Count", Some("RequestCount"), Some("us-west-2")),
+                    metric("HTTPCode_ELB_5XX_Count", None, None),
+                ),
+                statistic: "p99".to_owned(),
+                period: ms(60_000),
+                datapoints: 3,
+                threshold: above,
+                missing: Missing::Passing,
+            },
         ),
-        check("any-body", Probe::Http { urls, expect_status: 200, body_contains: None }, false),
-        check("port", Probe::Tcp { addresses: texts("east:5432", "west:5433") }, false),
+        ("alarm", Probe::Alarm { alarms: by_region(alarm("east down", Some("us-west-2")), alarm("west", None)) }),
+        (
+            "requests",
+            Probe::Prometheus {
+                urls: texts("https://prometheus-east/", "https://prometheus-west/"),
+                query: r#"sum(rate(http_requests_total{region="{region}"}[1m]))"#.to_owned(),
+                threshold: Threshold { above: Some(decimal(-1)), below: Some(decimal(-2_500_000)) },
+                missing: Missing::Unknown,
+                ca_file: Some("prometheus.pem".to_owned()),
+                token_file: Some("prometheus.token".to_owned()),
+            },
+        ),
     ]
 }
 
@@ -168,6 +267,10 @@ fn resources() -> Vec<Resource> {
             },
         ),
         resource("kafka", ResourceKind::Msk { clusters: texts("kafka", "dr-kafka") }),
+        resource(
+            "ledger",
+            ResourceKind::Postgresql { instances: by_region(server("east", true), server("west", false)) },
+        ),
     ]
 }
 
@@ -235,6 +338,7 @@ pub fn actions() -> Vec<Action> {
     .into_iter()
     .chain(compute_actions())
     .chain(data_actions())
+    .chain(postgres_actions())
     .collect()
 }
 
@@ -266,6 +370,30 @@ fn compute_actions() -> Vec<Action> {
         Action::EcsCheckService { cluster: cluster.clone(), service: service.clone() },
         Action::EcsScaleService { cluster: cluster.clone(), service: service.clone(), tasks: 3 },
         Action::EcsRestoreService { cluster, service, as_of: id("ecs-check-reports") },
+    ]
+}
+
+fn server(name: &str, whole: bool) -> PostgresInstance {
+    PostgresInstance {
+        host: format!("pg.{name}.example.com"),
+        port: 5433,
+        database: "orders".to_owned(),
+        user: "mesh".to_owned(),
+        password_file: whole.then(|| "password".to_owned()),
+        ca_file: whole.then(|| "ca.pem".to_owned()),
+        data_directory: whole.then(|| "/var/lib/postgresql/15/main".to_owned()),
+    }
+}
+
+fn postgres_actions() -> Vec<Action> {
+    let (instance, source) = (server("east", true), server("west", false));
+    vec![
+        Action::PostgresCheckReplica { instance: instance.clone(), promoted_ok: true },
+        Action::PostgresFence { instance: instance.clone() },
+        Action::PostgresUnfence { instance: instance.clone() },
+        Action::PostgresAwaitCaughtUp { instance: instance.clone() },
+        Action::PostgresPromote { instance: instance.clone() },
+        Action::PostgresRejoin { instance, source },
     ]
 }
 
@@ -380,6 +508,7 @@ pub fn run_states() -> Vec<RunState> {
         RunState::Unwinding,
         RunState::Held { reason: reason(), need: Need::Consent { region: region("us-east-1") } },
         RunState::Held { reason: reason(), need: Need::Decision { step: id("step-0") } },
+        RunState::Held { reason: reason(), need: Need::Approval { step: id("step-0"), people: 2 } },
         RunState::Done,
         RunState::Compensated,
         RunState::Refused { reason: reason() },
@@ -422,6 +551,11 @@ pub fn run() -> Run {
             TimelineEntry { at: at(2), step: None, text: "paused".to_owned() },
         ],
         ended_at: Some(at(1_700_000_000_004)),
+        cause: Cause::Automatic { judgement: Box::new(judgement()) },
+        loss: PredictedLoss::Unknown,
+        measured: measured_losses().pop(),
+        released: Some(Release { keys: vec![id("ada-1")], at: at(1_700_000_000_005) }),
+        overrides: set(["order".to_owned(), "fresh".to_owned()]),
         plan,
     }
 }
@@ -446,6 +580,10 @@ pub fn service() -> Service {
     let keys: Vec<KeyId> = vec![id("ada-1"), id("bob-1")];
     let consent = AuthorityState::ClosedByConsent { run: id("maip-g4"), keys };
     authorities.insert(region("eu-west-1"), authority(3, consent));
+    authorities.insert(region("eu-west-2"), authority(2, AuthorityState::Ending { wanted: Generation(9) }));
+    for (place, proof) in ["eu-central-1", "eu-north-1", "eu-south-1"].into_iter().zip(proofs()) {
+        authorities.insert(region(place), authority(1, AuthorityState::Proven { run: id("maip-g2"), proof }));
+    }
     Service {
         manifest: manifest(),
         version: 3,
@@ -463,11 +601,111 @@ pub fn service() -> Service {
             until: at(4_002),
         }],
         armed: false,
+        automatic_at: Some(at(4_003)),
+        acknowledged_at: Some(at(4_004)),
+        freeze: Some(freeze()),
+        noted: Some(AutomaticNote { at: at(4_005), to: region("us-west-2"), text: "it would move".to_owned() }),
+        asks: vec![AskList { version: 4, members: set([id("use1-a"), id("usw2-a")]) }],
+        lease_longest: ms(17_000),
     }
 }
 
+pub fn judgement() -> JudgementRecord {
+    let view = |observer: &str, sees| View {
+        observer: id(observer),
+        region: region("us-west-2"),
+        subject: "api".to_owned(),
+        sees,
+        counts: true,
+        because: "fresh".to_owned(),
+    };
+    let verdict = |verdict, pattern| RegionVerdict {
+        verdict,
+        pattern,
+        since: Some(at(5_001)),
+        quorum: Quorum { needed: 3, fresh: 4, failing: 3, regions_failing: 2, regions_needed: 2 },
+        views: vec![
+            view("usw2-a", Sees::Passing),
+            view("usw2-b", Sees::Failing { since: at(5_000), reason: "refused".to_owned() }),
+            view("euc1-a", Sees::Unknown { reason: "no answer".to_owned() }),
+        ],
+        missing: vec!["one more region".to_owned()],
+    };
+    let rule = |rule: &str, state| RuleRecord { rule: rule.to_owned(), state, text: "as measured".to_owned() };
+    JudgementRecord {
+        service: id("maip"),
+        at: at(5_100),
+        regions: by_region(
+            verdict(Verdict::Down, Pattern::Outage),
+            RegionVerdict { since: None, ..verdict(Verdict::Healthy, Pattern::Well) },
+        ),
+        rules: vec![
+            rule("verdict", RuleState::Held),
+            rule("freeze", RuleState::Blocks),
+            rule("rpo", RuleState::Missing),
+            rule("order", RuleState::NotApplicable),
+        ],
+        conclusion: Conclusion::Act { to: region("us-west-2"), mode: AutomaticMode::Full },
+        next_look: Some(at(6_000)),
+    }
+}
+
+pub fn freeze() -> Freeze {
+    Freeze {
+        until: at(9_000),
+        by: "spiffe://demo/region/us-east-1/operator/ada".to_owned(),
+        reason: "a migration".to_owned(),
+        at: at(8_000),
+    }
+}
+
+pub fn measured_losses() -> Vec<MeasuredLoss> {
+    let source = || "rds-promote-database".to_owned();
+    vec![
+        MeasuredLoss::Nothing { because: "caught up".to_owned() },
+        MeasuredLoss::Time { lost: ms(1_250), source: source() },
+        MeasuredLoss::Unknown { reason: "nobody counted".to_owned() },
+        MeasuredLoss::Bytes { lost: 4_096, source: source() },
+    ]
+}
+
+pub fn safety_rules() -> Vec<SafetyRule> {
+    let rule = |name: &str, scope, rule: &str| SafetyRule {
+        name: name.to_owned(),
+        scope,
+        rule: rule.parse().expect("a rule"),
+    };
+    vec![
+        rule("fresh", RuleScope::Service, "lag(database) < 5s"),
+        rule("enough", RuleScope::Mesh, "regions-on >= 1"),
+        rule("order", RuleScope::Service, "traffic after promotion"),
+        rule("same", RuleScope::Service, "items-equal(analytics)"),
+    ]
+}
+
+pub fn fencing() -> Fencing {
+    let reaction = Duration::from_secs(5);
+    let fences = vec![
+        Fence::LeaseEndpoint { reaction },
+        Fence::Watchdog { reaction: 2 * reaction },
+        Fence::PostgresqlReadOnly,
+        Fence::Hook { name: "stop-writers".to_owned() },
+        Fence::Unfenced,
+    ];
+    Fencing { fences, length: reaction, margin: Duration::from_millis(500) }
+}
+
+pub fn proofs() -> Vec<Proof> {
+    let agents = BTreeSet::from([id("use1-a"), id("use1-b")]);
+    vec![
+        Proof::Fenced { agents: agents.clone() },
+        Proof::LeaseEnded { waited: Duration::from_millis(5_600), promises: agents },
+        Proof::Accepted,
+    ]
+}
+
 pub fn services() -> Vec<Service> {
-    let manifest = Manifest { writer: WriterMode::Multi, ..manifest() };
+    let manifest = Manifest { writer: WriterMode::Multi, fence: Fencing::default(), ..manifest() };
     vec![
         service(),
         Service {
@@ -476,13 +714,19 @@ pub fn services() -> Vec<Service> {
             current_run: None,
             open_calls: Vec::new(),
             armed: true,
+            automatic_at: None,
+            acknowledged_at: None,
+            freeze: None,
+            noted: None,
+            asks: Vec::new(),
+            lease_longest: LEASE_DEFAULT,
             ..service()
         },
     ]
 }
 
 pub fn agent() -> AgentRecord {
-    AgentRecord { region: region("us-east-1"), registered_at: at(77) }
+    AgentRecord { region: region("us-east-1"), registered_at: at(77), address: Some("10.0.0.4:7010".to_owned()) }
 }
 
 pub fn key() -> EnrolledKey {
@@ -565,7 +809,14 @@ pub fn commands() -> Vec<(&'static str, Command)> {
         ("register-agent", Command::RegisterAgent { agent: id("use1-a"), region: region("us-east-1") }),
         (
             "start-run",
-            Command::StartRun { plan: Box::new(plan()), plan_hash: mesh_proto::plan_hash(&plan()), by: by.clone() },
+            Command::StartRun {
+                plan: Box::new(plan()),
+                plan_hash: mesh_proto::plan_hash(&plan()),
+                by: by.clone(),
+                cause: Cause::Automatic { judgement: Box::new(judgement()) },
+                safety: judgement().rules,
+                approvals: vec![approval()],
+            },
         ),
         ("open-intent", Command::OpenIntent { run: run.clone(), step: step.clone(), direction, agent: id("use1-a") }),
         (
@@ -582,6 +833,18 @@ pub fn commands() -> Vec<(&'static str, Command)> {
             },
         ),
         ("grant", Command::Grant { run: run.clone(), step }),
+        ("revoke", Command::Revoke { run: run.clone() }),
+        (
+            "prove-closed",
+            Command::ProveClosed {
+                run: run.clone(),
+                region: region("us-east-1"),
+                proof: Proof::LeaseEnded { waited: ms(16_000), promises: set([id("usw2-a")]) },
+            },
+        ),
+        ("set-ask-list", Command::SetAskList { service: id("maip"), members: set([id("use1-a"), id("usw2-a")]) }),
+        ("retire-ask-lists", Command::RetireAskLists { service: id("maip"), version: 4 }),
+        ("note-address", Command::NoteAddress { agent: id("use1-a"), address: Some("10.0.0.4:7010".to_owned()) }),
         (
             "restored",
             Command::Restored {
@@ -591,6 +854,22 @@ pub fn commands() -> Vec<(&'static str, Command)> {
                 by: by.clone(),
             },
         ),
+        (
+            "freeze",
+            Command::Freeze {
+                service: Some(id("maip")),
+                until: at(9_000),
+                by: by.clone(),
+                reason: "a migration".to_owned(),
+            },
+        ),
+        ("unfreeze", Command::Unfreeze { service: None, by: by.clone() }),
+        ("acknowledge", Command::Acknowledge { service: id("maip"), by: by.clone() }),
+        (
+            "note-automatic",
+            Command::NoteAutomatic { service: id("maip"), to: region("us-west-2"), text: "it would move".to_owned() },
+        ),
+        ("note-loss", Command::NoteLoss { run: run.clone(), loss: losses().remove(1) }),
         ("pause", Command::Pause { run: run.clone(), by: by.clone() }),
         ("resume", Command::Resume { run: run.clone(), by: by.clone() }),
         ("abort", Command::Abort { run: run.clone(), by: by.clone(), reason }),

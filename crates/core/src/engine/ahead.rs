@@ -73,7 +73,9 @@ fn opens_same(one: &Command, other: &Command) -> bool {
 pub fn service_of(fleet: &Fleet, command: &Command) -> Option<ServiceId> {
     match command {
         Command::StartRun { plan, .. } => Some(plan.service.clone()),
-        Command::CloseIntent { run, .. } => fleet.runs.get(run).map(|run| run.plan.service.clone()),
+        Command::CloseIntent { run, .. } | Command::ProveClosed { run, .. } => {
+            fleet.runs.get(run).map(|run| run.plan.service.clone())
+        }
         _ => None,
     }
 }
@@ -94,6 +96,7 @@ fn only(fleet: &Fleet, id: &ServiceId, view: &View) -> Fleet {
             .map(|(agent, record)| (agent.clone(), record.clone()))
             .collect(),
         keys: fleet.keys.clone(),
+        freeze: fleet.freeze.clone(),
     }
 }
 

@@ -6,18 +6,22 @@ use crate::ids::{RunId, ServiceId};
 use crate::time::Timestamp;
 
 mod keys;
+pub(crate) mod leases;
 mod manifests;
 mod orders;
+mod policy;
+mod release;
 mod restored;
 mod runs;
 mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use policy::{FREEZE_MAX, JUDGEMENT_AGE_MAX};
 pub use restored::{GENERATION_MARGIN, INTENT_MARGIN};
 pub use runs::run_id;
-pub(crate) use steps::predecessors_settled;
 pub use steps::{CALL_LIFETIME, writers};
+pub(crate) use steps::{is_held_back, predecessors_settled};
 
 /// Most services, agents and keys that one mesh keeps: bounds on memory and on snapshots.
 pub const SERVICES_MAX: usize = 1_000;
@@ -79,13 +83,20 @@ impl Fleet {
             }
             Command::SetArmed { service, armed, by: _ } => self.set_armed(service, *armed),
             Command::RegisterAgent { agent, region } => self.register_agent(agent, region),
-            Command::StartRun { plan, plan_hash, by } => self.start_run(plan, *plan_hash, by),
+            Command::StartRun { plan, plan_hash, by, cause, safety, approvals } => {
+                self.start_run(plan, *plan_hash, by, cause, safety, approvals)
+            }
             Command::OpenIntent { run, step, direction, agent } => self.open_intent(run, step, *direction, agent),
             Command::CloseIntent { run, step, direction, seq, outcome } => {
                 self.close_intent(run, step, *direction, *seq, outcome)
             }
             Command::FailStep { run, step, direction, reason } => self.fail_step(run, step, *direction, reason),
             Command::Grant { run, step } => self.grant(run, step),
+            Command::Revoke { run } => self.revoke(run),
+            Command::ProveClosed { run, region, proof } => self.prove_closed(run, region, proof),
+            Command::SetAskList { service, members } => self.set_ask_list(service, members),
+            Command::RetireAskLists { service, version } => self.retire_ask_lists(service, *version),
+            Command::NoteAddress { agent, address } => self.note_address(agent, address.as_deref()),
             Command::Pause { run, by } => self.pause(run, by),
             Command::Resume { run, by } => self.resume(run, by),
             Command::Abort { run, by, reason } => self.abort(run, by, reason),
@@ -96,6 +107,11 @@ impl Fleet {
             }
             Command::RevokeKey { key, approvals, by: _ } => self.revoke_key(key, approvals),
             Command::NoteMembership { text, approvals, by: _ } => self.note_membership(text, approvals),
+            Command::Freeze { service, until, by, reason } => self.freeze(service.as_ref(), *until, by, reason),
+            Command::Unfreeze { service, by } => self.unfreeze(service.as_ref(), by),
+            Command::Acknowledge { service, by } => self.acknowledge(service, by),
+            Command::NoteAutomatic { service, to, text } => self.note_automatic(service, to, text),
+            Command::NoteLoss { run, loss } => self.note_loss(run, loss),
             Command::Restored { backup, made_at, lost_at, by: _ } => self.restored(*backup, *made_at, *lost_at),
         }
     }
@@ -118,6 +134,11 @@ fn describe(command: &Command) -> (String, &'static str, Option<ServiceId>, Opti
         Command::CloseIntent { run, .. } => (mesh(), "close-intent", None, Some(run.clone())),
         Command::FailStep { run, .. } => (mesh(), "fail-step", None, Some(run.clone())),
         Command::Grant { run, .. } => (mesh(), "grant", None, Some(run.clone())),
+        Command::Revoke { run } => (mesh(), "revoke", None, Some(run.clone())),
+        Command::ProveClosed { run, .. } => (mesh(), "prove-closed", None, Some(run.clone())),
+        Command::SetAskList { service, .. } => (mesh(), "set-ask-list", Some(service.clone()), None),
+        Command::RetireAskLists { service, .. } => (mesh(), "retire-ask-lists", Some(service.clone()), None),
+        Command::NoteAddress { .. } => (mesh(), "note-address", None, None),
         Command::Pause { run, by } => (by.clone(), "pause", None, Some(run.clone())),
         Command::Resume { run, by } => (by.clone(), "resume", None, Some(run.clone())),
         Command::Abort { run, by, .. } => (by.clone(), "abort", None, Some(run.clone())),
@@ -126,6 +147,11 @@ fn describe(command: &Command) -> (String, &'static str, Option<ServiceId>, Opti
         Command::EnrollKey { by, .. } => (by.clone(), "enroll-key", None, None),
         Command::RevokeKey { by, .. } => (by.clone(), "revoke-key", None, None),
         Command::NoteMembership { by, .. } => (by.clone(), "membership", None, None),
+        Command::Freeze { service, by, .. } => (by.clone(), "freeze", service.clone(), None),
+        Command::Unfreeze { service, by } => (by.clone(), "unfreeze", service.clone(), None),
+        Command::Acknowledge { service, by } => (by.clone(), "acknowledge", Some(service.clone()), None),
+        Command::NoteAutomatic { service, .. } => (mesh(), "note-automatic", Some(service.clone()), None),
+        Command::NoteLoss { run, .. } => (mesh(), "note-loss", None, Some(run.clone())),
         Command::Restored { by, .. } => (by.clone(), "restored", None, None),
     }
 }

@@ -12,7 +12,9 @@ use crate::plan::Action;
 use crate::run::{Approval, Direction, Need, Outcome, OutcomeResult, Run, RunState, WorkState};
 use crate::time::Timestamp;
 
+mod automatic;
 mod history;
+mod leases;
 mod plans;
 mod walk;
 
@@ -120,7 +122,7 @@ fn approval(key: &str, subject: &str, until: u64) -> Approval {
 }
 
 fn approve(key: &str) -> Command {
-    let subject = access::loss_subject(&run_id(), &HASH);
+    let subject = access::loss_subject(&run_id(), &HASH, &crate::plan::PredictedLoss::Unknown);
     Command::Approve { run: run_id(), approval: approval(key, &subject, 9_999), by: "x".to_owned() }
 }
 
@@ -172,9 +174,9 @@ fn a_plan_made_before_something_changed_is_refused() {
     let code = refused(&mut fleet, at(900), &stale);
     assert_eq!(code, RefusalCode::Precondition, "the target is active already");
     let back = start(&fleet, EAST);
-    let Command::StartRun { mut plan, plan_hash, by } = back else { panic!("a start") };
+    let Command::StartRun { mut plan, plan_hash, by, cause, safety, approvals } = back else { panic!("a start") };
     plan.generation = Generation(9);
-    let code = refused(&mut fleet, at(901), &Command::StartRun { plan, plan_hash, by });
+    let code = refused(&mut fleet, at(901), &Command::StartRun { plan, plan_hash, by, cause, safety, approvals });
     assert_eq!(code, RefusalCode::Conflict);
 }
 
@@ -206,10 +208,10 @@ fn an_approval_that_has_expired_or_is_for_another_plan_does_not_count() {
     enroll(&mut fleet);
     let begin = start(&fleet, WEST);
     accepted(&mut fleet, at(1), &begin);
-    let subject = access::loss_subject(&run_id(), &HASH);
+    let subject = access::loss_subject(&run_id(), &HASH, &crate::plan::PredictedLoss::Unknown);
     let late = Command::Approve { run: run_id(), approval: approval("k1", &subject, 5), by: "x".to_owned() };
     assert_eq!(refused(&mut fleet, at(6), &late), RefusalCode::NeedsApproval);
-    let other = access::loss_subject(&run_id(), &crate::ids::Hash32([1; 32]));
+    let other = access::loss_subject(&run_id(), &crate::ids::Hash32([1; 32]), &crate::plan::PredictedLoss::Unknown);
     let wrong = Command::Approve { run: run_id(), approval: approval("k1", &other, 99), by: "x".to_owned() };
     assert_eq!(refused(&mut fleet, at(6), &wrong), RefusalCode::Invalid);
     let unknown = Command::Approve { run: run_id(), approval: approval("k9", &subject, 99), by: "x".to_owned() };
@@ -418,13 +420,15 @@ fn time_never_runs_backwards() {
 #[test]
 fn a_grant_needs_the_proof_whatever_order_the_plan_has() {
     let mut fleet = fleet();
-    let Command::StartRun { mut plan, plan_hash, by } = start(&fleet, WEST) else { panic!("a start") };
+    let Command::StartRun { mut plan, plan_hash, by, cause, safety, approvals } = start(&fleet, WEST) else {
+        panic!("a start")
+    };
     for step in &mut plan.steps {
         if step.action == Action::Grant {
             step.after.clear();
         }
     }
-    accepted(&mut fleet, at(1), &Command::StartRun { plan, plan_hash, by });
+    accepted(&mut fleet, at(1), &Command::StartRun { plan, plan_hash, by, cause, safety, approvals });
     let grant = Command::Grant { run: run_id(), step: "grant".parse().expect("a name") };
     assert_eq!(refused(&mut fleet, at(2), &grant), RefusalCode::Precondition);
     assert_eq!(writers(&fleet.services[&service("maip")].authority), vec![&region(EAST)]);

@@ -60,6 +60,7 @@ impl Fleet {
         self.keys.remove(id);
         let mut touched = vec![Entity::Key(id.clone())];
         touched.extend(self.withdraw_consents(id));
+        touched.extend(self.withdraw_releases(id));
         Ok(Change { reply: Reply::Ok, touched, text: format!("key {id} revoked") })
     }
 
@@ -74,6 +75,24 @@ impl Fleet {
             }
         }
         touched
+    }
+
+    /// As long as nothing was done that it released.
+    fn withdraw_releases(&mut self, key: &KeyId) -> Vec<Entity> {
+        let by_key = |run: &&mut crate::run::Run| run.released.as_ref().is_some_and(|known| known.keys.contains(key));
+        let mut held = Vec::new();
+        for run in self.runs.values_mut().filter(|run| !run.state.is_terminal()).filter(by_key) {
+            let released = run.released.take();
+            let begun = run.plan.steps.iter().filter(|step| run.awaits_release(step)).any(|step| {
+                run.steps.get(&step.id).is_some_and(|work| work.forward.state != crate::run::WorkState::Waiting)
+            });
+            if begun {
+                run.released = released;
+            } else {
+                held.push(run.id.clone());
+            }
+        }
+        held.iter().flat_map(|id| self.settle(id)).collect()
     }
 
     pub(super) fn note_membership(&mut self, text: &str, approvals: &[Approval]) -> Outcome {

@@ -54,6 +54,7 @@ impl Fleet {
             source: source.to_owned(),
             applied_by: by.to_owned(),
             applied_at: self.now,
+            lease_longest: service.lease_longest.max(manifest.fence.length),
             ..service
         };
         self.services.insert(id.clone(), service);
@@ -86,7 +87,8 @@ impl Fleet {
         if self.agents.len() >= AGENTS_MAX {
             return Err(precondition(format!("a mesh keeps at most {AGENTS_MAX} agents")));
         }
-        self.agents.insert(agent.clone(), AgentRecord { region: region.clone(), registered_at: self.now });
+        self.agents
+            .insert(agent.clone(), AgentRecord { region: region.clone(), registered_at: self.now, address: None });
         let text = format!("agent {agent} of {region}");
         Ok(Change { reply: Reply::Ok, touched: vec![Entity::Agent(agent.clone())], text })
     }
@@ -114,6 +116,12 @@ fn adopted(manifest: &Manifest) -> Result<Service, crate::fleet::Refusal> {
         current_run: None,
         open_calls: Vec::new(),
         armed: false,
+        automatic_at: None,
+        acknowledged_at: None,
+        freeze: None,
+        noted: None,
+        asks: Vec::new(),
+        lease_longest: manifest.fence.length,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::release::{Approved, approved};
 use super::runs::{closes_old_region, consenting_keys, note, skip_by_consent};
 use super::steps::{CALL_LIFETIME, calls_left_open, predecessors_settled};
 use super::{Change, Outcome, not_found, precondition, refuse};
@@ -57,12 +58,21 @@ impl Fleet {
             self.services.get_mut(&service_id).ok_or_else(|| not_found(format!("no service {service_id}")))?;
         service.generation = service.generation.next();
         let generation = service.generation;
+        let leased = service.manifest.fence.is_leased();
         if kind == PlanKind::Failover && service.authority.contains_key(&from) {
-            // Never promoted, so still a replica: closed. The old region gets its authority back at the new generation.
-            if let Some(authority) = service.authority.get_mut(&to) {
-                authority.state = AuthorityState::Closed { run: id.clone() };
+            let granted = service.authority.get_mut(&to).filter(|to| to.state == AuthorityState::Granted);
+            match granted.filter(|_| leased) {
+                // Its agents may hold leases: the old region gets its authority back once they are proven to have ended.
+                Some(authority) => authority.state = AuthorityState::Ending { wanted: generation },
+                // Never promoted, so still a replica: closed. The old region gets its authority back at the new
+                // generation.
+                None => {
+                    if let Some(authority) = service.authority.get_mut(&to) {
+                        authority.state = AuthorityState::Closed { run: id.clone() };
+                    }
+                    service.authority.insert(from, Authority { generation, state: AuthorityState::Granted });
+                }
             }
-            service.authority.insert(from, Authority { generation, state: AuthorityState::Granted });
         }
         self.keep_open_calls(&service_id, open_calls);
         let run = self.live_run(id)?;
@@ -82,7 +92,7 @@ impl Fleet {
         let run = self.live_run(id)?;
         let essential_left = run.plan.steps.iter().any(|step| {
             let essential =
-                matches!(step.action, Action::RdsPromote { .. } | Action::Route53Replace { .. } | Action::Grant);
+                step.action.is_promotion() || matches!(step.action, Action::Route53Replace { .. } | Action::Grant);
             let state = run.steps.get(&step.id).map(|work| &work.forward.state);
             essential && !matches!(state, Some(WorkState::Done | WorkState::Skipped { .. }))
         });
@@ -114,6 +124,11 @@ impl Fleet {
         if !matches!(run.state, RunState::Held { .. }) || run.open_intents().next().is_some() {
             return Err(precondition(format!("run {id} is being unwound already")));
         }
+        let service = run.plan.service.clone();
+        if let Some(region) = self.services.get(&service).and_then(crate::fleet::Service::ending) {
+            return Err(precondition(format!("{region} is not proven closed yet, and until then nobody may write")));
+        }
+        let run = self.live_run(id)?;
         let left: Vec<String> = run
             .plan
             .steps
@@ -171,13 +186,27 @@ impl Fleet {
     pub(super) fn approve(&mut self, id: &RunId, approval: &Approval, by: &str) -> Outcome {
         let now = self.now;
         let run = self.runs.get(id).ok_or_else(|| not_found(format!("no run {id}")))?;
-        let skipped = step_to_skip(run, &approval.subject);
-        if skipped.is_none() && approval.subject != access::loss_subject(id, &run.plan_hash) {
+        let Some(what) = approved(run, &approval.subject) else {
             return Err(super::invalid(format!(
                 "the approval is for {:?}, not for this run and plan",
                 approval.subject
             )));
+        };
+        let bound = match &what {
+            Approved::Loss { bound } => Some(*bound),
+            Approved::Proceed { bound } => Some(Some(*bound)),
+            Approved::Skip { .. } => None,
+        };
+        if bound.is_some_and(|bound| !run.covers(bound)) {
+            return Err(precondition(format!(
+                "more is expected to be lost now than the approval accepts: {}. Look again, and approve that",
+                run.loss.in_words()
+            )));
         }
+        let skipped = match &what {
+            Approved::Skip { step } => Some(step.clone()),
+            Approved::Loss { .. } | Approved::Proceed { .. } => None,
+        };
         if let Some(step) = skipped.as_ref().filter(|step| !can_be_skipped(run, step)) {
             return Err(precondition(format!(
                 "{id} cannot go on without {step}: no second writer, and no other service, may come of a skipped step"
@@ -186,9 +215,16 @@ impl Fleet {
         let owner = self.check_approval(approval)?;
         let keys = self.keys.clone();
         let run = self.live_run(id)?;
+        let of_same = |run: &Run, old: &Approval| approved(run, &old.subject).is_some_and(|old| old.is_as(&what));
         let replaced =
-            |old: &Approval| old.subject == approval.subject && keys.get(&old.key).is_none_or(|key| key.owner == owner);
-        run.approvals.retain(|old| old.expires_at > now && keys.contains_key(&old.key) && !replaced(old));
+            |run: &Run, old: &Approval| of_same(run, old) && keys.get(&old.key).is_none_or(|key| key.owner == owner);
+        let kept: Vec<Approval> = run
+            .approvals
+            .iter()
+            .filter(|old| old.expires_at > now && keys.contains_key(&old.key) && !replaced(run, old))
+            .cloned()
+            .collect();
+        run.approvals = kept;
         run.approvals.push(Approval { at: now, ..approval.clone() });
         note(run, now, None, format!("approved by {owner} with key {}", approval.key));
         let waits_for_consent = matches!(&run.state, RunState::Held { need: Need::Consent { .. }, .. });
@@ -198,9 +234,16 @@ impl Fleet {
         if let Some(step) = &skipped {
             skip_step(run, step, now);
         }
+        let service = run.plan.service.clone();
+        if let Some(run) = self.runs.get_mut(id) {
+            super::release::proceed(run, self.services.get(&service), now);
+        }
         let touched = self.settle(id);
-        let what =
-            skipped.map_or_else(|| "loss accepted".to_owned(), |step| format!("going on without {step} accepted"));
+        let what = match what {
+            Approved::Loss { .. } => "loss accepted".to_owned(),
+            Approved::Proceed { .. } => "going on accepted".to_owned(),
+            Approved::Skip { step } => format!("going on without {step} accepted"),
+        };
         Ok(Change { reply: Reply::Ok, touched, text: format!("run {id}: {what} by {owner} ({by})") })
     }
 
@@ -216,18 +259,16 @@ impl Fleet {
     }
 }
 
-/// The step of the plan that an approval's subject would skip.
-fn step_to_skip(run: &Run, subject: &str) -> Option<StepId> {
-    let named = |step: &&crate::plan::Step| access::skip_subject(&run.id, &step.id, &run.plan_hash) == subject;
-    run.plan.steps.iter().find(named).map(|step| step.id.clone())
-}
-
 /// Can two people decide that the run goes on without it? Not without what keeps one writer: the look at the replica,
 /// the fence (that has a consent of its own), the grant, the promotion.
 fn can_be_skipped(run: &Run, id: &StepId) -> bool {
     let needed = |step: &crate::plan::Step| {
         closes_old_region(&run.plan, step)
-            || matches!(step.action, Action::RdsCheckReplica { .. } | Action::Grant | Action::RdsPromote { .. })
+            || step.action.is_promotion()
+            || matches!(
+                step.action,
+                Action::RdsCheckReplica { .. } | Action::PostgresCheckReplica { .. } | Action::Grant
+            )
     };
     run.plan.step(id).is_some_and(|step| !needed(step))
 }
@@ -258,7 +299,7 @@ fn skip_step(run: &mut Run, id: &StepId, now: Timestamp) {
 }
 
 /// A new time window, counted from now, for every step whose turn it is: the time that people took is not the step's.
-fn begin_windows(run: &mut Run, now: Timestamp) {
+pub(super) fn begin_windows(run: &mut Run, now: Timestamp) {
     let direction = if run.unwind.is_some() { Direction::Undo } else { Direction::Forward };
     let due: Vec<StepId> = run
         .plan
@@ -304,7 +345,7 @@ fn changed(id: &RunId, text: String) -> Change {
 /// A one-way step that is done or may have been sent.
 fn one_way_step_taken(run: &Run) -> Option<String> {
     run.plan.steps.iter().find_map(|step| {
-        if step.reversibility != Reversibility::OneWay || !matches!(step.action, Action::RdsPromote { .. }) {
+        if step.reversibility != Reversibility::OneWay || !step.action.is_promotion() {
             return None;
         }
         let work = &run.steps.get(&step.id)?.forward;

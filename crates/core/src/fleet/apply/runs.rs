@@ -1,18 +1,28 @@
 //! How a run starts, and how it is seen to have ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::release::Approved;
 use super::steps::calls_left_open;
 use super::{Change, ENDED_RUNS_KEPT, Outcome, conflict, invalid, not_found, precondition};
 use crate::access;
+use crate::decide::RuleRecord;
 use crate::fleet::{Entity, Fleet, Refusal, Reply};
 use crate::ids::{Generation, Hash32, RunId, ServiceId, StepId};
 use crate::plan::{Plan, PlanKind};
-use crate::run::{Direction, Need, Run, RunState, StepRun, TIMELINE_MAX, TimelineEntry, WorkState};
+use crate::run::{Approval, Cause, Direction, Need, Run, RunState, StepRun, TIMELINE_MAX, TimelineEntry, WorkState};
 use crate::time::Timestamp;
 
 impl Fleet {
-    pub(super) fn start_run(&mut self, plan: &Plan, plan_hash: Hash32, by: &str) -> Outcome {
+    pub(super) fn start_run(
+        &mut self,
+        plan: &Plan,
+        plan_hash: Hash32,
+        by: &str,
+        cause: &Cause,
+        safety: &[RuleRecord],
+        approvals: &[Approval],
+    ) -> Outcome {
         plan.check().map_err(invalid)?;
         let id = &plan.service;
         let service =
@@ -52,17 +62,34 @@ impl Fleet {
                 service.generation.next()
             )));
         }
+        self.check_start(service, plan, cause)?;
+        let overrides = self.check_safety(service, plan, plan_hash, safety, approvals)?;
         let run = run_id(id, plan.generation).map_err(|error| invalid(error.to_string()))?;
-        self.insert_run(run.clone(), plan, plan_hash, by);
+        self.insert_run(run.clone(), plan, plan_hash, by, cause);
+        for rule in overrides {
+            self.note_override(&run, &rule);
+        }
         let text = format!("{} of {id} from {} to {}, plan {}", plan.kind, plan.from, plan.to, plan_hash.short());
         let touched = vec![Entity::Service(id.clone()), Entity::Run(run.clone())];
         Ok(Change { reply: Reply::RunStarted { run, existing: false }, touched, text })
     }
 
-    fn insert_run(&mut self, id: RunId, plan: &Plan, plan_hash: Hash32, by: &str) {
+    fn note_override(&mut self, id: &RunId, rule: &str) {
+        let now = self.now;
+        if let Some(run) = self.runs.get_mut(id) {
+            run.overrides.insert(rule.to_owned());
+            note(run, now, None, format!("safety rule {rule} is set aside by two people"));
+        }
+    }
+
+    fn insert_run(&mut self, id: RunId, plan: &Plan, plan_hash: Hash32, by: &str, cause: &Cause) {
+        let automatic = matches!(cause, Cause::Automatic { .. });
         if let Some(service) = self.services.get_mut(&plan.service) {
             service.generation = plan.generation;
             service.current_run = Some(id.clone());
+            if automatic {
+                service.automatic_at = Some(self.now);
+            }
         }
         let steps: BTreeMap<StepId, StepRun> =
             plan.steps.iter().map(|step| (step.id.clone(), StepRun::default())).collect();
@@ -79,8 +106,14 @@ impl Fleet {
             steps,
             timeline: Vec::new(),
             ended_at: None,
+            cause: cause.clone(),
+            loss: plan.loss.clone(),
+            measured: None,
+            released: None,
+            overrides: BTreeSet::new(),
         };
-        note(&mut run, self.now, None, format!("asked for by {by}"));
+        let begun = if automatic { "begun by the mesh itself".to_owned() } else { format!("asked for by {by}") };
+        note(&mut run, self.now, None, begun);
         self.runs.insert(id, run);
     }
 
@@ -104,9 +137,17 @@ impl Fleet {
         let now = self.now;
         let mut touched = vec![Entity::Run(id.clone())];
         let Some(run) = self.runs.get_mut(id) else { return touched };
+        let service = self.services.get(&run.plan.service);
+        let unproven = service.and_then(crate::fleet::Service::ending).is_some();
+        super::release::measure(run);
         let ended = match run.state {
-            RunState::Running => settle_forward(run, now),
-            RunState::Unwinding => settle_undo(run, now),
+            RunState::Running => {
+                let ended = settle_forward(run, unproven, now);
+                super::release::stop(run, service, now);
+                ended
+            }
+            // The old region gets its authority back with the proof that the other has none.
+            RunState::Unwinding => !unproven && settle_undo(run, now),
             RunState::Held { .. } | RunState::Done | RunState::Compensated | RunState::Refused { .. } => false,
         };
         if ended {
@@ -141,7 +182,7 @@ pub fn run_id(service: &ServiceId, generation: Generation) -> Result<RunId, crat
     RunId::new(format!("{service}-g{generation}"))
 }
 
-fn settle_forward(run: &mut Run, now: Timestamp) -> bool {
+fn settle_forward(run: &mut Run, unproven: bool, now: Timestamp) -> bool {
     let failed = run.plan.steps.iter().find_map(|step| match &run.steps.get(&step.id)?.forward.state {
         WorkState::Failed { reason } => Some((step.id.clone(), reason.clone())),
         WorkState::Waiting
@@ -151,7 +192,7 @@ fn settle_forward(run: &mut Run, now: Timestamp) -> bool {
         | WorkState::Skipped { .. } => None,
     });
     if let Some((step, reason)) = failed {
-        hold(run, &step, &reason, now);
+        hold(run, &step, &reason, unproven, now);
         return false;
     }
     // A step that consent has skipped may still be out with an agent: the run's end would let its call come at any time.
@@ -192,8 +233,9 @@ fn settle_undo(run: &mut Run, now: Timestamp) -> bool {
 }
 
 /// Holds a running run on a failed step, unless two people have consented to go on without it already.
-pub(super) fn hold(run: &mut Run, step: &StepId, reason: &str, now: Timestamp) {
-    let closes = run.plan.step(step).is_some_and(|step| closes_old_region(&run.plan, step));
+pub(super) fn hold(run: &mut Run, step: &StepId, reason: &str, unproven: bool, now: Timestamp) {
+    let is_grant = |step: &crate::plan::Step| unproven && step.action == crate::plan::Action::Grant;
+    let closes = run.plan.step(step).is_some_and(|step| closes_old_region(&run.plan, step) || is_grant(step));
     if closes && consenting_keys(run, now).len() >= access::APPROVALS_NEEDED {
         skip_by_consent(run, now);
         return;
@@ -213,17 +255,14 @@ pub(super) fn closes_old_region(plan: &Plan, step: &crate::plan::Step) -> bool {
             Action::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Fence, .. }
                 | Action::RdsReboot { .. }
                 | Action::RdsAwaitCaughtUp { .. }
+                | Action::PostgresFence { .. }
+                | Action::PostgresAwaitCaughtUp { .. }
         )
 }
 
 /// Keys of valid consents, one for each owner. `Approve` has replaced expired ones and checked the owners.
 pub(super) fn consenting_keys(run: &Run, now: Timestamp) -> Vec<crate::ids::KeyId> {
-    let subject = access::loss_subject(&run.id, &run.plan_hash);
-    run.approvals
-        .iter()
-        .filter(|approval| approval.subject == subject && approval.expires_at > now)
-        .map(|approval| approval.key.clone())
-        .collect()
+    super::release::keys(run, now, |what| matches!(what, Approved::Loss { bound } if run.covers(*bound)))
 }
 
 /// Two people accept what the fence could not prove: its unfinished steps are skipped and the run goes on.
@@ -239,6 +278,7 @@ pub(super) fn skip_by_consent(run: &mut Run, now: Timestamp) {
             work.ended_at = Some(now);
         }
     }
+    super::leases::retry_grant(run);
     run.state = RunState::Running;
     note(run, now, None, reason);
 }

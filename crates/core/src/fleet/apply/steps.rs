@@ -1,21 +1,18 @@
 //! Intents and what became of them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::runs::note;
 use super::{Change, Outcome, conflict, invalid, not_found, precondition};
+use crate::decide::safety;
 use crate::fleet::{Authority, AuthorityState, Entity, Fleet, OpenCall, Refusal, Reply};
 use crate::ids::{AgentId, IntentSeq, RegionId, RunId, ServiceId, StepId};
+pub use crate::plan::CALL_LIFETIME;
 use crate::plan::{Action, Step};
 use crate::run::{
     Direction, INTENTS_MAX, Intent, Outcome as StepOutcome, OutcomeResult, Run, RunState, Work, WorkState, effect_key,
 };
 use crate::time::Timestamp;
-
-/// How long a sent AWS call may still arrive. Its signature is valid for five minutes from the date in it (AWS General
-/// Reference, "Signature Version 4"), and that date may be up to five minutes ahead of AWS's clock, if the agent's is.
-pub const CALL_LIFETIME: Duration = Duration::from_secs(600);
 
 impl Fleet {
     pub(super) fn open_intent(
@@ -26,6 +23,7 @@ impl Fleet {
         agent: &AgentId,
     ) -> Outcome {
         let now = self.now;
+        self.refuse_held_back(id, step_id, direction)?;
         let region = self.agents.get(agent).map(|record| record.region.clone());
         let run = self.live_run(id)?;
         let step = may_open(run, step_id, direction, now)?.clone();
@@ -39,6 +37,9 @@ impl Fleet {
         }
         let service =
             self.services.get_mut(&service_id).ok_or_else(|| not_found(format!("no service {service_id}")))?;
+        if action.lets_write() && !service.lets_write(&step.region, generation) {
+            return Err(precondition(format!("{} has no write authority at generation {generation}", step.region)));
+        }
         let resource = action.resource(&step.region);
         if let Some(open) = blocking_call(&service.open_calls, &resource, generation, now).filter(|_| action.mutates())
         {
@@ -64,6 +65,24 @@ impl Fleet {
         let text = format!("{step_id} ({}): intent {seq} to {agent}", action.name());
         let touched = vec![Entity::Service(service_id), Entity::Run(id.clone())];
         Ok(Change { reply: Reply::IntentOpened { seq }, touched, text })
+    }
+
+    fn refuse_held_back(&self, id: &RunId, step: &StepId, direction: Direction) -> Result<(), Refusal> {
+        let Some(run) = self.runs.get(id) else { return Ok(()) };
+        if let Some(why) = self.halted(run, self.now) {
+            return Err(precondition(why));
+        }
+        let Some(step) = run.plan.step(step).filter(|_| direction == Direction::Forward) else { return Ok(()) };
+        if let Some((rule, first)) = safety::gate(self, run, step) {
+            return Err(precondition(format!(
+                "safety rule {} (`{}`) holds {} back until {} is done",
+                rule.name, rule.rule, step.id, first.id
+            )));
+        }
+        if run.awaits_release(step) {
+            return Err(precondition(format!("{} waits for an approval: `meshctl approve {id}`", step.id)));
+        }
+        Ok(())
     }
 
     pub(super) fn close_intent(
@@ -153,14 +172,18 @@ impl Fleet {
     /// Invariant OneWriter: the target gets authority once every other region that had it is closed.
     pub(super) fn grant(&mut self, id: &RunId, step_id: &StepId) -> Outcome {
         let now = self.now;
+        self.refuse_held_back(id, step_id, Direction::Forward)?;
         let run = self.live_run(id)?;
         if may_open(run, step_id, Direction::Forward, now)?.action != Action::Grant {
             return Err(invalid(format!("step {step_id} of {id} is no grant")));
         }
         let (service_id, from, to, generation) =
             (run.plan.service.clone(), run.plan.from.clone(), run.plan.to.clone(), run.plan.generation);
-        let closed = closing_proof(run, now)?;
-        let closes = run.plan.steps.iter().any(|step| super::runs::closes_old_region(&run.plan, step));
+        let service = self.services.get(&service_id).ok_or_else(|| not_found(format!("no service {service_id}")))?;
+        let leased = service.manifest.fence.is_leased();
+        let run = self.runs.get(id).ok_or_else(|| not_found(format!("no run {id}")))?;
+        let closed = closing_proof(run, service.authority.get(&from).filter(|_| leased), now)?;
+        let closes = leased || run.plan.steps.iter().any(|step| super::runs::closes_old_region(&run.plan, step));
         let service =
             self.services.get_mut(&service_id).ok_or_else(|| not_found(format!("no service {service_id}")))?;
         if !closes && from != to && service.authority.get(&from).is_some_and(|old| old.state == AuthorityState::Granted)
@@ -168,7 +191,7 @@ impl Fleet {
             return Err(precondition(format!("{from} has write authority and the plan has no step that closes it")));
         }
         for (region, authority) in &service.authority {
-            if authority.state == AuthorityState::Granted && *region != to && *region != from {
+            if authority.state.may_write() && *region != to && *region != from {
                 return Err(precondition(format!("{region} has write authority and no step closed it")));
             }
         }
@@ -176,6 +199,7 @@ impl Fleet {
             authority.state = closed;
         }
         service.authority.insert(to.clone(), Authority { generation, state: AuthorityState::Granted });
+        service.leases_begin_anew();
         let run = self.live_run(id)?;
         let work = work_mut(run, step_id, Direction::Forward)?;
         work.state = WorkState::Done;
@@ -188,9 +212,10 @@ impl Fleet {
     }
 }
 
-/// All fence steps done, or skipped by two people who still stand to it.
-fn closing_proof(run: &Run, now: Timestamp) -> Result<AuthorityState, Refusal> {
-    let mut by_consent = false;
+/// All fence steps done, or skipped by two people who still stand to it. Of a region with leases: proven closed by this
+/// run, or accepted by two people.
+fn closing_proof(run: &Run, leased: Option<&Authority>, now: Timestamp) -> Result<AuthorityState, Refusal> {
+    let mut by_consent = leased.is_some_and(|old| old.state.may_write());
     for step in run.plan.steps.iter().filter(|step| super::runs::closes_old_region(&run.plan, step)) {
         match run.steps.get(&step.id).map(|work| &work.forward.state) {
             Some(WorkState::Done) => {}
@@ -200,6 +225,11 @@ fn closing_proof(run: &Run, now: Timestamp) -> Result<AuthorityState, Refusal> {
                 return Err(precondition(format!("{} is not closed: step {} is not done", run.plan.from, step.id)));
             }
         }
+    }
+    if let Some(proven @ AuthorityState::Proven { run: by, .. }) = leased.map(|old| &old.state)
+        && *by == run.id
+    {
+        return Ok(proven.clone());
     }
     if by_consent {
         let keys = super::runs::consenting_keys(run, now);
@@ -212,6 +242,11 @@ fn closing_proof(run: &Run, now: Timestamp) -> Result<AuthorityState, Refusal> {
         return Ok(AuthorityState::ClosedByConsent { run: run.id.clone(), keys });
     }
     Ok(AuthorityState::Closed { run: run.id.clone() })
+}
+
+/// Does a person's approval that is still wanted, or a safety rule, hold the step back?
+pub(crate) fn is_held_back(fleet: &Fleet, run: &Run, step: &Step, direction: Direction) -> bool {
+    direction == Direction::Forward && (run.awaits_release(step) || safety::gate(fleet, run, step).is_some())
 }
 
 /// May an intent for this direction of this step be opened now? Order rules are enforced here, not by convention.
@@ -324,7 +359,7 @@ pub(super) fn calls_left_open(run: &Run, direction: Direction, now: Timestamp) -
             intent.outcome.as_ref().is_none_or(|outcome| outcome.result == OutcomeResult::Unknown || outcome.calls > 1)
         });
         for intent in doubtful {
-            let until = intent.closed_at.unwrap_or(now).plus(CALL_LIFETIME);
+            let until = intent.closed_at.unwrap_or(now).plus(action.call_lifetime());
             let resource = action.resource(&step.region);
             let call = OpenCall { resource: resource.clone(), generation: intent.generation, until };
             let kept = open.entry(resource).or_insert_with(|| call.clone());

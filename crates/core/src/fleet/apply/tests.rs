@@ -111,7 +111,7 @@ fn approval(key: &str, subject: &str) -> Approval {
 }
 
 fn consent(key: &str) -> Command {
-    let subject = access::loss_subject(&id(), &HASH);
+    let subject = access::loss_subject(&id(), &HASH, &crate::plan::PredictedLoss::Unknown);
     Command::Approve { run: id(), approval: approval(key, &subject), by: "x".to_owned() }
 }
 
@@ -201,10 +201,12 @@ fn calls_that_may_still_arrive_outlive_a_run_that_is_given_up_after_its_promotio
 #[test]
 fn a_grant_needs_a_step_that_closes_the_region_which_may_write() {
     let mut fleet = fleet();
-    let Command::StartRun { mut plan, plan_hash, by } = start(&fleet, WEST) else { panic!("a start") };
+    let Command::StartRun { mut plan, plan_hash, by, cause, safety, approvals } = start(&fleet, WEST) else {
+        panic!("a start")
+    };
     plan.steps.retain(|step| step.action == Action::Grant);
     plan.steps.iter_mut().for_each(|step| step.after.clear());
-    accept(&mut fleet, 1, &Command::StartRun { plan, plan_hash, by });
+    accept(&mut fleet, 1, &Command::StartRun { plan, plan_hash, by, cause, safety, approvals });
     let grant = Command::Grant { run: id(), step: "grant".parse().expect("a name") };
     assert_eq!(refuse(&mut fleet, 2, &grant), RefusalCode::Precondition);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::fixtures::{EAST, WEST, agent, at, fleet, region, service, start};
+use crate::fixtures::{EAST, WEST, at, fleet, region, service, start};
 use crate::fleet::{Command, Fleet, RefusalCode, Reply};
 use crate::ids::StepId;
 use crate::manifest::{EcsService, EksCluster, Resource, ResourceKind};
@@ -34,25 +34,23 @@ fn a_manifest_changes_only_from_the_version_that_was_looked_at_and_not_under_a_r
 
 #[test]
 fn the_loss_to_expect_is_the_newest_lag_or_unknown() {
+    use crate::decide::loss::{LagSample, Onset};
     use crate::plan::PredictedLoss;
-    use crate::signal::{Reading, Signal};
     let fleet = fleet();
-    let signal = |at_s: u64, lag_s: u64| Signal {
-        observer: agent("west-a"),
-        observer_region: region(WEST),
-        service: service("maip"),
+    let sample = |at_s: u64, lag_s: u64| LagSample {
+        resource: "database".to_owned(),
         region: region(WEST),
-        subject: "database".to_owned(),
-        reading: Reading::ReplicaLag { lag: Duration::from_secs(lag_s) },
+        lag: Duration::from_secs(lag_s),
         at: at(at_s),
+        observer: "west-a".to_owned(),
     };
-    let loss = |lag: Vec<Signal>| {
-        plan_failover(&fleet.services[&service("maip")], &region(WEST), &Evidence { now: at(20), lag })
+    let loss = |lag: Vec<LagSample>| {
+        plan_failover(&fleet.services[&service("maip")], &region(WEST), &Evidence { onset: Onset::now(at(20)), lag })
             .expect("a plan")
             .loss
     };
     assert_eq!(loss(Vec::new()), PredictedLoss::Unknown);
-    let lag = loss(vec![signal(10, 9), signal(15, 2), signal(12, 8)]);
+    let lag = loss(vec![sample(10, 9), sample(15, 2), sample(12, 8)]);
     let expected =
         PredictedLoss::Lag { lag: Duration::from_secs(2), age: Duration::from_secs(5), observer: "west-a".to_owned() };
     assert_eq!(lag, expected);

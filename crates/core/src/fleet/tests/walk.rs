@@ -115,7 +115,7 @@ fn disturb(fleet: &mut Fleet, dice: &mut Dice, second: u64, seen: &mut Seen) {
             let key = ["k1", "k2"][usize::try_from(dice.roll(2)).expect("small")].parse().expect("a name");
             let approval = Approval {
                 key,
-                subject: access::loss_subject(&run, &HASH),
+                subject: access::loss_subject(&run, &HASH, &crate::plan::PredictedLoss::Unknown),
                 expires_at: at(second + 60),
                 signature: vec![0; 64],
                 at: at(0),

@@ -1,0 +1,172 @@
+//! The loss to expect (invariant RpoGate): the last lag measured while both ends lived, plus its age at the outage's
+//! onset. What a replica reports after its primary's death grows with the time since then and means nothing.
+
+use std::time::Duration;
+
+use crate::detect::{Evidence, RegionVerdict, Verdict};
+use crate::fleet::Service;
+use crate::ids::RegionId;
+use crate::manifest::Manifest;
+use crate::plan::PredictedLoss;
+use crate::signal::Reading;
+use crate::time::{Timestamp, duration_millis};
+
+/// A lag of one database, as one observer measured it, by the leader's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LagSample {
+    pub resource: String,
+    pub region: RegionId,
+    pub lag: Duration,
+    pub at: Timestamp,
+    pub observer: String,
+}
+
+/// The outage that a loss is counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Onset {
+    /// When it was first seen. What was accepted before it may be lost.
+    pub at: Timestamp,
+    /// When the old primary was last known to live; lag measured later counts for nothing.
+    pub lived: Timestamp,
+}
+
+impl Onset {
+    /// Nothing is wrong: the loss of a move that begins now.
+    pub const fn now(now: Timestamp) -> Self {
+        Self { at: now, lived: now }
+    }
+}
+
+/// Since when the region fails. Between two probes nobody knows, so it is known to have lived only up to the probe before.
+pub fn onset(service: &Service, verdict: &RegionVerdict, now: Timestamp) -> Onset {
+    let failing = match verdict.verdict {
+        Verdict::Healthy | Verdict::Unknown => None,
+        Verdict::Suspect | Verdict::Down => verdict.since,
+    };
+    let Some(at) = failing else { return Onset::now(now) };
+    let critical = service.manifest.checks.iter().filter(|check| check.critical);
+    let unseen = critical.map(|check| check.interval.saturating_add(check.timeout)).min().unwrap_or_default();
+    Onset { at, lived: at.minus(unseen) }
+}
+
+pub fn samples(service: &Service, evidence: &Evidence) -> Vec<LagSample> {
+    evidence
+        .of_service(&service.manifest.service)
+        .iter()
+        .filter_map(|sight| match &sight.signal.reading {
+            Reading::ReplicaLag { lag } => Some(LagSample {
+                resource: sight.signal.subject.clone(),
+                region: sight.signal.region.clone(),
+                lag: *lag,
+                at: sight.observed_at,
+                observer: sight.signal.observer.to_string(),
+            }),
+            Reading::Passing { .. } | Reading::Failing { .. } | Reading::Unknown { .. } => None,
+        })
+        .collect()
+}
+
+/// The largest of the databases' expected losses; unknown if one was never measured while both ends lived.
+pub fn expected(manifest: &Manifest, to: &RegionId, onset: Onset, samples: &[LagSample]) -> PredictedLoss {
+    let mut worst = PredictedLoss::Nothing;
+    for resource in promoted(manifest) {
+        let loss = of_resource(resource, to, onset, samples);
+        if loss.exceeds(&worst) {
+            worst = loss;
+        }
+    }
+    worst
+}
+
+/// Resources of which the target's copy is promoted.
+fn promoted(manifest: &Manifest) -> Vec<&str> {
+    let rds = manifest.databases().map(|(name, _, _)| name);
+    rds.chain(manifest.postgres().map(|(name, _)| name)).collect()
+}
+
+/// The expected loss of one resource.
+pub fn of_resource(resource: &str, to: &RegionId, onset: Onset, samples: &[LagSample]) -> PredictedLoss {
+    let newest = samples
+        .iter()
+        .filter(|sample| sample.resource == resource && sample.region == *to && sample.at <= onset.lived)
+        .max_by_key(|sample| (sample.at, sample.lag));
+    match newest {
+        Some(sample) => {
+            PredictedLoss::Lag { lag: sample.lag, age: onset.at.since(sample.at), observer: sample.observer.clone() }
+        }
+        None => PredictedLoss::Unknown,
+    }
+}
+
+impl PredictedLoss {
+    /// The writes of how long a time; absent when nobody knows.
+    pub fn total(&self) -> Option<Duration> {
+        match self {
+            Self::Nothing => Some(Duration::ZERO),
+            Self::Lag { lag, age, .. } => Some(lag.saturating_add(*age)),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Is it more than the other? What nobody knows is more than anything known.
+    pub fn exceeds(&self, other: &Self) -> bool {
+        match (self.total(), other.total()) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(mine), Some(others)) => mine > others,
+        }
+    }
+
+    pub fn within(&self, objective: Duration) -> bool {
+        self.total().is_some_and(|total| total <= objective)
+    }
+
+    /// The word for it in the subjects of approvals.
+    pub fn bound(&self) -> String {
+        match self.total() {
+            Some(Duration::ZERO) => "nothing".to_owned(),
+            Some(total) => format!("at-most-{}ms", duration_millis(total)),
+            None => "unknown".to_owned(),
+        }
+    }
+
+    /// Does an approval that was given for `bound` cover it?
+    pub fn is_covered_by(&self, bound: &str) -> bool {
+        let accepted = match bound {
+            "unknown" => return true,
+            "nothing" => Some(0),
+            _ => bound.strip_prefix("at-most-").and_then(|rest| rest.strip_suffix("ms")).and_then(|ms| ms.parse().ok()),
+        };
+        let accepted: Option<u64> = accepted;
+        match (self.total(), accepted) {
+            (Some(total), Some(accepted)) => duration_millis(total) <= accepted,
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// For people.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Nothing => "nothing: no database is promoted".to_owned(),
+            Self::Lag { lag, age, observer } => format!(
+                "the writes of up to {} (lag {}, measured {} before by {observer})",
+                words(lag.saturating_add(*age)),
+                words(*lag),
+                words(*age)
+            ),
+            Self::Unknown => "unknown: replication lag was never measured while both ends lived".to_owned(),
+        }
+    }
+}
+
+/// `1.5 s`, `12 s`, `3 min`.
+pub(crate) fn words(duration: Duration) -> String {
+    let millis = duration_millis(duration);
+    match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..10_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        10_000..120_000 => format!("{} s", millis / 1_000),
+        120_000..7_200_000 => format!("{} min", millis / 60_000),
+        _ => format!("{} h {} min", millis / 3_600_000, millis % 3_600_000 / 60_000),
+    }
+}

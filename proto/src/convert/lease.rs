@@ -1,0 +1,130 @@
+use std::time::Duration;
+
+use mesh_core::ids::Generation;
+use mesh_core::lease::{Ack, AskList, Fence, Fencing, Proof};
+use mesh_core::time::duration_millis;
+
+use crate::DecodeError;
+use crate::fields::{Fields, strings};
+use crate::v1::{self, fence::Fence as On, proof::Proof as Shown};
+
+by_value!(AskList => v1::AskList, Fence => v1::Fence, Proof => v1::Proof);
+
+/// `None` where there are no leases, whatever their terms would be.
+pub(crate) fn fencing(fencing: &Fencing) -> Option<v1::Fencing> {
+    fencing.is_leased().then(|| v1::Fencing {
+        fences: fencing.fences.iter().map(Into::into).collect(),
+        length_ms: duration_millis(fencing.length),
+        margin_ms: duration_millis(fencing.margin),
+    })
+}
+
+impl TryFrom<v1::Fencing> for Fencing {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::Fencing) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("Fencing");
+        Ok(Self {
+            fences: F.list("fences", wire.fences)?,
+            length: F.duration("length_ms", wire.length_ms)?,
+            margin: F.duration("margin_ms", wire.margin_ms)?,
+        })
+    }
+}
+
+impl From<&Fence> for v1::Fence {
+    fn from(fence: &Fence) -> Self {
+        let fence = match fence {
+            Fence::LeaseEndpoint { reaction } => On::LeaseEndpointMs(duration_millis(*reaction)),
+            Fence::Watchdog { reaction } => On::WatchdogMs(duration_millis(*reaction)),
+            Fence::PostgresqlReadOnly => On::PostgresqlReadOnly(v1::Nothing {}),
+            Fence::Hook { name } => On::Hook(name.clone()),
+            Fence::Unfenced => On::Unfenced(v1::Nothing {}),
+        };
+        Self { fence: Some(fence) }
+    }
+}
+
+impl TryFrom<v1::Fence> for Fence {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::Fence) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("Fence");
+        Ok(match F.required("fence", wire.fence)? {
+            On::LeaseEndpointMs(ms) => Self::LeaseEndpoint { reaction: F.duration("lease_endpoint_ms", ms)? },
+            On::WatchdogMs(ms) => Self::Watchdog { reaction: F.duration("watchdog_ms", ms)? },
+            On::PostgresqlReadOnly(v1::Nothing {}) => Self::PostgresqlReadOnly,
+            On::Hook(name) => Self::Hook { name: F.text("hook", name)? },
+            On::Unfenced(v1::Nothing {}) => Self::Unfenced,
+        })
+    }
+}
+
+impl From<&Proof> for v1::Proof {
+    fn from(proof: &Proof) -> Self {
+        let proof = match proof {
+            Proof::Fenced { agents } => Shown::Fenced(v1::FencedProof { agents: strings(agents) }),
+            Proof::LeaseEnded { waited, promises } => Shown::LeaseEnded(v1::LeaseEndedProof {
+                waited_ms: duration_millis(*waited),
+                promises: strings(promises),
+            }),
+            Proof::Accepted => Shown::Accepted(v1::Nothing {}),
+        };
+        Self { proof: Some(proof) }
+    }
+}
+
+impl TryFrom<v1::Proof> for Proof {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::Proof) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("Proof");
+        Ok(match F.required("proof", wire.proof)? {
+            Shown::Fenced(fenced) => Self::Fenced { agents: F.name_set("fenced.agents", fenced.agents)? },
+            Shown::LeaseEnded(ended) => Self::LeaseEnded {
+                waited: F.duration("lease_ended.waited_ms", ended.waited_ms)?,
+                promises: F.name_set("lease_ended.promises", ended.promises)?,
+            },
+            Shown::Accepted(v1::Nothing {}) => Self::Accepted,
+        })
+    }
+}
+
+impl From<&AskList> for v1::AskList {
+    fn from(list: &AskList) -> Self {
+        let AskList { version, members } = list;
+        Self { version: *version, members: strings(members) }
+    }
+}
+
+impl TryFrom<v1::AskList> for AskList {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::AskList) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("AskList");
+        Ok(Self { version: wire.version, members: F.name_set("members", wire.members)? })
+    }
+}
+
+/// An agent's standing as it goes to the leader. What is left of a promise is rounded up, never down.
+pub fn standing(service: String, ack: &Ack) -> v1::LeaseStanding {
+    let Ack { floor, promise_left, writes, asks } = ack;
+    let round_up = u64::from(promise_left.subsec_nanos() % 1_000_000 != 0);
+    v1::LeaseStanding {
+        service,
+        floor: floor.0,
+        promise_left_ms: duration_millis(*promise_left).saturating_add(round_up),
+        writes: writes.map(|generation| generation.0),
+        asks: *asks,
+    }
+}
+
+/// The other way.
+pub fn ack(wire: &v1::LeaseStanding) -> Ack {
+    Ack {
+        floor: Generation(wire.floor),
+        promise_left: Duration::from_millis(wire.promise_left_ms),
+        writes: wire.writes.map(Generation),
+        asks: wire.asks,
+    }
+}
