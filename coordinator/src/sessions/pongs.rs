@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mesh_core::fleet::Fleet;
+use mesh_core::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::Session;
+use super::{Session, leases};
 use crate::node::Node;
 
 /// How long a pong permits mutating calls, counted by the agent from its own sending of the ping.
@@ -73,17 +74,19 @@ pub async fn run(node: Arc<Node>) {
         };
         if confirmed {
             batch.iter().for_each(|(session, _)| session.note_permission());
-            let paused = node.replica.with_fleet(paused_runs);
-            batch.iter().for_each(|(session, nonce)| session.pong(*nonce, &paused));
+            let now = node.now();
+            let paused = node.replica.with_fleet(|fleet| paused_runs(fleet, now));
+            let told = leases::news(&node, batch.iter().map(|(session, _)| &session.agent));
+            batch.iter().zip(told).for_each(|((session, nonce), leases)| session.pong(*nonce, &paused, leases));
         }
         batch.clear();
     }
 }
 
-fn paused_runs(fleet: &Fleet) -> Vec<String> {
+fn paused_runs(fleet: &Fleet, now: Timestamp) -> Vec<String> {
     let current = fleet.services.values().filter_map(|service| service.current_run.as_ref());
     current
-        .filter(|run| fleet.runs.get(*run).is_some_and(|run| run.paused.is_some()))
+        .filter(|run| fleet.runs.get(*run).is_some_and(|run| fleet.halted(run, now).is_some()))
         .map(ToString::to_string)
         .collect()
 }

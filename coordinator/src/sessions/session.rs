@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mesh_core::ids::{AgentId, IntentSeq, RegionId, RunId, ServiceId};
+use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId, ServiceId};
 use mesh_proto::v1;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -37,6 +37,8 @@ struct State {
     /// Why it ended.
     ending: Option<&'static str>,
     offered: BTreeSet<(ServiceId, IntentSeq)>,
+    /// Ended rights that it was told of.
+    told: BTreeSet<(ServiceId, Generation)>,
     halts: BTreeMap<RunId, Vec<oneshot::Sender<()>>>,
     checks: BTreeMap<u64, oneshot::Sender<v1::CheckReport>>,
     surveys: BTreeMap<u64, oneshot::Sender<v1::SurveyReport>>,
@@ -51,6 +53,7 @@ impl Session {
             ponged: None,
             ending: None,
             offered: BTreeSet::new(),
+            told: BTreeSet::new(),
             halts: BTreeMap::new(),
             checks: BTreeMap::new(),
             surveys: BTreeMap::new(),
@@ -114,8 +117,8 @@ impl Session {
         self.lock().ponged = Some(Instant::now());
     }
 
-    pub fn pong(&self, nonce: u64, paused_runs: &[String]) {
-        self.send(Message::Pong(v1::Pong { nonce, paused_runs: paused_runs.to_vec() }));
+    pub fn pong(&self, nonce: u64, paused_runs: &[String], leases: Vec<v1::LeaseNews>) {
+        self.send(Message::Pong(v1::Pong { nonce, paused_runs: paused_runs.to_vec(), leases }));
     }
 
     pub fn ponged(&self) -> Option<Instant> {
@@ -127,6 +130,13 @@ impl Session {
         let mut state = self.lock();
         state.offered.retain(|offered| open.contains(offered));
         state.offered.insert(intent.clone())
+    }
+
+    /// Those of `ended` that it was not told of in this session.
+    pub fn first_told(&self, ended: &BTreeSet<(ServiceId, Generation)>) -> Vec<(ServiceId, Generation)> {
+        let mut state = self.lock();
+        state.told.retain(|told| ended.contains(told));
+        ended.iter().filter(|one| state.told.insert((*one).clone())).cloned().collect()
     }
 
     /// Asks the agent to start no mutating call of `run` any more; resolves with its acknowledgement.

@@ -1,0 +1,135 @@
+//! Invariant OneWriter over the whole space of each scenario, and a trace for each rule that is broken.
+
+use mesh_models::{Found, Rules, Scenario, World, explore};
+
+/// Beyond this a scenario has grown by mistake.
+const STATES_MAX: usize = 3_000_000;
+
+fn explored(scenario: Scenario, rules: Rules) -> Found {
+    let found = explore(World::new(scenario, rules), STATES_MAX).expect("the space is bounded");
+    println!("{rules:?}: {} states, {} transitions", found.states, found.transitions);
+    if let Some(trace) = &found.violation {
+        trace.iter().for_each(|event| println!("  {event:?}"));
+    }
+    found
+}
+
+fn holds(scenario: Scenario) {
+    let found = explored(scenario, Rules::Kept);
+    assert_eq!(found.violation, None, "two regions may write");
+}
+
+/// The same scenario holds with the rule kept: what breaks it is the rule alone.
+fn breaks(scenario: Scenario, rules: Rules) {
+    let found = explored(scenario, rules);
+    assert!(found.violation.is_some(), "the model does not see that {rules:?} is broken");
+}
+
+/// One agent in each region; a run from `y` to `x`.
+fn plain() -> Scenario {
+    Scenario {
+        agents: vec!["y1", "x1", "w1"],
+        lists: vec![vec!["y1", "x1", "w1"]],
+        restarting: Vec::new(),
+        elections: 0,
+        runs: 1,
+        aborts: 0,
+        calls: 0,
+        ticks: 5,
+    }
+}
+
+/// Only the witness can promise.
+fn with_one_giver() -> Scenario {
+    Scenario { lists: vec![vec!["y1", "w1"], vec!["y1", "x1", "w1"]], ..plain() }
+}
+
+#[test]
+fn one_region_writes_when_leases_end_and_promises_run_out() {
+    holds(plain());
+}
+
+#[test]
+fn one_region_writes_when_a_giver_restarts() {
+    holds(Scenario { restarting: vec!["w1", "x1"], ticks: 4, ..plain() });
+}
+
+#[test]
+fn one_region_writes_when_the_leader_changes() {
+    holds(Scenario { elections: 1, ticks: 4, ..plain() });
+}
+
+#[test]
+fn one_region_writes_when_the_ask_list_changes() {
+    holds(Scenario { ticks: 4, ..with_one_giver() });
+}
+
+#[test]
+fn one_region_writes_when_a_run_is_aborted() {
+    holds(Scenario { aborts: 1, calls: 1, ticks: 4, ..plain() });
+}
+
+#[test]
+fn one_region_writes_with_two_agents_a_region() {
+    holds(Scenario {
+        agents: vec!["y1", "y2", "x1", "w1"],
+        lists: vec![vec!["y1", "y2", "x1", "w1"]],
+        ticks: 3,
+        ..plain()
+    });
+}
+
+#[test]
+fn a_lease_counted_from_the_answer_is_too_long() {
+    breaks(plain(), Rules::LeaseFromTheAnswer);
+}
+
+#[test]
+fn a_leader_that_does_not_ask_whether_it_leads_answers_leases_that_nobody_waits_for() {
+    breaks(Scenario { elections: 1, ..plain() }, Rules::AnsweredWithoutReadIndex);
+}
+
+#[test]
+fn a_new_leader_that_does_not_wait_ends_nothing() {
+    breaks(Scenario { elections: 1, ..plain() }, Rules::NoWaitAfterElection);
+}
+
+#[test]
+fn promises_that_are_not_waited_for_prolong_a_right() {
+    breaks(plain(), Rules::PromisesNotWaitedFor);
+}
+
+#[test]
+fn a_promise_that_a_restart_forgets_is_none() {
+    breaks(Scenario { restarting: vec!["w1"], ..plain() }, Rules::PromiseNotOnDisk);
+}
+
+#[test]
+fn a_promise_below_the_floor_prolongs_what_has_ended() {
+    breaks(plain(), Rules::FloorNotChecked);
+}
+
+#[test]
+fn one_promise_of_several_is_no_hold() {
+    breaks(plain(), Rules::OnePromiseIsEnough);
+}
+
+#[test]
+fn an_older_ask_list_counts_as_long_as_it_may_be_used() {
+    breaks(with_one_giver(), Rules::AskListNotVersioned);
+}
+
+#[test]
+fn a_call_without_a_lease_opens_what_was_closed() {
+    breaks(Scenario { calls: 1, ..plain() }, Rules::CallWithoutLease);
+}
+
+#[test]
+fn a_dead_man_fence_needs_its_time() {
+    breaks(plain(), Rules::NoTimeToReact);
+}
+
+#[test]
+fn what_was_acknowledged_was_given_up() {
+    breaks(plain(), Rules::RightKeptAfterAck);
+}
