@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
+use mesh_coordinator::sessions::evidence::Snapshot;
 use mesh_core::access::Role;
+use mesh_core::detect::Doubt;
 use mesh_core::fleet::Command;
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::Timestamp;
@@ -232,4 +234,41 @@ async fn a_signal_in_anothers_name_ends_the_session() {
     let observers: Vec<String> =
         world.nodes[0].node.signals.all().iter().map(|signal| signal.observer.to_string()).collect();
     assert_eq!(observers, ["use1-a"], "only its own signal is kept");
+}
+
+#[tokio::test]
+async fn what_an_agent_saw_is_dated_here_and_what_it_doubts_is_known() {
+    let world = World::start(1).await;
+    let mut agent = world.agent(1, WEST, "usw2-a").await;
+    let failing = v1::Signal {
+        // Its wall clock is a century ahead.
+        at: u64::MAX,
+        age_ms: 2_000,
+        failing_for_ms: Some(40_000),
+        alternations: 2,
+        ..v1::Signal::from(&Signal {
+            observer: "usw2-a".parse().expect("an agent"),
+            observer_region: WEST.parse().expect("a region"),
+            service: "maip".parse().expect("a service"),
+            region: EAST.parse().expect("a region"),
+            subject: "health".to_owned(),
+            reading: Reading::Failing { reason: "refused".to_owned(), since: Timestamp::from_millis(1) },
+            at: Timestamp::default(),
+        })
+    };
+    let report = v1::SelfReport { timer_slip_ms: 0, peers: 3, peers_dead: 2 };
+    agent.say(Say::Signals(v1::Signals { signals: vec![failing] })).await;
+    agent.say(Say::Ping(v1::Ping { nonce: 1, self_report: Some(report), ..Default::default() })).await;
+    agent.until("a pong", |message| matches!(message, Hear::Pong(_)).then_some(())).await;
+    let node = &world.nodes[0].node;
+    let service = "maip".parse().expect("a service");
+    let evidence = Snapshot::take(node, Timestamp::default()).evidence(node, [&service]);
+    let observer = &evidence.observers[&"usw2-a".parse().expect("an agent")];
+    assert_eq!(observer.doubt, Some(Doubt::PeersLookDead { dead: 2, of: 3 }));
+    assert!(observer.heard_at.is_some());
+    let [sight] = evidence.of_service(&service) else { panic!("one sight") };
+    let failing_since = sight.failing_since.expect("in an unbroken row");
+    assert_eq!(sight.observed_at.since(failing_since).as_millis(), 38_000, "by its ages alone");
+    assert!(evidence.now.since(sight.observed_at).as_millis() >= 2_000);
+    assert_eq!(sight.alternations, 2);
 }
