@@ -1,6 +1,7 @@
 //! Jobs and records for this crate's own tests.
 
 pub mod scripted;
+pub mod sim;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

@@ -7,38 +7,45 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mesh_core::ids::{AgentId, RegionId};
+use mesh_core::manifest::PostgresInstance;
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::Timestamp;
+use mesh_providers::probe::{self, Answer};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
 
+mod asker;
 pub mod board;
 pub mod hysteresis;
+pub mod schedule;
+pub mod slip;
+pub mod slots;
 pub mod watched;
 
+use asker::Asker;
 use board::{Board, Subject};
-use hysteresis::Hysteresis;
-use watched::{Ask, Question, Watched};
+use slip::Slip;
+use slots::Slots;
+use watched::{Question, Watched};
 
-/// Probes under way at once: each is a connection to something that may be dead.
-const AT_ONCE: usize = 32;
 /// Questions of all services together; the rest is left unasked, loudly.
 pub const QUESTIONS_MAX: usize = 4096;
 
 /// How questions are asked; a test answers them itself.
 #[async_trait]
 pub trait Probes: Send + Sync {
-    async fn http(&self, url: &str, status: u16, body: Option<&str>, timeout: Duration) -> Result<Duration, String>;
-    async fn tcp(&self, address: &str, timeout: Duration) -> Result<Duration, String>;
+    async fn ask(&self, question: &probe::Question, about: &RegionId, timeout: Duration) -> Answer;
     /// The last published lag of a replica in this region and when it was measured.
     async fn rds_lag(&self, instance: &str) -> Result<Option<(Duration, Timestamp)>, String>;
     /// The last published latency of a global table from this region to `receiving`, and when it was measured.
     async fn dynamodb_lag(&self, table: &str, receiving: &RegionId) -> Result<Option<(Duration, Timestamp)>, String>;
+    /// How far a PostgreSQL replica is behind now; `None` while it does not stream.
+    async fn postgres_lag(&self, instance: &PostgresInstance, timeout: Duration) -> Result<Option<Duration>, String>;
 }
 
 pub struct Prober {
@@ -47,26 +54,14 @@ pub struct Prober {
     pub probes: Arc<dyn Probes>,
     pub board: Arc<Board>,
     pub clock: Arc<dyn Clock>,
+    pub slip: Arc<Slip>,
     pub seed: u64,
-}
-
-/// What one question's task needs.
-struct Asker {
-    signal: Signal,
-    question: Question,
-    probes: Arc<dyn Probes>,
-    board: Arc<Board>,
-    clock: Arc<dyn Clock>,
-    at_once: Arc<Semaphore>,
-    rng: StdRng,
-    /// Why the lag could not be read, as it was last logged.
-    trouble: String,
 }
 
 impl Prober {
     /// Follows the watchlist until `stop`. A question that stays the same keeps its history.
     pub async fn run(self, mut watchlist: watch::Receiver<Arc<Vec<Watched>>>, stop: CancellationToken) {
-        let at_once = Arc::new(Semaphore::new(AT_ONCE));
+        let slots = Arc::new(Slots::default());
         let mut seeds = StdRng::seed_from_u64(self.seed);
         let mut asked: BTreeMap<Subject, (Question, AbortOnDropHandle<()>)> = BTreeMap::new();
         loop {
@@ -81,7 +76,7 @@ impl Prober {
             });
             for (subject, question) in wanted {
                 asked.entry(subject).or_insert_with_key(|subject| {
-                    let asker = self.asker(subject, question.clone(), &at_once, seeds.random());
+                    let asker = self.asker(subject, question.clone(), &slots, seeds.random());
                     (question, AbortOnDropHandle::new(tokio::spawn(asker.run())))
                 });
             }
@@ -102,102 +97,27 @@ impl Prober {
         wanted
     }
 
-    fn asker(&self, subject: &Subject, question: Question, at_once: &Arc<Semaphore>, seed: u64) -> Asker {
+    fn asker(&self, subject: &Subject, question: Question, slots: &Arc<Slots>, seed: u64) -> Asker {
+        let signal = Signal {
+            observer: self.observer.clone(),
+            observer_region: self.region.clone(),
+            service: subject.service.clone(),
+            region: subject.region.clone(),
+            subject: subject.name.clone(),
+            reading: Reading::Unknown { reason: "not asked yet".to_owned() },
+            at: self.clock.stamp().unix(),
+        };
         Asker {
-            signal: Signal {
-                observer: self.observer.clone(),
-                observer_region: self.region.clone(),
-                service: subject.service.clone(),
-                region: subject.region.clone(),
-                subject: subject.name.clone(),
-                reading: Reading::Unknown { reason: "not asked yet".to_owned() },
-                at: self.clock.stamp().unix(),
-            },
+            signal,
             question,
             probes: Arc::clone(&self.probes),
             board: Arc::clone(&self.board),
             clock: Arc::clone(&self.clock),
-            at_once: Arc::clone(at_once),
+            slots: Arc::clone(slots),
+            slip: Arc::clone(&self.slip),
             rng: StdRng::seed_from_u64(seed),
             trouble: String::new(),
         }
-    }
-}
-
-impl Asker {
-    async fn run(mut self) {
-        let mut hysteresis = Hysteresis::new(self.question.fail_after, self.question.pass_after);
-        // Not all at once, and not in step with the other agents.
-        let mut pause = self.question.interval.mul_f64(self.rng.random_range(0.0..0.5));
-        loop {
-            self.clock.sleep(pause).await;
-            let Ok(permit) = Arc::clone(&self.at_once).acquire_owned().await else { return };
-            let seen = self.ask(&mut hysteresis).await;
-            drop(permit);
-            if let Some((reading, at)) = seen {
-                self.board.publish(Signal { reading, at, ..self.signal.clone() });
-            }
-            pause = self.question.interval.mul_f64(self.rng.random_range(0.9..1.1));
-        }
-    }
-
-    async fn ask(&mut self, hysteresis: &mut Hysteresis) -> Option<(Reading, Timestamp)> {
-        match self.question.ask.clone() {
-            Ask::Http { url, expect_status, body_contains } => {
-                let (body, timeout) = (body_contains.as_deref(), self.question.timeout);
-                let answer = self.bounded(self.probes.http(&url, expect_status, body, timeout)).await;
-                Some(self.health(answer, hysteresis))
-            }
-            Ask::Tcp { address } => {
-                let answer = self.bounded(self.probes.tcp(&address, self.question.timeout)).await;
-                Some(self.health(answer, hysteresis))
-            }
-            Ask::Lag { instance } => {
-                let answer = self.bounded(self.probes.rds_lag(&instance)).await;
-                self.lag(&instance, answer)
-            }
-            Ask::TableLag { table } => {
-                let answer = self.bounded(self.probes.dynamodb_lag(&table, &self.signal.region)).await;
-                self.lag(&table, answer)
-            }
-        }
-    }
-
-    /// The probe bounds itself; this bounds one that does not.
-    async fn bounded<T>(&self, asked: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-        let timeout = self.question.timeout;
-        tokio::select! {
-            biased;
-            answer = asked => answer,
-            () = self.clock.sleep(timeout.saturating_mul(2)) => Err(format!("no answer within {timeout:?}")),
-        }
-    }
-
-    fn health(&self, answer: Result<Duration, String>, hysteresis: &mut Hysteresis) -> (Reading, Timestamp) {
-        let now = self.clock.stamp().unix();
-        (hysteresis.record(answer, now), now)
-    }
-
-    /// Of the time when it was measured. When it cannot be read the last measurement stands, growing old: it is what
-    /// the loss to expect is told from.
-    fn lag(
-        &mut self,
-        replica: &str,
-        answer: Result<Option<(Duration, Timestamp)>, String>,
-    ) -> Option<(Reading, Timestamp)> {
-        let trouble = match answer {
-            Ok(Some((lag, at))) => {
-                self.trouble.clear();
-                return Some((Reading::ReplicaLag { lag }, at));
-            }
-            Ok(None) => "none was published lately".to_owned(),
-            Err(reason) => reason,
-        };
-        if trouble != self.trouble {
-            tracing::info!(replica, reason = trouble, "replica lag is not known");
-            self.trouble = trouble;
-        }
-        None
     }
 }
 

@@ -40,8 +40,11 @@ fn config(mesh: &Mesh, coordinators: &[&Coordinator]) -> AgentConfig {
         tls: mesh.issue(Role::Agent, "us-east-1", "use1-a"),
         aws: Default::default(),
         dns: Default::default(),
+        credentials_dir: None,
+        postgresql: Default::default(),
         log: Default::default(),
         timing: TimingConfig::default(),
+        lease: Default::default(),
     }
 }
 
@@ -237,7 +240,7 @@ fn watched() -> v1::WatchedService {
     let http = v1::HttpProbe {
         urls: urls.iter().map(|(region, url)| (text(region), text(url))).collect(),
         expect_status: 200,
-        body_contains: None,
+        ..v1::HttpProbe::default()
     };
     let check = v1::Check {
         name: text("health"),
@@ -247,6 +250,7 @@ fn watched() -> v1::WatchedService {
         pass_after: 1,
         critical: true,
         probe: Some(v1::check::Probe::Http(http)),
+        ..v1::Check::default()
     };
     let instance = v1::RdsInstance {
         instance: text("replica"),
@@ -276,6 +280,7 @@ fn watched() -> v1::WatchedService {
             traffic_timeout_ms: 1000,
             verify_timeout_ms: 1000,
             notice_timeout_ms: 1000,
+            ..v1::Policy::default()
         }),
         ..v1::Manifest::default()
     };

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use mesh_core::ids::RegionId;
-use mesh_core::manifest::{Check, Manifest, Probe, Resource, ResourceKind};
+use mesh_core::manifest::{Check, Manifest, PostgresInstance, Resource, ResourceKind};
 use mesh_proto::v1;
+use mesh_providers::probe;
 
 use super::board::Subject;
 
 /// How often replication lag is looked at.
 const LAG_EVERY: Duration = Duration::from_secs(5);
+/// A replica of PostgreSQL is asked itself, and tells the present: the age of the last answer counts as loss.
+const REPLAY_LAG_EVERY: Duration = Duration::from_secs(1);
 const LAG_TIMEOUT: Duration = Duration::from_secs(5);
 /// Whatever a manifest says, nothing is asked more often than this.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -32,20 +35,16 @@ pub struct Question {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    Http {
-        url: String,
-        expect_status: u16,
-        body_contains: Option<String>,
-    },
-    Tcp {
-        address: String,
-    },
+    Health(Box<probe::Question>),
     Lag {
         instance: String,
     },
     /// From the asking agent's region to the one that it is about.
     TableLag {
         table: String,
+    },
+    PostgresqlLag {
+        instance: PostgresInstance,
     },
 }
 
@@ -63,13 +62,18 @@ impl Watched {
     /// Every check of every region, the lag of `here`'s own replicas, and, where `here` is active, how far the other
     /// replicas of its tables are behind: only the sending side publishes that.
     pub fn questions(&self, here: &RegionId) -> Vec<(Subject, Question)> {
-        let checks = self.manifest.checks.iter().flat_map(|check| self.about_each_region(check));
+        let checks = self.manifest.checks.iter().flat_map(|check| self.about_each_region(check, here));
         let databases = self.manifest.databases().filter(|_| self.active != *here);
         let lags = databases.filter_map(|(name, instances, _)| {
             let ask = Ask::Lag { instance: instances.get(here)?.instance.clone() };
-            Some((self.subject(here, name), lag_question(ask)))
+            Some((self.subject(here, name), lag_question(ask, LAG_EVERY)))
         });
-        checks.chain(lags).chain(self.table_lags(here)).collect()
+        let servers = self.manifest.postgres().filter(|_| self.active != *here);
+        let replays = servers.filter_map(|(name, instances)| {
+            let ask = Ask::PostgresqlLag { instance: instances.get(here)?.clone() };
+            Some((self.subject(here, name), lag_question(ask, REPLAY_LAG_EVERY)))
+        });
+        checks.chain(lags).chain(replays).chain(self.table_lags(here)).collect()
     }
 
     fn table_lags(&self, here: &RegionId) -> Vec<(Subject, Question)> {
@@ -78,25 +82,18 @@ impl Watched {
             let ResourceKind::DynamodbGlobalTable { table, regions } = kind else { continue };
             for receiving in regions.iter().filter(|region| *region != here) {
                 let ask = Ask::TableLag { table: table.clone() };
-                lags.push((self.subject(receiving, name), lag_question(ask)));
+                lags.push((self.subject(receiving, name), lag_question(ask, LAG_EVERY)));
             }
         }
         lags
     }
 
-    fn about_each_region(&self, check: &Check) -> Vec<(Subject, Question)> {
-        let asks: Vec<(&RegionId, Ask)> = match &check.probe {
-            Probe::Http { urls, expect_status, body_contains } => urls
-                .iter()
-                .map(|(region, url)| {
-                    let (url, body_contains) = (url.clone(), body_contains.clone());
-                    (region, Ask::Http { url, expect_status: *expect_status, body_contains })
-                })
-                .collect(),
-            Probe::Tcp { addresses } => {
-                addresses.iter().map(|(region, address)| (region, Ask::Tcp { address: address.clone() })).collect()
-            }
-        };
+    fn about_each_region(&self, check: &Check, here: &RegionId) -> Vec<(Subject, Question)> {
+        let asked = check.regions(&self.manifest).into_iter().filter(|region| check.is_asked_from(here, region));
+        let asks = asked.filter_map(|region| {
+            let question = probe::Question::of(check, &self.manifest, region, &self.active)?;
+            Some((region, Ask::Health(Box::new(question))))
+        });
         let question = |ask| Question {
             ask,
             interval: check.interval.max(INTERVAL_MIN),
@@ -104,7 +101,7 @@ impl Watched {
             fail_after: check.fail_after,
             pass_after: check.pass_after,
         };
-        asks.into_iter().map(|(region, ask)| (self.subject(region, &check.name), question(ask))).collect()
+        asks.map(|(region, ask)| (self.subject(region, &check.name), question(ask))).collect()
     }
 
     fn subject(&self, region: &RegionId, name: &str) -> Subject {
@@ -112,6 +109,6 @@ impl Watched {
     }
 }
 
-fn lag_question(ask: Ask) -> Question {
-    Question { ask, interval: LAG_EVERY, timeout: LAG_TIMEOUT, fail_after: 1, pass_after: 1 }
+fn lag_question(ask: Ask, interval: Duration) -> Question {
+    Question { ask, interval, timeout: LAG_TIMEOUT, fail_after: 1, pass_after: 1 }
 }

@@ -9,9 +9,10 @@ use mesh_agent::agent::Outside;
 use mesh_agent::prober::Probes;
 use mesh_core::execute::{CallResult, Job, Observation};
 use mesh_core::ids::RegionId;
+use mesh_core::manifest::PostgresInstance;
 use mesh_core::survey::{Answer, Finding, Question};
 use mesh_core::time::Timestamp;
-use mesh_providers::{Provider, Surveys};
+use mesh_providers::{Provider, Surveys, probe};
 
 #[derive(Default)]
 pub struct Thing {
@@ -50,12 +51,13 @@ impl Provider for Thing {
 /// Every URL with `up` in it passes.
 #[async_trait]
 impl Probes for Thing {
-    async fn http(&self, url: &str, _: u16, _: Option<&str>, _: Duration) -> Result<Duration, String> {
-        if url.contains("up") { Ok(Duration::from_millis(3)) } else { Err("connection refused".to_owned()) }
-    }
-
-    async fn tcp(&self, _: &str, _: Duration) -> Result<Duration, String> {
-        Err("not asked in these tests".to_owned())
+    async fn ask(&self, question: &probe::Question, _: &RegionId, _: Duration) -> probe::Answer {
+        match question {
+            probe::Question::Http(http) if http.url.contains("up") => {
+                probe::Answer::Passed { latency: Duration::from_millis(3) }
+            }
+            _ => probe::Answer::Failed { reason: "connection refused".to_owned() },
+        }
     }
 
     async fn rds_lag(&self, _: &str) -> Result<Option<(Duration, Timestamp)>, String> {
@@ -64,6 +66,10 @@ impl Probes for Thing {
 
     async fn dynamodb_lag(&self, _: &str, _: &RegionId) -> Result<Option<(Duration, Timestamp)>, String> {
         Ok(Some((Duration::from_secs(1), Timestamp::from_millis(7))))
+    }
+
+    async fn postgres_lag(&self, _: &PostgresInstance, _: Duration) -> Result<Option<Duration>, String> {
+        Ok(Some(Duration::from_secs(1)))
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mesh_core::ids::RegionId;
 use serde::Deserialize;
+
+use crate::postgres::PostgresConfig;
 
 /// One AWS call, connection included. RDS and Route 53 answer within one or two seconds when they are well.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +28,11 @@ pub struct ProvidersConfig {
     /// Asked for a zone's token when a change id was lost; empty: the zone's own, by GetHostedZone.
     #[serde(default)]
     pub route53_nameservers: Vec<SocketAddr>,
+    /// Where the files lie that manifests name: passwords, tokens, authorities.
+    #[serde(default)]
+    pub credentials_dir: Option<PathBuf>,
+    #[serde(default)]
+    pub postgresql: PostgresConfig,
 }
 
 /// The agent's `[aws]` table. Without it the standard AWS environment applies.
@@ -74,8 +82,6 @@ pub enum SetupError {
     HalfCredentials,
     #[error("[aws] cloudwatch_period_s is {0}: it must be 1, 5, 10, 20, 30 or a multiple of 60, up to 3600")]
     Period(u32),
-    #[error("the HTTP client for probes could not be made")]
-    Http(#[from] reqwest::Error),
 }
 
 impl AwsConfig {

@@ -15,6 +15,7 @@ mod eks;
 mod kubernetes;
 mod msk;
 pub mod permit;
+mod postgres;
 pub mod probe;
 mod providers;
 mod rds;
@@ -28,6 +29,8 @@ mod verify;
 pub use aws::sts::Caller;
 pub use config::{AwsConfig, ProvidersConfig, SetupError};
 pub use dns::Resolver;
+pub use postgres::PostgresConfig;
+pub use postgres::probe::{ReplicaSeen, ServerSeen};
 pub use providers::Providers;
 pub use survey::{Surveyor, Surveys};
 

@@ -109,7 +109,9 @@ impl Servers {
                 };
                 promote::call(&self.sessions, instance, job, &looked).await
             }
-            Action::PostgresRejoin { instance, source } => self.rejoins.call(&self.sessions, instance, source).await,
+            Action::PostgresRejoin { instance, source } => {
+                self.rejoins.call(&self.sessions, instance, source, job.token).await
+            }
             other => CallResult::Rejected { reason: format!("{} sends nothing to PostgreSQL", other.name()) },
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use mesh_core::execute::{CallResult, Job, Observation};
 use mesh_core::ids::RegionId;
+use mesh_core::manifest::PostgresInstance;
 use mesh_core::plan::Action;
 use mesh_core::time::{Timestamp, duration_millis};
 
@@ -24,16 +25,19 @@ use crate::dynamodb::Tables;
 use crate::ecs::Services;
 use crate::eks::NodeGroups;
 use crate::kubernetes::Workloads;
+use crate::postgres::Servers;
+use crate::probe::Trouble;
+use crate::probe::{self, Answer, Asker, Asks};
 use crate::rds::Databases;
 use crate::route53::Records;
 use crate::sns::Notices;
 use crate::verify::{self, Question};
-use crate::{Provider, aws, kubernetes, msk};
+use crate::{Provider, ServerSeen, aws, kubernetes, msk};
 
 pub struct Providers {
     region: RegionId,
     call_timeout: Duration,
-    resolver: Resolver,
+    asker: Asker,
     sts: Sts,
     databases: Databases,
     records: Records,
@@ -43,13 +47,14 @@ pub struct Providers {
     services: Services,
     kafka: Kafka,
     tables: Tables,
+    servers: Servers,
 }
 
 impl Providers {
     /// Reads the AWS environment; sends nothing.
     pub async fn new(config: ProvidersConfig) -> Result<Arc<Self>, SetupError> {
         config.aws.check()?;
-        let resolver = Resolver::new(config.nameservers)?;
+        let resolver = Resolver::new(config.nameservers.clone());
         let regional = aws::config::load(&config.region, &config.aws).await;
         let eks = Eks::new(&regional);
         Ok(Arc::new(Self {
@@ -61,7 +66,7 @@ impl Providers {
             },
             records: Records::new(
                 Route53::new(&regional, aws::config::route53_region(&config.region)),
-                config.route53_nameservers,
+                config.route53_nameservers.clone(),
                 resolver.clone(),
             ),
             notices: Notices::new(Sns::new(&regional), config.region.clone()),
@@ -74,14 +79,10 @@ impl Providers {
             services: Services(Ecs::new(&regional)),
             kafka: Kafka::new(&regional),
             tables: Tables::new(&regional, &config.region, config.aws.cloudwatch_period_s, config.aws.call_timeout),
+            servers: Servers::new(config.credentials_dir.clone(), &config.postgresql, resolver.clone()),
+            asker: Asker::new(&config, regional, resolver),
             region: config.region,
-            resolver,
         }))
-    }
-
-    /// For probes.
-    pub const fn resolver(&self) -> &Resolver {
-        &self.resolver
     }
 
     /// Whose AWS credentials these are.
@@ -112,6 +113,11 @@ impl Providers {
         }
     }
 
+    /// What a PostgreSQL server of any region shows of itself now.
+    pub async fn postgres_look(&self, instance: &PostgresInstance, timeout: Duration) -> Result<ServerSeen, Trouble> {
+        self.servers.seen(instance, timeout).await
+    }
+
     /// Why this agent may not carry out `job`, if so: databases, clusters, tables and topics are reached with its own
     /// region's role.
     fn misplaced(&self, job: &Job) -> Option<String> {
@@ -134,6 +140,12 @@ impl Providers {
             | Action::MskCheckCluster { .. }
             | Action::DynamodbCheckReplica { .. }
             | Action::DynamodbAwaitLag { .. }
+            | Action::PostgresCheckReplica { .. }
+            | Action::PostgresFence { .. }
+            | Action::PostgresUnfence { .. }
+            | Action::PostgresAwaitCaughtUp { .. }
+            | Action::PostgresPromote { .. }
+            | Action::PostgresRejoin { .. }
             | Action::SnsNotify { .. } => job.region == self.region,
             Action::Grant => {
                 return Some("a grant is committed by the coordinators; no agent carries it out".to_owned());
@@ -141,6 +153,13 @@ impl Providers {
             Action::Route53Replace { .. } | Action::Route53CreateToken { .. } | Action::HttpVerify { .. } => true,
         };
         (!here).then(|| format!("the step is for {}, and this agent acts in {}", job.region, self.region))
+    }
+}
+
+#[async_trait]
+impl Asks for Providers {
+    async fn ask(&self, question: &probe::Question, about: &RegionId, timeout: Duration) -> Answer {
+        self.asker.ask(question, about, timeout, unix_now(), &self.servers).await
     }
 }
 
@@ -168,7 +187,7 @@ impl Provider for Providers {
                     body_contains: body_contains.as_deref(),
                     consecutive: *consecutive,
                 };
-                verify::observe(job, &question, self.call_timeout, &self.resolver).await
+                verify::observe(job, &question, self.call_timeout, self.asker.dialer()).await
             }
             Action::EksCheckNodegroup { .. }
             | Action::EksScaleNodegroup { .. }
@@ -183,6 +202,12 @@ impl Provider for Providers {
             Action::DynamodbCheckReplica { .. } | Action::DynamodbAwaitLag { .. } => {
                 self.tables.observe(job, unix_now()).await
             }
+            Action::PostgresCheckReplica { .. }
+            | Action::PostgresFence { .. }
+            | Action::PostgresUnfence { .. }
+            | Action::PostgresAwaitCaughtUp { .. }
+            | Action::PostgresPromote { .. }
+            | Action::PostgresRejoin { .. } => self.servers.observe(job, accepted).await,
             Action::Grant => Observation::Blocked { reason: "a grant is committed, not carried out".to_owned() },
         }
     }
@@ -203,8 +228,14 @@ impl Provider for Providers {
             }
             Action::KubernetesScale { .. } | Action::KubernetesRestore { .. } => self.workloads.call(job, before).await,
             Action::EcsScaleService { .. } | Action::EcsRestoreService { .. } => self.services.call(job, before).await,
+            Action::PostgresFence { .. }
+            | Action::PostgresUnfence { .. }
+            | Action::PostgresPromote { .. }
+            | Action::PostgresRejoin { .. } => self.servers.call(job).await,
             Action::RdsCheckReplica { .. }
             | Action::RdsAwaitCaughtUp { .. }
+            | Action::PostgresCheckReplica { .. }
+            | Action::PostgresAwaitCaughtUp { .. }
             | Action::EksCheckNodegroup { .. }
             | Action::KubernetesCheck { .. }
             | Action::EcsCheckService { .. }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::aws::error::ReadError;
 use crate::config::ProvidersConfig;
-use crate::dns::Resolver;
+use crate::probe::Asks;
 use crate::{Provider, aws};
 
 mod agent_itself;
@@ -42,7 +42,7 @@ pub trait Surveys: Send + Sync {
 pub struct Surveyor {
     agent: String,
     config: ProvidersConfig,
-    resolver: Resolver,
+    asks: Arc<dyn Asks>,
     /// Looks at a resource as a step of a failover would.
     provider: Arc<dyn Provider>,
     turn: Semaphore,
@@ -54,13 +54,13 @@ struct Scene<'a> {
     region: &'a RegionId,
     aws: SdkConfig,
     config: &'a ProvidersConfig,
-    resolver: &'a Resolver,
+    asks: &'a dyn Asks,
     provider: &'a dyn Provider,
 }
 
 impl Surveyor {
-    pub fn new(agent: String, config: ProvidersConfig, resolver: Resolver, provider: Arc<dyn Provider>) -> Self {
-        Self { agent, config, resolver, provider, turn: Semaphore::new(AT_ONCE) }
+    pub fn new(agent: String, config: ProvidersConfig, asks: Arc<dyn Asks>, provider: Arc<dyn Provider>) -> Self {
+        Self { agent, config, asks, provider, turn: Semaphore::new(AT_ONCE) }
     }
 }
 
@@ -76,7 +76,7 @@ impl Surveys for Surveyor {
             region: &self.config.region,
             aws: aws::config::load(&self.config.region, &self.config.aws).await,
             config: &self.config,
-            resolver: &self.resolver,
+            asks: self.asks.as_ref(),
             provider: self.provider.as_ref(),
         };
         Ok(match question {

@@ -5,6 +5,8 @@
 
 #[path = "double/deployments.rs"]
 mod deployments;
+#[path = "double/health.rs"]
+mod health;
 #[path = "double/node_groups.rs"]
 mod node_groups;
 #[path = "double/rig.rs"]

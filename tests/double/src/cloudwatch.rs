@@ -29,18 +29,20 @@ pub struct MetricKey {
 }
 
 /// So many values of one moment or period, summed up.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Datum {
     pub at_ms: u64,
     pub count: f64,
     pub sum: f64,
     pub min: f64,
     pub max: f64,
+    /// The values themselves and how often each came, where they are known: percentiles are of these.
+    pub values: Option<Vec<(f64, f64)>>,
 }
 
 impl Datum {
     pub fn one(at_ms: u64, value: f64) -> Self {
-        Self { at_ms, count: 1.0, sum: value, min: value, max: value }
+        Self { at_ms, count: 1.0, sum: value, min: value, max: value, values: Some(vec![(value, 1.0)]) }
     }
 
     fn with(&self, other: &Self) -> Self {
@@ -50,7 +52,23 @@ impl Datum {
             sum: self.sum + other.sum,
             min: self.min.min(other.min),
             max: self.max.max(other.max),
+            values: self.values.as_ref().zip(other.values.as_ref()).map(|(own, others)| [&own[..], others].concat()),
         }
+    }
+
+    /// The least value that so many of a hundred values do not exceed. CloudWatch interpolates; nobody may depend on it.
+    fn percentile(&self, rank: f64) -> Option<f64> {
+        let mut values = self.values.clone()?;
+        values.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        let wanted = self.count * rank / 100.0;
+        let mut passed = 0.0;
+        for (value, count) in values {
+            passed += count;
+            if passed >= wanted {
+                return Some(value);
+            }
+        }
+        Some(self.max)
     }
 
     fn statistic(&self, name: &str) -> f64 {

@@ -1,4 +1,4 @@
-//! CloudWatch: the replication lag that RDS and DynamoDB publish.
+//! CloudWatch: the replication lag that RDS and DynamoDB publish, and whatever metric or alarm a check names.
 
 use std::time::Duration;
 
@@ -12,6 +12,10 @@ use mesh_core::time::Timestamp;
 use super::config::timeouts_elsewhere;
 use super::date::{date_time, timestamp};
 use super::error::{ReadError, is_unreachable};
+
+mod metrics;
+
+pub(crate) use metrics::{Point, Series};
 
 const OPERATION: &str = "cloudwatch:GetMetricStatistics";
 /// Older datapoints say nothing about a replica now.

@@ -52,6 +52,12 @@ pub(super) fn timeouts_elsewhere(call_timeout: Duration) -> TimeoutConfig {
         .build()
 }
 
+/// The same for another region, which may be the dead one.
+pub(crate) fn elsewhere(config: &SdkConfig, region: &RegionId, call_timeout: Duration) -> SdkConfig {
+    let builder = config.to_builder().region(Region::new(region.to_string()));
+    builder.timeout_config(timeouts_elsewhere(call_timeout)).build()
+}
+
 /// Route 53 has one endpoint for each partition; requests to it are signed for that endpoint's region.
 pub(crate) fn route53_region(region: &RegionId) -> Region {
     Region::from_static(match region.as_str() {

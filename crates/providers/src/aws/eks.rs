@@ -143,6 +143,14 @@ impl Eks {
         })
     }
 
+    pub(crate) async fn cluster_status(&self, cluster: &str) -> Result<String, ReadError> {
+        let operation = "eks:DescribeCluster";
+        let output =
+            self.0.describe_cluster().name(cluster).send().await.map_err(|error| ReadError::of(operation, &error))?;
+        let status = output.cluster().and_then(|found| found.status()).map(|status| status.as_str().to_owned());
+        status.ok_or_else(|| ReadError::Unreadable(format!("{operation}: the answer names no status")))
+    }
+
     pub(crate) async fn endpoint(&self, cluster: &str) -> Result<Endpoint, ReadError> {
         let operation = "eks:DescribeCluster";
         let output =

@@ -8,32 +8,34 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::{ASK_TIMEOUT, UDP_TRIES};
+use crate::probe::Trouble;
 
 /// Largest DNS message: its length is sixteen bits.
 const MESSAGE_MAX: usize = 65_535;
 /// Datagrams that do not answer our question are passed over, but not without end.
 const STRAYS_MAX: usize = 16;
 
-pub(super) async fn exchange(server: SocketAddr, query: &Message) -> Result<Message, String> {
-    let request = query.to_vec().map_err(|error| format!("the DNS question could not be written: {error}"))?;
-    let mut failure = String::new();
+pub(super) async fn exchange(server: SocketAddr, query: &Message) -> Result<Message, Trouble> {
+    let request =
+        query.to_vec().map_err(|error| Trouble::Own(format!("the DNS question could not be written: {error}")))?;
+    let mut failure = Trouble::Own("it was not asked".to_owned());
     for _ in 0..UDP_TRIES {
         match timeout(ASK_TIMEOUT, by_udp(server, query, &request)).await {
             Ok(Ok(response)) if response.metadata.truncation => {
                 return timeout(ASK_TIMEOUT, by_tcp(server, query, &request))
                     .await
-                    .unwrap_or_else(|_| Err(format!("{server} did not answer over TCP in time")));
+                    .unwrap_or_else(|_| Err(Trouble::Target(format!("{server} did not answer over TCP in time"))));
             }
             Ok(Ok(response)) => return Ok(response),
             Ok(Err(error)) => failure = error,
-            Err(_) => failure = format!("{server} did not answer in time"),
+            Err(_) => failure = Trouble::Target(format!("{server} did not answer in time")),
         }
     }
     Err(failure)
 }
 
-async fn by_udp(server: SocketAddr, query: &Message, request: &[u8]) -> Result<Message, String> {
-    let failed = |error: std::io::Error| format!("asking {server} over UDP: {error}");
+async fn by_udp(server: SocketAddr, query: &Message, request: &[u8]) -> Result<Message, Trouble> {
+    let failed = |error: std::io::Error| Trouble::io("asking over UDP", server, &error);
     let from = if server.is_ipv4() {
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
     } else {
@@ -50,12 +52,12 @@ async fn by_udp(server: SocketAddr, query: &Message, request: &[u8]) -> Result<M
             return Ok(response);
         }
     }
-    Err(format!("{server} answered something else {STRAYS_MAX} times"))
+    Err(Trouble::Target(format!("{server} answered something else {STRAYS_MAX} times")))
 }
 
-async fn by_tcp(server: SocketAddr, query: &Message, request: &[u8]) -> Result<Message, String> {
-    let failed = |error: std::io::Error| format!("asking {server} over TCP: {error}");
-    let length = u16::try_from(request.len()).map_err(|_| "the DNS question is too long".to_owned())?;
+async fn by_tcp(server: SocketAddr, query: &Message, request: &[u8]) -> Result<Message, Trouble> {
+    let failed = |error: std::io::Error| Trouble::io("asking over TCP", server, &error);
+    let length = u16::try_from(request.len()).map_err(|_| Trouble::Own("the DNS question is too long".to_owned()))?;
     let mut stream = TcpStream::connect(server).await.map_err(failed)?;
     stream.write_all(&[&length.to_be_bytes(), request].concat()).await.map_err(failed)?;
     let mut response = vec![0u8; usize::from(stream.read_u16().await.map_err(failed)?)];
@@ -63,7 +65,7 @@ async fn by_tcp(server: SocketAddr, query: &Message, request: &[u8]) -> Result<M
     Message::from_vec(&response)
         .ok()
         .filter(|response| answers(query, response))
-        .ok_or_else(|| format!("{server} did not answer the question over TCP"))
+        .ok_or_else(|| Trouble::Target(format!("{server} did not answer the question over TCP")))
 }
 
 fn answers(query: &Message, response: &Message) -> bool {

@@ -123,8 +123,9 @@ impl Call {
         let noted = self.notes().await?;
         if let Some(statement) = noted.as_ref().and_then(notes::restore_setting) {
             self.change(statement).await?;
-            self.change("SELECT pg_reload_conf()").await?;
         }
+        // Also when the setting was restored before: whoever did it may have come no further.
+        self.change("SELECT pg_reload_conf()").await?;
         let open = notes::open(self.token, self.deadline_ms);
         self.change(&open).await?;
         Ok(())

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_core::execute::{CallResult, Observation};
+use mesh_core::ids::Token;
 use mesh_core::manifest::PostgresInstance;
 use serde_json::json;
 
@@ -30,8 +31,14 @@ pub(super) struct Rejoins {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     Running,
-    Ended { how: &'static str },
-    Failed { reason: String },
+    Ended {
+        how: &'static str,
+    },
+    /// Of this intent: another one may try again.
+    Failed {
+        by: Token,
+        reason: String,
+    },
 }
 
 impl Rejoins {
@@ -58,6 +65,7 @@ impl Rejoins {
         sessions: &Sessions,
         instance: &PostgresInstance,
         source: &PostgresInstance,
+        by: Token,
     ) -> CallResult {
         let (bin_dir, directory) = match self.directory(instance) {
             Ok(found) => found,
@@ -75,8 +83,12 @@ impl Rejoins {
             return CallResult::NotApplied { reason: permit::PermissionEnded.to_string() };
         }
         let mut known = self.known();
-        if known.get(&directory) == Some(&Progress::Running) {
-            return CallResult::Accepted { reference: "begun before".to_owned() };
+        match known.get(&directory) {
+            Some(Progress::Running) => return CallResult::Accepted { reference: "begun before".to_owned() },
+            Some(Progress::Failed { by: same, reason }) if *same == by => {
+                return CallResult::Rejected { reason: reason.clone() };
+            }
+            Some(Progress::Failed { .. } | Progress::Ended { .. }) | None => {}
         }
         known.insert(directory.clone(), Progress::Running);
         drop(known);
@@ -85,7 +97,7 @@ impl Rejoins {
         tokio::spawn(async move {
             let progress = match rebuild.run().await {
                 Ok(how) => Progress::Ended { how },
-                Err(reason) => Progress::Failed { reason },
+                Err(reason) => Progress::Failed { by, reason },
             };
             tracing::info!(directory = %directory.display(), ?progress, "rejoin ended");
             known.lock().unwrap_or_else(PoisonError::into_inner).insert(directory, progress);
@@ -138,7 +150,7 @@ pub(super) fn observe(here: Option<&State>, source: &State, progress: Option<&Pr
             };
         }
     }
-    if let Some(Progress::Failed { reason }) = progress {
+    if let Some(Progress::Failed { reason, .. }) = progress {
         return Observation::Ready { before: json!({ "last_attempt": reason }).to_string() };
     }
     let before = json!({

@@ -211,7 +211,7 @@ fn a_rejoin_rebuilds_what_is_behind_and_never_what_may_be_newer() {
     assert_eq!(of(Some(&State { streaming: false, ..follows.clone() }), None), "pending");
     assert_eq!(of(Some(&State { timeline: 4, ..primary() }), None), "blocked");
     assert_eq!(of(Some(&State { system_identifier: "8".to_owned(), ..follows }), None), "blocked");
-    assert_eq!(of(None, Some(&Progress::Failed { reason: String::new() })), "ready");
+    assert_eq!(of(None, Some(&Progress::Failed { by: token(7), reason: String::new() })), "ready");
     assert_eq!(kind(&rejoin::observe(None, &replica(), None)), "blocked", "the source has to be the writer");
 }
 

@@ -68,7 +68,7 @@ impl Records {
         for name in self.route53.name_servers(zone_id).await?.into_iter().take(NAME_SERVERS_MAX) {
             match self.resolver.addresses(&name).await {
                 Ok(found) => servers.extend(found.first().map(|ip| SocketAddr::new(*ip, DNS_PORT))),
-                Err(note) => return Ok(Err(note)),
+                Err(note) => return Ok(Err(note.into())),
             }
         }
         Ok(Ok(servers))

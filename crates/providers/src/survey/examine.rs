@@ -44,7 +44,8 @@ async fn of_resource(scene: &Scene<'_>, examination: &Examination, resource: &Re
             ResourceKind::DynamodbGlobalTable { .. }
             | ResourceKind::Eks { .. }
             | ResourceKind::Ecs { .. }
-            | ResourceKind::Msk { .. } => looks::look(scene, examination, &resource.kind).await,
+            | ResourceKind::Msk { .. }
+            | ResourceKind::Postgresql { .. } => looks::look(scene, examination, &resource.kind).await,
         }
     };
     bounded(&format!("{} {}", scene.region, resource.name), part).await.unwrap_or_else(|finding| vec![finding])

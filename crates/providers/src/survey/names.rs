@@ -179,7 +179,8 @@ async fn servers(scene: &Scene<'_>, route53: &Route53, traffic: &TrafficRecord) 
             Err(finding) => return finding,
         };
         for name in names.iter().take(2) {
-            let found = scene.resolver.addresses(name).await.unwrap_or_default();
+            let found =
+                crate::dns::Resolver::new(scene.config.nameservers.clone()).addresses(name).await.unwrap_or_default();
             addresses.extend(found.first().map(|ip| std::net::SocketAddr::new(*ip, DNS_PORT)));
         }
     }

@@ -2,11 +2,11 @@
 
 use futures::future::join_all;
 use mesh_core::ids::RegionId;
-use mesh_core::manifest::{Check, Probe};
+use mesh_core::manifest::Check;
 use mesh_core::survey::{Examination, Finding};
 
 use super::Scene;
-use crate::probe;
+use crate::probe::{Answer, Question};
 
 pub(super) async fn look(scene: &Scene<'_>, examination: &Examination) -> Vec<Finding> {
     let checks = &examination.manifest.checks;
@@ -24,29 +24,29 @@ pub(super) async fn look(scene: &Scene<'_>, examination: &Examination) -> Vec<Fi
 }
 
 async fn one(scene: &Scene<'_>, examination: &Examination, check: &Check, region: &RegionId) -> Option<Finding> {
-    let (place, answer) = match &check.probe {
-        Probe::Http { urls, expect_status, body_contains } => {
-            let url = urls.get(region)?;
-            let asked = probe::http(url, *expect_status, body_contains.as_deref(), check.timeout, scene.resolver);
-            (url, asked.await)
-        }
-        Probe::Tcp { addresses } => {
-            let address = addresses.get(region)?;
-            (address, probe::tcp(address, check.timeout, scene.resolver).await)
-        }
-    };
+    if !check.is_asked_from(scene.region, region) {
+        return None;
+    }
+    let question = Question::of(check, &examination.manifest, region, &examination.active)?;
     let subject = format!("{} check {} of {region}", scene.region, check.name);
-    Some(match answer {
-        Ok(latency) => Finding::ok(subject, format!("{place} answers within {} ms", latency.as_millis().max(1))),
-        Err(reason) => {
+    let (place, mend) =
+        (question.place(), "make it answer, open the way from the agents to it, or correct the manifest");
+    Some(match scene.asks.ask(&question, region, check.timeout).await {
+        Answer::Passed { latency } => {
+            Finding::ok(subject, format!("{place} passes within {} ms", latency.as_millis().max(1)))
+        }
+        Answer::Failed { reason } => {
             let text = format!("{place}: {reason}");
-            let mend = "make it answer, open the way from the agents to it, or correct the manifest";
             // A standby may be scaled to nothing until it is needed.
-            if check.critical && *region == examination.active {
+            if check.critical && !check.observe_only && *region == examination.active {
                 Finding::problem(subject, text, mend)
             } else {
                 Finding::warning(subject, text, mend)
             }
+        }
+        Answer::Unknown { reason } => {
+            let mend = "see that the agent can ask: its resolvers, its role, the files that the manifest names";
+            Finding::unknown(subject, format!("{place}: {reason}"), mend)
         }
     })
 }

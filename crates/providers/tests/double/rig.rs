@@ -111,8 +111,14 @@ pub async fn providers(double: &Running, (id, secret): (&str, &str)) -> Arc<Prov
         call_timeout: Duration::from_secs(4),
         cloudwatch_period_s: 1,
     };
-    let config =
-        ProvidersConfig { region: region("us-west-2"), aws, nameservers: Vec::new(), route53_nameservers: Vec::new() };
+    let config = ProvidersConfig {
+        region: region("us-west-2"),
+        aws,
+        nameservers: Vec::new(),
+        route53_nameservers: Vec::new(),
+        credentials_dir: None,
+        postgresql: Default::default(),
+    };
     Providers::new(config).await.expect("the configuration is right")
 }
 

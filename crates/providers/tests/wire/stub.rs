@@ -82,6 +82,8 @@ pub async fn providers_at(endpoint: &str, nameservers: Vec<SocketAddr>) -> Arc<P
         aws,
         nameservers: nameservers.clone(),
         route53_nameservers: nameservers,
+        credentials_dir: None,
+        postgresql: Default::default(),
     };
     Providers::new(config).await.expect("the configuration is right")
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use mesh_core::execute::{Job, Observation};
 use mesh_core::plan::Action;
-use mesh_providers::{Provider, Resolver, probe};
+use mesh_providers::Provider;
 
 use crate::dns::DnsStub;
 use crate::jobs;
@@ -48,21 +47,4 @@ async fn one_wrong_answer_in_a_row_is_not_yet_verified() {
         panic!("the second answer came from the old region");
     };
     assert!(note.contains("pass 2 of 3") && note.contains("us-east-1"), "{note}");
-}
-
-#[tokio::test]
-async fn a_probe_says_what_it_met() {
-    let stub = Stub::start(|request| match request.head.starts_with("GET /slow") {
-        true => Reply::Silence,
-        false => Reply::Text(503, "down".to_owned()),
-    })
-    .await;
-    let resolver = Resolver::new(Vec::new()).expect("it can be made");
-    let (timeout, base) = (Duration::from_secs(1), stub.endpoint());
-    let down = probe::http(&format!("{base}/"), 200, None, timeout, &resolver).await.expect_err("it is down");
-    assert!(down.contains("status 503"), "{down}");
-    assert!(probe::http(&format!("{base}/"), 503, Some("down"), timeout, &resolver).await.is_ok());
-    assert!(probe::http(&format!("{base}/slow"), 200, None, Duration::from_millis(100), &resolver).await.is_err());
-    assert!(probe::tcp(&stub.address.to_string(), timeout, &resolver).await.is_ok());
-    assert!(probe::tcp("no port", timeout, &resolver).await.is_err());
 }

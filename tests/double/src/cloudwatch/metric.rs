@@ -63,7 +63,7 @@ pub fn by_period(data: &[Datum], start_ms: u64, end_ms: u64, period_ms: u64) -> 
     let mut buckets: BTreeMap<u64, Datum> = BTreeMap::new();
     for datum in data.iter().filter(|datum| datum.at_ms >= start && datum.at_ms < end_ms) {
         let at_ms = datum.at_ms - datum.at_ms % period_ms;
-        let sum = buckets.get(&at_ms).map_or(Datum { at_ms, ..*datum }, |before| before.with(datum));
+        let sum = buckets.get(&at_ms).map_or_else(|| Datum { at_ms, ..datum.clone() }, |before| before.with(datum));
         buckets.insert(at_ms, sum);
     }
     buckets

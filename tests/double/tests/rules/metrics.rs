@@ -168,3 +168,40 @@ fn what_is_not_modelled_is_refused() {
         assert_eq!(code(call(&mut world, 0, EAST, operation, input)), "UnsupportedByDouble", "{operation}");
     }
 }
+
+/// What GetMetricData says of the one minute that has data.
+fn statistic(world: &mut World, name: &str) -> Result<Vec<f64>, ApiError> {
+    let metric = Node::map().with("Namespace", "Maip").with("MetricName", "Latency");
+    let stat = Node::map().with("Metric", metric).with("Period", 60i64).with("Stat", name);
+    let query = Node::map().with("Id", "m0").with("MetricStat", stat);
+    let input = Node::map()
+        .with("MetricDataQueries", Node::List("member", vec![query]))
+        .with("StartTime", Node::Time(START_MS))
+        .with("EndTime", Node::Time(START_MS + MINUTE_MS));
+    let answer = call(world, MINUTE_MS, EAST, "GetMetricData", input)?;
+    let results = answer.list("MetricDataResults");
+    let values = results.first().map(|result| result.list("Values")).unwrap_or_default();
+    let number =
+        |value: &Node| Node::map().with("V", value.clone()).float("V").expect("a number").expect("it is there");
+    Ok(values.into_iter().map(number).collect())
+}
+
+#[test]
+fn a_percentile_is_of_values_and_not_of_their_statistics() {
+    let put = |world: &mut World, of: &str, part: Node| {
+        let datum = Node::map().with("MetricName", "Latency").with("Timestamp", Node::Time(START_MS)).with(of, part);
+        let input = Node::map().with("Namespace", "Maip").with("MetricData", Node::List("member", vec![datum]));
+        call(world, 0, EAST, "PutMetricData", input).expect("it is put well");
+    };
+    let mut world = world();
+    let values = (1..=100).map(|value| Node::Float(f64::from(value))).collect();
+    put(&mut world, "Values", Node::List("member", values));
+    for (name, expected) in [("p99", 99.0), ("p50", 50.0), ("p0", 1.0), ("p100", 100.0), ("p99.5", 100.0)] {
+        assert_eq!(statistic(&mut world, name).expect("it is asked well"), [expected], "{name}");
+    }
+    assert_eq!(code(statistic(&mut world, "p101").map(|_| Node::map())), "InvalidParameterValue");
+    let set = Node::map().with("SampleCount", 2.0).with("Sum", 3.0).with("Minimum", 1.0).with("Maximum", 2.0);
+    put(&mut world, "StatisticValues", set);
+    assert_eq!(statistic(&mut world, "p99").expect("it is asked well"), [0.0; 0], "nobody knows the values now");
+    assert_eq!(statistic(&mut world, "Maximum").expect("it is asked well"), [100.0]);
+}

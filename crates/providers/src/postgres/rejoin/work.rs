@@ -1,6 +1,6 @@
 //! The programs that rebuild a data directory, one after the other.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ impl Rebuild {
     pub(super) async fn run(&self) -> Result<&'static str, String> {
         let own = self.own_files().await?;
         let directory = self.directory.display().to_string();
-        if self.is_there("postmaster.pid").await {
+        // The pid file of a server that was killed stays behind.
+        if self.program("pg_ctl", &["-D", &directory, "status"]).await.is_ok() {
             self.program("pg_ctl", &["-D", &directory, "-m", "fast", "-w", "-t", "120", "stop"]).await?;
         }
         let source = format!("--source-server={}", self.conninfo());
@@ -111,9 +112,5 @@ impl Rebuild {
             tokio::fs::write(&path, content).await.map_err(|error| format!("{}: {error}", path.display()))?;
         }
         Ok(())
-    }
-
-    async fn is_there(&self, name: &str) -> bool {
-        tokio::fs::try_exists(Path::new(&self.directory).join(name)).await.unwrap_or(false)
     }
 }

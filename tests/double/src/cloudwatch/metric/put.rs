@@ -92,7 +92,9 @@ fn datum(entry: &Node, at_ms: u64) -> Result<Datum, ApiError> {
         if count <= 0.0 || min > max {
             return Err(wrong("StatisticValues do not fit together"));
         }
-        return Ok(Datum { at_ms, count, sum, min, max });
+        // AWS, "Percentiles": a set of statistics has them only where it leaves no doubt about its values.
+        let values = (min == max || count == 1.0).then(|| vec![(min, count)]);
+        return Ok(Datum { at_ms, count, sum, min, max, values });
     }
     if let Some(value) = number(entry, "Value")? {
         return Ok(Datum::one(at_ms, value));
@@ -112,6 +114,7 @@ fn datum(entry: &Node, at_ms: u64) -> Result<Datum, ApiError> {
         sum: values.iter().zip(&counts).map(|(value, count)| value * count).sum(),
         min: values.iter().copied().fold(f64::INFINITY, f64::min),
         max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        values: Some(values.into_iter().zip(counts).collect()),
     })
 }
 

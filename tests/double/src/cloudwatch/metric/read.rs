@@ -97,6 +97,18 @@ pub fn data(world: &World, region: &str, input: &Node) -> Result<Node, ApiError>
     Ok(Node::map().with("MetricDataResults", Node::List("member", results)).with_some("NextToken", next))
 }
 
+/// `p0.0` to `p100`, with up to ten digits behind the point.
+fn percentile(statistic: &str) -> Result<Option<f64>, ApiError> {
+    let Some(rank) = statistic.strip_prefix('p') else {
+        return Ok(None);
+    };
+    let plain = rank.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && rank.len() <= 14;
+    match rank.parse::<f64>() {
+        Ok(rank) if plain && (0.0..=100.0).contains(&rank) => Ok(Some(rank)),
+        _ => Err(wrong(format!("The value {statistic} for parameter Stat is invalid."))),
+    }
+}
+
 struct Series {
     id: String,
     label: String,
@@ -117,14 +129,16 @@ impl Series {
         let name = metric.need("MetricName")?;
         let key = key(region, &metric.need("Namespace")?, name.clone(), metric)?;
         let which = stat.need("Stat")?;
-        if !STATISTICS.contains(&which.as_str()) {
+        let rank = percentile(&which)?;
+        if rank.is_none() && !STATISTICS.contains(&which.as_str()) {
             return Err(ApiError::unsupported(format!("the statistic {which}")));
         }
         let range = Range::parse(input, stat, world.now_ms)?;
         let found = world.cloudwatch.metrics.get(&key);
         let found = found.filter(|metric| stat.str("Unit").is_none_or(|unit| unit == metric.unit));
         let buckets = range.buckets(found.map(|metric| metric.data.as_slice()).unwrap_or_default());
-        let mut points: Vec<(u64, f64)> = buckets.into_iter().map(|(at, sum)| (at, sum.statistic(&which))).collect();
+        let value = |sum: &Datum| rank.map_or_else(|| Some(sum.statistic(&which)), |rank| sum.percentile(rank));
+        let mut points: Vec<(u64, f64)> = buckets.iter().filter_map(|(at, sum)| Some((*at, value(sum)?))).collect();
         if newest_first {
             points.reverse();
         }
