@@ -8,7 +8,29 @@ skipped=0
 
 echo "make test uses: cargo, python3 with venv; it installs into $venv: $(cat tests/boto3/requirements.txt tests/moto/requirements.txt | sort -u | tr '\n' ' ')"
 
+if ! PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "make test installs iproute2, for the tests of regions far apart"
+  apt-get install --yes --quiet iproute2 >/dev/null || echo "iproute2 cannot be installed"
+fi
+
+postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+if ! postgres && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "make test installs postgresql (and no cluster of it), for the tests with real servers"
+  mkdir -p /etc/postgresql-common/createcluster.d
+  echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/mesh-tests.conf
+  { apt-get install --yes --quiet postgresql || { apt-get update --quiet && apt-get install --yes --quiet postgresql; }; } >/dev/null ||
+    echo "postgresql cannot be installed"
+fi
+if ! postgres; then
+  echo "SKIPPED: the tests with real PostgreSQL servers need it (Debian: postgresql); without root it is not installed"
+  skipped=$((skipped + 1))
+fi
+
 cargo build --locked --workspace --bins
+if ! why=$(unshare --net -- "$target/debug/mesh-wan-port" --check 2>&1); then
+  echo "SKIPPED: tests of regions far apart need root, network namespaces and TUN devices: $why"
+  skipped=$((skipped + 1))
+fi
 if command -v cargo-nextest >/dev/null; then
   cargo nextest run --locked --workspace --no-fail-fast
 else

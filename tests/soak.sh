@@ -18,8 +18,11 @@ MESH_SOAK_SEED=$seed MESH_SOAK_WAVES=$waves MESH_SOAK_SERVICES=$services suite -
 echo "soak: $cuts power cuts: MESH_SOAK_SEED=$seed MESH_SOAK_CUTS=$cuts MESH_SOAK_COMMITS=400"
 MESH_SOAK_SEED=$seed MESH_SOAK_CUTS=$cuts MESH_SOAK_COMMITS=400 suite --test power_cut -- --nocapture
 
+echo "soak: the rows of docs/failure-model.md: MESH_SOAK_ROWS=all"
+MESH_SOAK_ROWS=all suite --test partitions --test losses -- --nocapture
+
 for round in $(seq 1 "$rounds"); do
   echo "soak: round $round of $rounds of the whole-mesh suite"
   suite --no-fail-fast
 done
-echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, $rounds rounds of the suite: all passed"
+echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, the rows of the failure model, $rounds rounds of the suite: all passed"

@@ -8,23 +8,24 @@ use serde_json::Value;
 use crate::Rig;
 use crate::rig::describe;
 
-/// Names of the mutating operations of the runbook's failover, each to be applied once.
-const EFFECTS: [(&str, &str); 4] = [
-    ("RebootDBInstance", "us-east-1"),
-    ("PromoteReadReplica", "us-west-2"),
-    ("ModifyDBInstance", "us-east-1"),
-    ("ChangeResourceRecordSets", ""),
+/// Names of the mutating operations of the runbook's failover, each to be applied once, and in which of the two regions.
+const EFFECTS: [(&str, Option<usize>); 4] = [
+    ("RebootDBInstance", Some(0)),
+    ("PromoteReadReplica", Some(1)),
+    ("ModifyDBInstance", Some(0)),
+    ("ChangeResourceRecordSets", None),
 ];
 
 impl Rig {
     /// The run is done; each of its effects was applied exactly once; one notice arrived; one region writes.
     pub async fn judge_failover(&self, run: &Run) {
         assert_eq!(run.state, RunState::Done, "{}", describe(run));
-        let counts = self.applied().await;
+        let (counts, sites) = (self.applied().await, self.stand.world.sites());
         for (operation, region) in EFFECTS {
+            let region = region.map(|nth| sites[nth]);
             let count: usize = counts
                 .iter()
-                .filter(|((name, place), _)| name == operation && (region.is_empty() || place == region))
+                .filter(|((name, place), _)| name == operation && region.is_none_or(|region| place == region))
                 .map(|(_, count)| count)
                 .sum();
             // The set-up of the token was a change of records, too.
@@ -34,8 +35,9 @@ impl Rig {
         let queue = self.get("queues/maip-prod-oncall.fifo").await;
         let messages = queue.as_array().or_else(|| queue["messages"].as_array()).map_or(0, Vec::len);
         assert_eq!(messages, 1, "notices: {queue}");
-        assert!(self.writes("us-west-2").await, "the new database takes no writes");
-        assert!(!self.writes("us-east-1").await, "the old database still takes writes");
+        let [old, new] = sites;
+        assert!(self.writes(new).await, "the new database takes no writes");
+        assert!(!self.writes(old).await, "the old database still takes writes");
     }
 
     /// Applied mutations by operation and region.

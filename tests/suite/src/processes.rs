@@ -19,6 +19,15 @@ impl Rig {
         signal_group(process.unwrap_or_else(|| panic!("no process {name}")).pid(), signal);
     }
 
+    /// Has it been stopped by a signal?
+    pub fn stands_still(&self, name: &str) -> bool {
+        let process = self.stand.mesh.all.iter().find(|process| process.name == name);
+        let pid = process.unwrap_or_else(|| panic!("no process {name}")).pid();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The state follows the name, which is in parentheses and may hold any character.
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+    }
+
     pub fn log(&self, name: &str) -> String {
         let bytes = std::fs::read(self.stand.layout.log(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()

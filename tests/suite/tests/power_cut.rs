@@ -64,7 +64,8 @@ impl Site {
         let programs = Programs::beside(&mesh_suite::binaries().join("meshctl")).expect("the programs are built");
         let layout = Layout::create(dir.path()).expect("a layout");
         let addresses = meshctl::demo::ports::free(1).expect("a free port");
-        let config = layout.coordinators(&addresses).expect("a configuration").remove(0).1;
+        let world = meshctl::demo::maip::World::read().expect("the demo's world");
+        let config = layout.coordinators(&addresses, &world).expect("a configuration").remove(0).1;
         layout.profiles(&addresses).expect("profiles");
         let processes = Processes::tied_to_us(&programs);
         std::fs::create_dir_all(layout.dir.join(NAME).join("data")).expect("a mount point");
