@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::ledger::{Ledger, Mono};
 use super::{Proof, Terms};
 use crate::ids::{AgentId, Generation, RegionId, ServiceId};
+use crate::time::duration_millis;
 
 /// What has to be known of the region.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +115,8 @@ fn lease_ended(case: &Case<'_>, ledger: &Ledger, now: Mono) -> Closing {
         return waiting(Some(over), "its lease may not have ended".to_owned());
     }
     let waited = now.saturating_sub(lease_over.saturating_sub(case.terms.waited_out()));
+    // As the log keeps it.
+    let waited = Duration::from_millis(duration_millis(waited));
     Closing::Proven(Proof::LeaseEnded { waited, promises })
 }
 
