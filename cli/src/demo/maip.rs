@@ -22,8 +22,8 @@ pub const REGIONS: [&str; 3] = [OLD, NEW, WITNESS];
 #[derive(Debug, Deserialize)]
 pub struct World {
     account: String,
-    /// Where the service is, where it may go, and the witness.
-    regions: [String; 3],
+    /// Where the service is, where it may go, the witness, and others.
+    regions: Vec<String>,
     access_keys: Vec<AccessKey>,
     hosted_zones: Vec<Zone>,
     security_groups: Vec<Group>,
@@ -96,11 +96,19 @@ impl World {
     }
 
     pub fn parse(world_file: &str) -> Result<Self, String> {
-        serde_json::from_str(world_file).map_err(|error| format!("the double's world cannot be read: {error}"))
+        let world: Self =
+            serde_json::from_str(world_file).map_err(|error| format!("the double's world cannot be read: {error}"))?;
+        if world.regions.len() < REGIONS.len() {
+            return Err(format!("the double's world has fewer than {} regions", REGIONS.len()));
+        }
+        Ok(world)
     }
 
     pub fn regions(&self) -> [&str; 3] {
-        self.regions.each_ref().map(String::as_str)
+        match self.regions.as_slice() {
+            [old, new, witness, ..] => [old, new, witness],
+            _ => REGIONS,
+        }
     }
 
     /// The regions with a database: that of the primary, and that of its replica.

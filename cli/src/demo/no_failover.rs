@@ -62,7 +62,7 @@ const CUTS: [Cut; 3] = [
         name: "asymmetric-link",
         said: "nothing gets from the standby's region to the primary's; the other way is well",
         links: &[(NEW, OLD)],
-        pattern: None,
+        pattern: Some(Pattern::Asymmetric),
     },
 ];
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use mesh_core::detect::{RegionVerdict, Sees, Verdict};
 use mesh_core::ids::{RunId, ServiceId};
 use mesh_core::plan::PredictedLoss;
 use mesh_core::run::Run;
@@ -24,9 +25,9 @@ use crate::args::demo::Scenario;
 use crate::commands::Context;
 use crate::failure::{Failure, Outcome};
 use crate::mesh::Mesh;
-use crate::output::Output;
+use crate::output::{Output, Paint};
 use crate::profile;
-use crate::render::text;
+use crate::render::{text, why};
 
 /// The lost region: not us-east-1, where the control plane of Route 53 is, without which no record can be changed.
 pub const LOST: &str = "eu-west-1";
@@ -49,9 +50,12 @@ const ASK: CallLimits = CallLimits { per_try: Duration::from_secs(1), total: Dur
 pub const POLICY: &str = "fence:\n  - lease-endpoint: { reaction: 3s }\nlease: { length: 5s, margin: 2s }\npolicy:\n  \
                           automatic: full\n  sustained: 3s\n  cool-down: 10m\n";
 
-/// The demo's world with its primary in another region.
+/// The demo's world with its primary in another region, and us-east-1 beside the mesh.
 pub fn world() -> String {
-    maip::WORLD.replace(maip::OLD, LOST).replace("use1", "euw1")
+    let regions = |all: &[&str]| format!("\"regions\": [\"{}\"]", all.join("\", \""));
+    let [_, new, witness] = maip::REGIONS;
+    let moved = maip::WORLD.replace(maip::OLD, LOST).replace("use1", "euw1");
+    moved.replace(&regions(&[LOST, new, witness]), &regions(&[LOST, new, witness, maip::OLD]))
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -186,11 +190,8 @@ pub async fn until_well(mesh: &Mesh, service: &ServiceId) -> Result<(), Failure>
         let judged = mesh.why_not(service, None).await;
         let ill = match &judged {
             Ok(judged) => {
-                let ill =
-                    judged.regions.iter().find(|(_, region)| region.verdict != mesh_core::detect::Verdict::Healthy);
-                ill.map(|(region, verdict)| {
-                    format!("{region} is {:?}: {}", verdict.verdict, verdict.missing.join(", "))
-                })
+                let ill = judged.regions.iter().find(|(_, region)| !is_well(region));
+                ill.map(|(region, verdict)| why::in_a_line(verdict, judged.at, Paint::PLAIN) + " in " + region.as_str())
             }
             Err(failure) => Some(failure.to_string()),
         };
@@ -200,6 +201,11 @@ pub async fn until_well(mesh: &Mesh, service: &ServiceId) -> Result<(), Failure>
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// By everyone's word: that of an observer that doubts itself, too.
+fn is_well(region: &RegionVerdict) -> bool {
+    region.verdict == Verdict::Healthy && region.views.iter().all(|view| view.sees == Sees::Passing)
 }
 
 /// Everything in the region ends at once.
@@ -232,7 +238,7 @@ async fn until_moving(mesh: &Mesh, service: &ServiceId, story: &Story<'_>) -> Re
             return RunId::new(newest.run).map_err(Failure::answer);
         }
         if let Ok(judged) = mesh.why_not(service, None).await {
-            let now = crate::render::why::headline(&judged);
+            let now = why::headline(&judged);
             if now != said {
                 story.tell(&now);
                 said = now;
@@ -251,7 +257,7 @@ async fn judge(
     (accepted, databases): (&[Accepted], &[(String, String)]),
 ) {
     let since = |at: Timestamp| duration_millis(at.since(lost.by_mesh));
-    seen.verdict_ms = crate::render::why::cause(run).map(|judged| since(judged.at));
+    seen.verdict_ms = why::cause(run).map(|judged| since(judged.at));
     seen.decision_ms = Some(since(run.started_at));
     seen.run_ms = run.ended_at.map(since);
     let first = first_in(accepted, &seen.to);
@@ -356,6 +362,7 @@ mod tests {
     fn the_lost_region_is_the_primary_s_and_not_where_the_control_plane_of_route_53_is() {
         let world = maip::World::parse(&world()).expect("a world");
         assert_eq!(world.regions(), [LOST, maip::NEW, maip::WITNESS]);
+        assert!(super::world().contains(maip::OLD), "the control plane's region is there");
         assert_eq!(world.callers(LOST).count(), maip::AGENTS_PER_REGION);
     }
 
