@@ -158,8 +158,10 @@ impl State {
 
     fn drop_oldest(&mut self, observer: &AgentId) {
         let Some(of) = self.by_observer.get_mut(observer) else { return };
-        let held = of.services.iter().flat_map(|(service, held)| held.iter().map(move |(key, held)| (service, key, held)));
-        let oldest = held.min_by_key(|(_, _, held)| held.heard()).map(|(service, key, _)| (service.clone(), key.clone()));
+        let held =
+            of.services.iter().flat_map(|(service, held)| held.iter().map(move |(key, held)| (service, key, held)));
+        let oldest =
+            held.min_by_key(|(_, _, held)| held.heard()).map(|(service, key, _)| (service.clone(), key.clone()));
         if let Some((service, key)) = oldest
             && of.services.get_mut(&service).is_some_and(|held| held.remove(&key).is_some())
         {
