@@ -163,7 +163,7 @@ fn a_doubled_member_of_a_set_is_refused() {
 #[test]
 fn a_plan_that_its_own_rules_forbid_is_refused() {
     begins(&plan(|p| p.steps.clear()), "Plan.steps: a plan needs at least one step");
-    begins(&plan(|p| p.steps.reverse()), "Plan.steps: step step-24 waits for step-23");
+    begins(&plan(|p| p.steps.reverse()), "Plan.steps: step step-30 waits for step-29");
     begins(&plan(|p| p.steps[1].id = "step-0".to_owned()), "Plan.steps: step step-0");
     begins(&plan(|p| p.steps[0].undo = None), "Plan.steps: step step-0: a reversible step");
 }
