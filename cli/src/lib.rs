@@ -10,6 +10,7 @@ pub mod exit;
 pub mod failure;
 pub mod mesh;
 pub mod output;
+pub mod plan_file;
 pub mod profile;
 pub mod prompt;
 pub mod render;

@@ -25,7 +25,7 @@ use mesh_core::engine::{self, AgentPresence, View};
 use mesh_core::fleet::{Command, Fleet};
 use mesh_core::ids::{AgentId, ServiceId};
 use mesh_core::planner::{Evidence, plan_failover};
-use mesh_core::run::{Outcome, OutcomeResult};
+use mesh_core::run::{Cause, Outcome, OutcomeResult};
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 use mesh_proto::v1::operator_client::OperatorClient;
@@ -145,11 +145,11 @@ impl Disk {
     fn run(&mut self, service: &ServiceId) {
         let state = &self.fleet.services[service];
         let to = if state.active == region(EAST) { WEST } else { EAST };
-        let evidence = Evidence { now: self.fleet.now, lag: Vec::new() };
-        let plan = plan_failover(state, &region(to), &evidence).expect("a plan");
+        let plan = plan_failover(state, &region(to), &Evidence::default()).expect("a plan");
         let plan_hash = mesh_proto::plan_hash(&plan);
         let by = "spiffe://demo/region/us-east-1/operator/ann".to_owned();
-        self.commit(&Command::StartRun { plan: Box::new(plan), plan_hash, by });
+        let (cause, safety, approvals) = (Cause::Asked, Vec::new(), Vec::new());
+        self.commit(&Command::StartRun { plan: Box::new(plan), plan_hash, by, cause, safety, approvals });
         let id = self.fleet.services[service].current_run.clone().expect("it runs");
         for _ in 0..1_000 {
             if self.fleet.services[service].current_run.is_none() {

@@ -1,6 +1,6 @@
 //! The entities of the replicated state as they stand on disk: one key and one mesh.v1 message each.
 
-use mesh_core::fleet::{Entity, Fleet, Service};
+use mesh_core::fleet::{Entity, Fleet, Freeze, Service};
 use mesh_core::ids::{AgentId, KeyId, RunId, ServiceId};
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
@@ -37,7 +37,8 @@ pub fn encode(fleet: &Fleet, entity: &Entity) -> Option<Vec<u8>> {
 }
 
 fn mesh(fleet: &Fleet) -> v1::MeshEntity {
-    v1::MeshEntity { mesh: fleet.mesh.clone(), now: fleet.now.as_millis() }
+    let freeze = fleet.freeze.as_ref().map(Into::into);
+    v1::MeshEntity { mesh: fleet.mesh.clone(), now: fleet.now.as_millis(), freeze }
 }
 
 /// Every entity that is there, in the order of a snapshot.
@@ -101,6 +102,8 @@ pub fn insert_record(fleet: &mut Fleet, record: Record) -> Result<Entity, Entity
         Record::Mesh(entity) => {
             fleet.mesh = entity.mesh;
             fleet.now = Timestamp::from_millis(entity.now);
+            fleet.freeze =
+                entity.freeze.map(Freeze::try_from).transpose().map_err(|error| refusal("mesh", "")(&error))?;
             Ok(Entity::Mesh)
         }
         Record::Service(named) => {

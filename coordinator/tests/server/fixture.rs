@@ -11,8 +11,7 @@ use mesh_core::manifest::{
 };
 use mesh_core::plan::Plan;
 use mesh_core::planner::{Evidence, plan_failover};
-use mesh_core::run::{Direction, Outcome, OutcomeResult};
-use mesh_core::time::Timestamp;
+use mesh_core::run::{Cause, Direction, Outcome, OutcomeResult};
 use mesh_proto::v1;
 
 pub const EAST: &str = "us-east-1";
@@ -81,6 +80,8 @@ pub fn maip() -> Manifest {
             topics: both(&|name| format!("arn:aws:sns:{name}:123456789012:alerts.fifo")),
         }],
         policy: Policy::default(),
+        safety: Vec::new(),
+        fence: Default::default(),
     }
 }
 
@@ -99,13 +100,20 @@ pub fn arm_maip() -> Command {
 
 pub fn failover(fleet: &Fleet) -> Plan {
     let service = fleet.services.get(&maip().service).expect("it was applied");
-    plan_failover(service, &region(WEST), &Evidence { now: Timestamp::default(), lag: Vec::new() }).expect("a plan")
+    plan_failover(service, &region(WEST), &Evidence::default()).expect("a plan")
 }
 
 pub fn start_failover(fleet: &Fleet) -> Command {
     let plan = failover(fleet);
     let plan_hash = mesh_proto::plan_hash(&plan);
-    Command::StartRun { plan: Box::new(plan), plan_hash, by: "test".to_owned() }
+    Command::StartRun {
+        plan: Box::new(plan),
+        plan_hash,
+        by: "test".to_owned(),
+        cause: Cause::Asked,
+        safety: Vec::new(),
+        approvals: Vec::new(),
+    }
 }
 
 pub fn done() -> v1::Outcome {

@@ -27,7 +27,8 @@ async fn a_plan_is_made_started_and_the_same_request_is_the_same_run() {
     let made = operator.make_plan(to_west()).await.expect("a plan").into_inner();
     let [planned] = made.plans.as_slice() else { panic!("{made:?}") };
     assert_eq!(planned.existing_run, None);
-    let start = v1::StartRunRequest { plan: planned.plan.clone(), plan_hash: planned.plan_hash.clone() };
+    let start =
+        v1::StartRunRequest { plan: planned.plan.clone(), plan_hash: planned.plan_hash.clone(), ..Default::default() };
     let first = operator.start_run(start.clone()).await.expect("started").into_inner();
     let second = operator.start_run(start).await.expect("known").into_inner();
     assert_eq!((first.run.as_str(), first.existing), ("maip-g1", false));
@@ -41,8 +42,11 @@ async fn a_plan_is_made_started_and_the_same_request_is_the_same_run() {
 async fn a_plan_whose_hash_does_not_match_is_refused() {
     let world = World::start(1).await;
     let plan = world.shared.with_fleet(failover);
-    let mut request =
-        v1::StartRunRequest { plan_hash: mesh_proto::plan_hash(&plan).0.to_vec(), plan: Some(v1::Plan::from(&plan)) };
+    let mut request = v1::StartRunRequest {
+        plan_hash: mesh_proto::plan_hash(&plan).0.to_vec(),
+        plan: Some(v1::Plan::from(&plan)),
+        ..Default::default()
+    };
     request.plan_hash[0] ^= 1;
     let status = world.operator(1, Role::Operator, "olga").start_run(request).await.expect_err("refused");
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -55,8 +59,11 @@ async fn a_plan_that_the_planner_would_not_make_is_refused_whatever_its_hash() {
     let mut plan = world.shared.with_fleet(failover);
     let promote = plan.steps.iter_mut().find(|step| matches!(step.action, Action::RdsPromote { .. }));
     promote.expect("a promotion").after.clear();
-    let request =
-        v1::StartRunRequest { plan_hash: mesh_proto::plan_hash(&plan).0.to_vec(), plan: Some(v1::Plan::from(&plan)) };
+    let request = v1::StartRunRequest {
+        plan_hash: mesh_proto::plan_hash(&plan).0.to_vec(),
+        plan: Some(v1::Plan::from(&plan)),
+        ..Default::default()
+    };
     let status = world.operator(1, Role::Operator, "olga").start_run(request).await.expect_err("refused");
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
 }

@@ -67,8 +67,10 @@ async fn an_approval_counts_only_from_its_keys_owner_for_this_run_and_while_it_h
     let key = enroll(&world, "k1", "ann").await;
     enroll(&world, "k2", "bob").await;
     world.shared.apply(&world.shared.with_fleet(start_failover));
-    let subject =
-        world.shared.with_fleet(|fleet| loss_subject(&run("maip-g1"), &fleet.runs[&run("maip-g1")].plan_hash));
+    let subject = world.shared.with_fleet(|fleet| {
+        let known = &fleet.runs[&run("maip-g1")];
+        loss_subject(&known.id, &known.plan_hash, &known.loss)
+    });
     let until = unix_now().plus(HOUR);
     let approve = |approval| v1::ApproveRequest { run: "maip-g1".to_owned(), approval: Some(approval) };
     let mut ann = world.operator(1, Role::Approver, "ann");

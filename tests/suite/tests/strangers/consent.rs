@@ -38,9 +38,10 @@ pub async fn of_the_wrong_kind_counts_for_nothing(rig: &mut Rig) {
     // By hand: what meshctl would not sign.
     let mesh = Mesh::open(&meshctl::profile::load(Some(&ann)).expect("a profile")).expect("ann's certificate");
     let signer = Signer::load(&rig.stand.layout.key("ann")).expect("ann's key");
-    let plan_hash = rig.mesh().run(&run).await.expect("the run").plan_hash;
-    let subject = loss_subject(&run, &plan_hash);
-    let other_run = loss_subject(&"maip-g99".parse().expect("a run"), &plan_hash);
+    let held = rig.mesh().run(&run).await.expect("the run");
+    let (plan_hash, loss) = (held.plan_hash, &held.loss);
+    let subject = loss_subject(&run, &plan_hash, loss);
+    let other_run = loss_subject(&"maip-g99".parse().expect("a run"), &plan_hash, loss);
     let sign = |mesh: &str, subject: &str, from: Timestamp, minutes: u32| {
         signer.sign(mesh, subject, from, MINUTE * minutes).expect("signed")
     };
