@@ -4,29 +4,9 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use mesh_core::time::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
-/// One reading of CLOCK_BOOTTIME, CLOCK_MONOTONIC and CLOCK_REALTIME.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp {
-    pub boottime: Duration,
-    pub monotonic: Duration,
-    pub realtime: Duration,
-}
-
-impl Stamp {
-    /// The greatest time that any of the clocks says has passed since `earlier`.
-    pub fn since(self, earlier: Self) -> Duration {
-        let boottime = self.boottime.saturating_sub(earlier.boottime);
-        let monotonic = self.monotonic.saturating_sub(earlier.monotonic);
-        boottime.max(monotonic).max(self.realtime.saturating_sub(earlier.realtime))
-    }
-
-    pub fn unix(self) -> Timestamp {
-        Timestamp::from_millis(mesh_core::time::duration_millis(self.realtime))
-    }
-}
+pub use mesh_core::lease::Stamp;
 
 /// Where the agent's time comes from; a test has its own.
 pub trait Clock: Send + Sync {

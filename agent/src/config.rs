@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mesh_core::ids::{AgentId, RegionId};
-use mesh_providers::{AwsConfig, ProvidersConfig};
+use mesh_providers::{AwsConfig, PostgresConfig, ProvidersConfig};
 use mesh_runtime::client::COORDINATORS_MAX;
 use mesh_runtime::config::{self, ConfigError};
 use mesh_runtime::telemetry::LogConfig;
@@ -29,10 +29,29 @@ pub struct AgentConfig {
     pub aws: AwsConfig,
     #[serde(default)]
     pub dns: DnsConfig,
+    /// Where the files lie that manifests name: passwords, tokens, authorities.
+    #[serde(default)]
+    pub credentials_dir: Option<PathBuf>,
+    #[serde(default)]
+    pub postgresql: PostgresConfig,
     #[serde(default)]
     pub log: LogConfig,
     #[serde(default)]
     pub timing: TimingConfig,
+    #[serde(default)]
+    pub lease: LeaseConfig,
+}
+
+/// What this agent serves of leases; nothing where an address is absent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaseConfig {
+    /// The lease endpoint: HTTP, for proxies and load balancers of this region.
+    pub listen: Option<SocketAddr>,
+    /// Promises to agents of other regions: gRPC with mutual TLS.
+    pub promise_listen: Option<SocketAddr>,
+    /// `host:port` at which they reach it, if not as it listens.
+    pub promise_advertise: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -77,6 +96,8 @@ impl AgentConfig {
             aws: AwsConfig { call_timeout: self.call_timeout(), ..self.aws.clone() },
             nameservers: self.dns.nameservers.clone(),
             route53_nameservers: self.dns.route53_nameservers.clone(),
+            credentials_dir: self.credentials_dir.clone(),
+            postgresql: self.postgresql.clone(),
         }
     }
 

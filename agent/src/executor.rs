@@ -137,6 +137,7 @@ impl Executor {
             return Offered::Refused(Box::new(Report { job, outcome: not_taken(detail, false) }));
         }
         self.shared.gate.offered(intent.clone());
+        self.shared.gate.acting(&job);
         let running = self.shared.running().len();
         if self.shared.running().contains_key(&intent) {
             return Offered::Known;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::clock::{Clock, Stamp};
 use crate::journal::IntentId;
+use crate::lease::Leases;
 
 /// How long an answered ping permits calls, from its sending. The leader counts on it: `agent.proto`, Ping.
 pub const PERMIT_FOR: Duration = Duration::from_secs(5);
@@ -21,6 +22,7 @@ const PINGS_MAX: usize = 16;
 
 pub struct Gate {
     clock: Arc<dyn Clock>,
+    leases: Option<Arc<Leases>>,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
@@ -47,18 +49,44 @@ struct State {
 pub struct OpenCall {
     gate: Arc<Gate>,
     number: u64,
+    /// The service that it lets somebody write.
+    opens: Option<ServiceId>,
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
         self.gate.lock().calls.remove(&self.number);
+        if let (Some(leases), Some(service)) = (&self.gate.leases, &self.opens) {
+            leases.end_call(service);
+        }
         self.gate.changed.send_replace(());
     }
 }
 
 impl Gate {
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { clock, state: Mutex::default(), changed: watch::Sender::new(()) })
+        Arc::new(Self { clock, leases: None, state: Mutex::default(), changed: watch::Sender::new(()) })
+    }
+
+    /// One that lets a region write only while this agent's own right to it lasts.
+    pub fn with_leases(clock: Arc<dyn Clock>, leases: Arc<Leases>) -> Arc<Self> {
+        Arc::new(Self { clock, leases: Some(leases), state: Mutex::default(), changed: watch::Sender::new(()) })
+    }
+
+    /// The job was taken: what is older ends here, and for what lets somebody write a right is wanted at once.
+    pub fn acting(&self, job: &Job) {
+        let Some(leases) = &self.leases else { return };
+        if job.action.mutates() {
+            leases.raise(&job.service, job.token.generation);
+        }
+        if job.action.lets_write() {
+            leases.want_renewal();
+        }
+    }
+
+    /// How long a call for this job may take.
+    pub fn call_deadline(&self, job: &Job) -> Option<Duration> {
+        self.leases.as_ref().filter(|_| job.action.lets_write()).map(|leases| leases.call_deadline(&job.service))
     }
 
     /// A new session: its leader must be heard, and what an earlier one offered must be offered again, before a call.
@@ -80,6 +108,11 @@ impl Gate {
             state.pings.pop_first();
         }
         nonce
+    }
+
+    /// When the ping of this session was sent, if it has not been answered.
+    pub fn sent(&self, nonce: u64) -> Option<Stamp> {
+        self.lock().pings.get(&nonce).copied()
     }
 
     /// An answer that is of no ping of this session changes nothing and is told by `false`.
@@ -130,14 +163,28 @@ impl Gate {
 
     pub fn permits(&self, job: &Job) -> bool {
         let now = self.clock.stamp();
-        self.lock().permits(job, now)
+        self.lock().permits(job, now) && self.has_right(job)
+    }
+
+    fn has_right(&self, job: &Job) -> bool {
+        let Some(leases) = self.leases.as_ref().filter(|_| job.action.lets_write()) else { return true };
+        leases.permits_call(&job.service, job.token.generation).is_ok()
     }
 
     /// Returns once the job may call, whatever else happens.
     pub async fn until_permitted(&self, job: &Job) {
         let mut changed = self.changed.subscribe();
+        let mut rights = self.leases.as_ref().map(|leases| leases.changes());
         while !self.permits(job) {
-            let _ = changed.changed().await;
+            match &mut rights {
+                Some(rights) => tokio::select! {
+                    _ = changed.changed() => {}
+                    _ = rights.changed() => {}
+                },
+                None => {
+                    let _ = changed.changed().await;
+                }
+            }
         }
     }
 
@@ -148,10 +195,15 @@ impl Gate {
         if !state.permits(job, now) {
             return None;
         }
+        let opens = self.leases.as_ref().filter(|_| job.action.lets_write());
+        if opens.is_some_and(|leases| !leases.begin_call(&job.service, job.token.generation)) {
+            return None;
+        }
+        let opens = opens.map(|_| job.service.clone());
         state.last_call = state.last_call.saturating_add(1);
         let number = state.last_call;
         state.calls.insert(number, (job.run.clone(), job.service.clone(), job.token));
-        Some(OpenCall { gate: Arc::clone(self), number })
+        Some(OpenCall { gate: Arc::clone(self), number, opens })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use mesh_agent::agent::{self, Outside};
 use mesh_agent::config::AgentConfig;
+use mesh_agent::guard::{self, GuardArgs};
 use mesh_runtime::shutdown::{DRAIN_DEFAULT, Shutdown};
 use mesh_runtime::telemetry;
 
@@ -16,20 +17,38 @@ const EXIT_CONFIG: u8 = 78;
 ///
 /// Exit codes: 0 stopped as asked, 1 failed while running, 2 wrong arguments, 78 wrong configuration.
 #[derive(Debug, Parser)]
-#[command(name = "mesh-agent", version)]
+#[command(name = "mesh-agent", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
     /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
     /// Read the configuration and the certificate, say what is wrong, and start nothing.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lives only while the region may write a service, for the writer's unit to be bound to; needs no configuration.
+    Guard(GuardArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let config = match AgentConfig::load(&args.config) {
+    if let Some(Command::Guard(args)) = &args.command {
+        return match guard::run(args).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("mesh-agent: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let path = args.config.unwrap_or_default();
+    let config = match AgentConfig::load(&path) {
         Ok(config) => config,
         Err(error) => return refuse(&error.into()),
     };
@@ -42,7 +61,7 @@ async fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     if args.check_config {
-        println!("{}: agent {} of {}: usable", args.config.display(), config.agent, config.region);
+        println!("{}: agent {} of {}: usable", path.display(), config.agent, config.region);
         return ExitCode::SUCCESS;
     }
     let _telemetry = match telemetry::init(&config.log, "mesh-agent") {

@@ -173,11 +173,13 @@ impl Work<'_> {
     async fn send(&self, entry: &Entry, before: &str) -> CallResult {
         let job = self.as_the_provider_sees_it(entry);
         tracing::info!(run = %job.run, step = %job.step, intent = %job.token, "calling");
+        let longest = self.shared.settings.call_deadline;
+        let deadline = self.shared.gate.call_deadline(&job).map_or(longest, |leased| leased.min(longest));
         tokio::select! {
             biased;
             result = while_permitted(self.permit(), self.shared.provider.call(&job, before)) => result,
-            () = self.shared.clock.sleep(self.shared.settings.call_deadline) => CallResult::Unknown {
-                reason: format!("no answer within {:?}", self.shared.settings.call_deadline),
+            () = self.shared.clock.sleep(deadline) => CallResult::Unknown {
+                reason: format!("no answer within {deadline:?}"),
             },
         }
     }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_core::execute::{CallResult, Job, Progress};
 use mesh_core::ids::{Generation, IntentSeq, ServiceId};
+use mesh_core::lease;
+use mesh_core::lease::holder::Promise;
 use mesh_core::run::Outcome;
 use mesh_core::time::Timestamp;
 
@@ -35,6 +37,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Book {
     floors: BTreeMap<ServiceId, Generation>,
+    promises: BTreeMap<ServiceId, Promise>,
     entries: BTreeMap<IntentId, Entry>,
     acknowledged: BTreeMap<ServiceId, BTreeSet<IntentSeq>>,
 }
@@ -58,7 +61,7 @@ impl Entry {
             Event::CallStarted { before, .. } => self.record_call_started(record.at, before),
             Event::CallEnded { result, .. } => self.record_call_ended(record.at, result),
             Event::Outcome { outcome, .. } => self.outcome = Some(outcome.clone()),
-            Event::Accepted(_) | Event::Acknowledged { .. } | Event::Floor { .. } => {}
+            Event::Accepted(_) | Event::Acknowledged { .. } | Event::Floor { .. } | Event::Promised { .. } => {}
         }
         self.told.push(record);
     }
@@ -86,6 +89,24 @@ impl Book {
     /// Nothing older than this is carried out for the service.
     pub fn floor(&self, service: &ServiceId) -> Generation {
         self.floors.get(service).copied().unwrap_or_default()
+    }
+
+    /// What has to survive a restart of the right to write: floor, promise, and a call that lets somebody write.
+    pub fn lease_record(&self, service: &ServiceId) -> lease::Record {
+        let writes = |entry: &&Entry| {
+            let undecided = entry.outcome.is_none() && entry.progress.calls > 0;
+            entry.job.service == *service && entry.job.action.lets_write() && undecided
+        };
+        lease::Record {
+            floor: self.floor(service),
+            promise: self.promises.get(service).cloned(),
+            open_call: self.entries.values().filter(writes).map(|entry| entry.job.token.generation).max(),
+        }
+    }
+
+    /// The services of which there is a floor.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceId> {
+        self.floors.keys()
     }
 
     pub fn entry(&self, intent: &IntentId) -> Option<&Entry> {
@@ -134,6 +155,10 @@ impl Book {
                 }
             }
             Event::Floor { service, generation } => self.raise_floor(service, *generation),
+            Event::Promised { service, promise } => {
+                self.raise_floor(service, promise.generation);
+                self.promises.insert(service.clone(), promise.clone());
+            }
         }
     }
 
@@ -148,6 +173,10 @@ impl Book {
             at: now,
             event: Event::Floor { service: service.clone(), generation: *generation },
         });
+        let promises = self.promises.iter().map(|(service, promise)| Record {
+            at: now,
+            event: Event::Promised { service: service.clone(), promise: promise.clone() },
+        });
         let acknowledged = self.acknowledged.iter().flat_map(|(service, seqs)| {
             seqs.iter().map(move |seq| Record {
                 at: now,
@@ -155,6 +184,6 @@ impl Book {
             })
         });
         let entries = self.entries.values().flat_map(|entry| entry.told.iter().cloned());
-        floors.chain(acknowledged).chain(entries).collect()
+        floors.chain(promises).chain(acknowledged).chain(entries).collect()
     }
 }

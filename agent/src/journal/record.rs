@@ -1,7 +1,10 @@
 //! Journal records in the agent's own types, and their form on disk (`mesh.v1.JournalRecord`).
 
+use std::time::Duration;
+
 use mesh_core::execute::{CallResult, Job};
 use mesh_core::ids::{Generation, IntentSeq, ServiceId};
+use mesh_core::lease::holder::Promise;
 use mesh_core::run::Outcome;
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
@@ -41,6 +44,7 @@ pub enum Event {
     Outcome { intent: IntentId, outcome: Outcome },
     Acknowledged { intent: IntentId },
     Floor { service: ServiceId, generation: Generation },
+    Promised { service: ServiceId, promise: Promise },
 }
 
 impl Record {
@@ -78,6 +82,11 @@ impl Record {
             Event::Floor { service, generation } => {
                 On::Floor(v1::Floor { service: service.to_string(), generation: generation.0 })
             }
+            Event::Promised { service, promise } => On::Promised(v1::Promised {
+                service: service.to_string(),
+                generation: promise.generation.0,
+                length_ms: mesh_core::time::duration_millis(promise.length),
+            }),
         };
         v1::JournalRecord { at: self.at.as_millis(), record: Some(record) }.encode_to_vec()
     }
@@ -110,6 +119,13 @@ impl Record {
                     .map_err(|error| error.to_string())?,
             },
             On::Acknowledged(ack) => Event::Acknowledged { intent: intent_id(ack.service, ack.intent)? },
+            On::Promised(promised) => Event::Promised {
+                service: ServiceId::new(promised.service).map_err(|error| error.to_string())?,
+                promise: Promise {
+                    generation: Generation(promised.generation),
+                    length: Duration::from_millis(promised.length_ms),
+                },
+            },
             On::Floor(floor) => Event::Floor {
                 service: ServiceId::new(floor.service).map_err(|error| error.to_string())?,
                 generation: Generation(floor.generation),

@@ -132,7 +132,9 @@ impl Fake {
         let mut told = self.told();
         let (answers, acknowledges, paused) = (told.answers_pings, told.acknowledges, told.paused.clone());
         let answer = match &message {
-            Said::Ping(ping) if answers => Some(Say::Pong(v1::Pong { nonce: ping.nonce, paused_runs: paused })),
+            Said::Ping(ping) if answers => {
+                Some(Say::Pong(v1::Pong { nonce: ping.nonce, paused_runs: paused, leases: Vec::new() }))
+            }
             Said::Outcome(report) if acknowledges => {
                 Some(Say::OutcomeAck(v1::OutcomeAck { service: report.service.clone(), intent: report.intent }))
             }
@@ -149,7 +151,7 @@ impl Fake {
             Said::Outcome(report) => heard.outcomes.push(report),
             Said::HaltAck(ack) => heard.halted.push(ack.run),
             Said::Check(report) => heard.checks.push(report),
-            Said::Survey(_) => {}
+            Said::Survey(_) | Said::Standings(_) => {}
         }
         drop(told);
         self.changed.send_replace(());

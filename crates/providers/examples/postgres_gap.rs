@@ -41,7 +41,7 @@ fn told(gaps: &mut [Duration]) -> String {
 }
 
 fn on_disk() -> Settings {
-    Settings { fsync: true, ..Settings::default() }
+    Settings { fsync: true, trust: true, ..Settings::default() }
 }
 
 async fn by_actions() -> Option<(Duration, Vec<Duration>)> {

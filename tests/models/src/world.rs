@@ -38,6 +38,8 @@ pub struct Scenario {
     pub runs: u8,
     pub aborts: u8,
     pub calls: u8,
+    /// Rounds of asking for promises.
+    pub asks: u8,
     pub ticks: u64,
 }
 
@@ -49,12 +51,11 @@ pub enum Event {
     FormerLeaderAnswers(AgentId),
     Hears(AgentId),
     Asks(AgentId),
-    /// The giver, of the asker.
-    GiverHears(AgentId, AgentId),
-    AskerHears(AgentId, AgentId),
+    /// The giver, of the asker, who hears the promise at once: it counts from the asking anyway.
+    Promises(AgentId, AgentId),
     Told(AgentId),
+    /// The leader hears it at once: what is acknowledged stays true, so that it is late makes no difference.
     Acknowledges(AgentId),
-    LeaderHears(AgentId),
     Restarts(AgentId),
     Election,
     Revoke,
@@ -107,6 +108,7 @@ struct State {
     runs: u8,
     aborts: u8,
     begun: u8,
+    asks: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -139,14 +141,11 @@ enum Packet {
     Nonce(AgentId, u64),
     Answer(AgentId, u64, Told),
     Ask(AgentId, AgentId, Wanted),
-    Promise(AgentId, AgentId, u64),
-    Ack(AgentId, Standing),
 }
 
 /// As the core's, with an order.
 type Told = (Generation, Option<(Generation, u64, BTreeSet<AgentId>)>);
 type Wanted = (Generation, u64);
-type Standing = (Generation, Duration, Option<Generation>, u64);
 
 impl World {
     pub fn new(scenario: Scenario, rules: Rules) -> Self {
@@ -191,6 +190,7 @@ impl World {
             runs: scenario.runs,
             aborts: scenario.aborts,
             begun: scenario.calls,
+            asks: scenario.asks,
         };
         let id = ServiceId::new("s").expect("a name");
         let run = RunId::new("s-g2").expect("a name");
@@ -198,14 +198,17 @@ impl World {
         Self { fixed: Rc::new(Fixed { scenario, rules, id, agents, lists, run, service }), state }
     }
 
-    /// Regions of which somebody may write at this moment.
+    /// Regions of which somebody may write at this moment. Whoever is granted counts from the commit on, which is stricter
+    /// than what its agents can do, and spares their part of the space.
     pub fn writers(&self) -> usize {
         ["y", "x"].into_iter().filter(|name| self.writes(&region(name))).count()
     }
 
     fn writes(&self, region: &RegionId) -> bool {
         let state = &self.state;
-        self.has_right(region)
+        let granted = state.committed.authority.get(region).is_some_and(|at| at.state == AuthorityState::Granted);
+        granted
+            || self.has_right(region)
             || state.ended.get(region).is_some_and(|ended| state.now < ended + REACTION)
             || state.arrived.as_ref().is_some_and(|(at, when)| at == region && *when == state.now)
     }
@@ -213,6 +216,13 @@ impl World {
     fn has_right(&self, region: &RegionId) -> bool {
         let now = stamp(self.state.now);
         self.of(region).any(|(_, node)| node.holder.standing(now).is_some())
+    }
+
+    /// Who has nothing to renew hears what is new when it is told.
+    fn is_granted(&self, id: &AgentId) -> bool {
+        let authority = self.region_of(id).and_then(|region| self.state.committed.authority.get(&region));
+        let renews = id.as_str().starts_with('y') || self.fixed.scenario.aborts > 0;
+        renews && authority.is_some_and(|authority| authority.state == AuthorityState::Granted)
     }
 
     fn of<'a>(&'a self, region: &'a RegionId) -> impl Iterator<Item = (&'a AgentId, &'a Node)> {
@@ -224,7 +234,7 @@ impl World {
         let mut events = Vec::new();
         let state = &self.state;
         for (id, node) in &state.nodes {
-            if node.pinged.is_none_or(|at| at < state.now) && !id.as_str().starts_with('w') {
+            if node.pinged.is_none_or(|at| at < state.now) && self.is_granted(id) {
                 events.push(Event::Ping(id.clone()));
             }
             if node.asked.is_none_or(|at| at < state.now) {
@@ -246,9 +256,7 @@ impl World {
                     events.push(Event::FormerLeaderAnswers(id.clone()));
                 }
                 Packet::Answer(id, _, _) => events.push(Event::Hears(id.clone())),
-                Packet::Ask(asker, giver, _) => events.push(Event::GiverHears(asker.clone(), giver.clone())),
-                Packet::Promise(asker, giver, _) => events.push(Event::AskerHears(asker.clone(), giver.clone())),
-                Packet::Ack(id, _) => events.push(Event::LeaderHears(id.clone())),
+                Packet::Ask(asker, giver, _) => events.push(Event::Promises(asker.clone(), giver.clone())),
             }
         }
         events.extend(state.calls.keys().cloned().map(Event::CallArrives));
@@ -293,11 +301,9 @@ impl World {
             Event::FormerLeaderAnswers(id) => self.leader_answers(id, true)?,
             Event::Hears(id) => self.hears(id)?,
             Event::Asks(id) => self.asks(id)?,
-            Event::GiverHears(asker, giver) => self.giver_hears(asker, giver)?,
-            Event::AskerHears(asker, giver) => self.asker_hears(asker, giver)?,
+            Event::Promises(asker, giver) => self.promises(asker, giver)?,
             Event::Told(id) => self.told(id)?,
             Event::Acknowledges(id) => self.acknowledges(id)?,
-            Event::LeaderHears(id) => self.leader_hears(id)?,
             Event::Restarts(id) => self.restarts(id)?,
             Event::Election => self.election()?,
             Event::Revoke => self.revoke()?,
@@ -317,7 +323,7 @@ impl World {
 
     fn ping(&mut self, id: &AgentId) -> Option<()> {
         let now = self.state.now;
-        self.state.wire.retain(|packet| !matches!(packet, Packet::Nonce(of, _) if of == id));
+        self.state.wire.retain(|packet| !matches!(packet, Packet::Nonce(of, _) | Packet::Answer(of, _, _) if of == id));
         self.state.wire.insert(Packet::Nonce(id.clone(), now));
         self.state.nodes.get_mut(id)?.pinged = Some(now);
         Some(())
@@ -370,37 +376,26 @@ impl World {
         let node = self.state.nodes.get_mut(id)?;
         let (ask, members) = node.holder.ask(stamp(now))?;
         node.asked = Some(now);
-        self.state
-            .wire
-            .retain(|packet| !matches!(packet, Packet::Ask(of, _, _) | Packet::Promise(of, _, _) if of == id));
+        self.state.asks = self.state.asks.checked_sub(1)?;
+        self.state.wire.retain(|packet| !matches!(packet, Packet::Ask(of, _, _) if of == id));
         for giver in members {
             self.state.wire.insert(Packet::Ask(id.clone(), giver, (ask.generation, ask.round)));
         }
         Some(())
     }
 
-    fn giver_hears(&mut self, asker: &AgentId, giver: &AgentId) -> Option<()> {
+    fn promises(&mut self, asker: &AgentId, giver: &AgentId) -> Option<()> {
         let (generation, round) = self.take(|packet| match packet {
             Packet::Ask(from, to, wanted) if from == asker && to == giver => Some(*wanted),
             _ => None,
         })?;
+        let (now, rules) = (stamp(self.state.now), self.fixed.rules);
         let ask = Ask { generation, length: LENGTH, round };
-        let given = self.state.nodes.get_mut(giver)?.holder.promise(&ask, stamp(self.state.now));
-        match given {
+        match self.state.nodes.get_mut(giver)?.holder.promise(&ask, now) {
             Ok(()) => {}
-            Err(Refused::Newer(_)) if self.fixed.rules == Rules::FloorNotChecked => {}
+            Err(Refused::Newer(_)) if rules == Rules::FloorNotChecked => {}
             Err(_) => return Some(()),
         }
-        self.state.wire.insert(Packet::Promise(asker.clone(), giver.clone(), round));
-        Some(())
-    }
-
-    fn asker_hears(&mut self, asker: &AgentId, giver: &AgentId) -> Option<()> {
-        let round = self.take(|packet| match packet {
-            Packet::Promise(to, from, round) if to == asker && from == giver => Some(*round),
-            _ => None,
-        })?;
-        let (now, rules) = (stamp(self.state.now), self.fixed.rules);
         let holder = &mut self.state.nodes.get_mut(asker)?.holder;
         let members = holder.asks().members.clone();
         holder.promised(giver, round, now);
@@ -431,20 +426,10 @@ impl World {
         if ack.floor < wanted {
             return None;
         }
-        self.state.wire.retain(|packet| !matches!(packet, Packet::Ack(of, _) if of == id));
-        let standing = (ack.floor, ack.promise_left, ack.writes, ack.asks);
-        self.state.wire.insert(Packet::Ack(id.clone(), standing)).then_some(())
-    }
-
-    fn leader_hears(&mut self, id: &AgentId) -> Option<()> {
-        let (floor, promise_left, writes, asks) = self.take(|packet| match packet {
-            Packet::Ack(of, standing) if of == id => Some(*standing),
-            _ => None,
-        })?;
-        let ack = Ack { floor, promise_left, writes, asks };
         let at = self.mono();
+        let before = self.state.ledger.clone();
         self.state.ledger.acknowledged(&self.fixed.id, id, ack, at);
-        Some(())
+        (self.state.ledger != before).then_some(())
     }
 
     fn restarts(&mut self, id: &AgentId) -> Option<()> {
@@ -458,8 +443,8 @@ impl World {
         self.state.restarted = true;
         // What was said to the process before is lost.
         self.state.wire.retain(|packet| match packet {
-            Packet::Answer(of, _, _) | Packet::Promise(of, _, _) | Packet::Nonce(of, _) => of != id,
-            Packet::Ask(..) | Packet::Ack(..) => true,
+            Packet::Answer(of, _, _) | Packet::Nonce(of, _) => of != id,
+            Packet::Ask(..) => true,
         });
         Some(())
     }

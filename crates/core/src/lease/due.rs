@@ -35,7 +35,8 @@ pub fn due(fleet: &Fleet, view: &View, ledger: &Ledger, now: Mono) -> Due {
         }
         due.ask_list(fleet, view, ledger, id, service, now);
         let run = service.current_run.as_ref().and_then(|run| fleet.runs.get(run));
-        let Some(run) = run.filter(|run| run.plan.kind == PlanKind::Failover && run.paused.is_none()) else { continue };
+        let moves = |run: &&Run| run.plan.kind == PlanKind::Failover && fleet.halted(run, view.now).is_none();
+        let Some(run) = run.filter(moves) else { continue };
         due.transition(fleet, view, ledger, id, service, run, now);
     }
     due

@@ -13,7 +13,7 @@ use super::{connect::ConnectError, notes};
 use crate::permit;
 
 /// A statement that reaches the server later than this after its session began does nothing.
-const CALL_BUDGET: Duration = Duration::from_secs(3);
+const CALL_BUDGET: Duration = Duration::from_secs(2);
 /// How long the end of a session that was told to end is waited for.
 pub(super) const END_TRIES: u32 = 40;
 pub(super) const END_EVERY: Duration = Duration::from_millis(5);

@@ -117,15 +117,16 @@ fn failed(error: tokio_postgres::Error) -> StatementError {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Sessions {
     credentials_dir: Option<PathBuf>,
     resolver: Resolver,
-    open: Mutex<BTreeMap<PostgresInstance, Arc<Session>>>,
+    open: Arc<Mutex<BTreeMap<PostgresInstance, Arc<Session>>>>,
 }
 
 impl Sessions {
-    pub(super) const fn new(credentials_dir: Option<PathBuf>, resolver: Resolver) -> Self {
-        Self { credentials_dir, resolver, open: Mutex::new(BTreeMap::new()) }
+    pub(super) fn new(credentials_dir: Option<PathBuf>, resolver: Resolver) -> Self {
+        Self { credentials_dir, resolver, open: Arc::default() }
     }
 
     /// The session that looks.
@@ -152,7 +153,7 @@ impl Sessions {
         self.connect(instance, &format!("{CALLING} {}.{}", token.generation.0, token.intent.0)).await
     }
 
-    async fn connect(&self, instance: &PostgresInstance, name: &str) -> Result<Session, ConnectError> {
+    pub(super) async fn connect(&self, instance: &PostgresInstance, name: &str) -> Result<Session, ConnectError> {
         let at = instance.address();
         tokio::time::timeout(CONNECT_TIMEOUT, self.dial(instance, name))
             .await

@@ -92,7 +92,8 @@ impl Rejoins {
         }
         known.insert(directory.clone(), Progress::Running);
         drop(known);
-        let rebuild = Rebuild { bin_dir, directory: directory.clone(), source: source.clone(), password, authorities };
+        let (sessions, source) = (sessions.clone(), source.clone());
+        let rebuild = Rebuild { bin_dir, directory: directory.clone(), source, sessions, password, authorities };
         let known = Arc::clone(&self.known);
         tokio::spawn(async move {
             let progress = match rebuild.run().await {

@@ -18,6 +18,9 @@ impl Fleet {
     /// "g ends, h wanted": from here on no lease of the old region is renewed.
     pub(super) fn revoke(&mut self, id: &RunId) -> Outcome {
         let now = self.now;
+        if let Some(why) = self.runs.get(id).and_then(|run| self.halted(run, now)) {
+            return Err(precondition(why));
+        }
         let run = self.live_run(id)?;
         if run.state != RunState::Running || !looks_done(run) {
             return Err(precondition(format!("run {id} has not looked at everything yet, or does not go forward")));

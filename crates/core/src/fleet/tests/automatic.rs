@@ -185,6 +185,8 @@ fn a_freeze_halts_a_run_that_is_going_and_no_step_runs_out_of_time_by_it() {
         agent: crate::fixtures::agent("west-a"),
     };
     assert!(refusal(&mut stand.fleet, NOW + 3, &open).contains("frozen"), "whoever proposes it");
+    let revoke = Command::Revoke { run: RunId::new("maip-g1").expect("a run") };
+    assert!(refusal(&mut stand.fleet, NOW + 3, &revoke).contains("frozen"), "nor does anybody lose the right to write");
     let wakeup = engine::next_wakeup(&stand.fleet, &view(&stand.fleet, at(NOW + 3), &[]));
     assert_eq!(wakeup, Some(at(until)), "the engine wakes when it ends");
     play(&mut stand.fleet, until, &[], &mut all_done);

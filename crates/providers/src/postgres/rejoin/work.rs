@@ -7,6 +7,8 @@ use std::time::Duration;
 use mesh_core::manifest::PostgresInstance;
 use tokio::process::Command;
 
+use crate::postgres::connect::{LOOKING, Sessions};
+
 /// A base backup of a large database takes hours.
 const RUN_MAX: Duration = Duration::from_secs(6 * 3600);
 /// As much of what a program said as is told.
@@ -18,6 +20,7 @@ pub(super) struct Rebuild {
     pub bin_dir: PathBuf,
     pub directory: PathBuf,
     pub source: PostgresInstance,
+    pub sessions: Sessions,
     pub password: Option<String>,
     pub authorities: Option<PathBuf>,
 }
@@ -31,6 +34,7 @@ impl Rebuild {
         if self.program("pg_ctl", &["-D", &directory, "status"]).await.is_ok() {
             self.program("pg_ctl", &["-D", &directory, "-m", "fast", "-w", "-t", "120", "stop"]).await?;
         }
+        self.checkpoint().await?;
         let source = format!("--source-server={}", self.conninfo());
         let rewind = self.program("pg_rewind", &["-D", &directory, &source, "-R"]).await;
         let how = match rewind {
@@ -43,8 +47,19 @@ impl Rebuild {
         };
         self.restore(own).await?;
         let log = self.directory.join("mesh-rejoin.log").display().to_string();
-        self.program("pg_ctl", &["-D", &directory, "-l", &log, "-w", "-t", "120", "start"]).await?;
-        Ok(how)
+        match self.program("pg_ctl", &["-D", &directory, "-l", &log, "-w", "-t", "120", "start"]).await {
+            Ok(()) => Ok(how),
+            Err(reason) => Err(format!("{reason}: {}", tail(&tokio::fs::read(&log).await.unwrap_or_default()))),
+        }
+    }
+
+    /// Until its first checkpoint after a promotion the source's control file names the old timeline, and pg_rewind would
+    /// find nothing to do.
+    async fn checkpoint(&self) -> Result<(), String> {
+        let session = self.sessions.connect(&self.source, LOOKING).await.map_err(|error| error.text())?;
+        session.run("SET statement_timeout = 0").await.map_err(|error| error.text())?;
+        session.run("CHECKPOINT").await.map_err(|error| error.text())?;
+        Ok(())
     }
 
     async fn base_backup(&self, directory: &str) -> Result<(), String> {
@@ -87,9 +102,7 @@ impl Rebuild {
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said: String = said.trim().chars().rev().take(SAID_MAX).collect::<Vec<_>>().into_iter().rev().collect();
-        Err(format!("{name} ended with {}: {said}", output.status))
+        Err(format!("{name} ended with {}: {}", output.status, tail(&output.stderr)))
     }
 
     async fn own_files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
@@ -113,4 +126,12 @@ impl Rebuild {
         }
         Ok(())
     }
+}
+
+/// The end of what a program said.
+fn tail(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let said = said.trim();
+    let begin = said.char_indices().rev().nth(SAID_MAX).map_or(0, |(at, _)| at);
+    said.get(begin..).unwrap_or_default().to_owned()
 }
