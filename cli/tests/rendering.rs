@@ -47,6 +47,12 @@ fn sample_service() -> Service {
         current_run: None,
         open_calls: Vec::new(),
         armed: true,
+        asks: Vec::new(),
+        lease_longest: Duration::ZERO,
+        automatic_at: None,
+        acknowledged_at: None,
+        freeze: None,
+        noted: None,
     }
 }
 
