@@ -66,7 +66,8 @@ async fn a_revocation_is_on_disk_before_it_is_acknowledged() {
     assert_eq!(floor(&leases), 5);
     assert_eq!(leases.right(&maip()).expect("leased").standing, None);
     drop(leases);
-    assert_eq!(floor(&reopened(directory.path(), &clock).await), 5);
+    let leases = reopened(directory.path(), &clock).await;
+    assert_eq!(floor(&leases), 5);
 }
 
 /// The journal is let go of when the last task that writes to it has ended.

@@ -101,6 +101,7 @@ fn watched(active: &str, path: &str) -> Watched {
         notices: Vec::new(),
         policy: Policy::default(),
         fence: Default::default(),
+        safety: Vec::new(),
     };
     Watched { manifest, active: region(active) }
 }
