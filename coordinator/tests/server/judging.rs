@@ -139,11 +139,10 @@ async fn what_a_quorum_saw_for_long_enough_starts_a_run_that_says_why() {
     let observers = observers(&world).await;
     until(&world, &observers, |_| None, |judged| verdict(judged, EAST) == v1::Verdict::Healthy).await;
     assert!(web_runs(&world).is_empty());
-    let outside = |place: &str| (place != EAST).then_some(2 * SUSTAINED);
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while web_runs(&world).is_empty() {
         for (place, name, agent) in &observers {
-            sees(agent, (place, name), outside(place)).await;
+            sees(agent, (place, name), Some(2 * SUSTAINED)).await;
         }
         assert!(tokio::time::Instant::now() < deadline, "{:?}", why_not(&world, 1).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
