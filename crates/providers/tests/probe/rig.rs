@@ -173,7 +173,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Reply::Close => return,
         Reply::Silence => {
             // Until the client gives up and closes.
-            let _ = stream.read(&mut [0u8; 1]).await;
+            while stream.read(&mut [0u8; 64]).await.is_ok_and(|read| read > 0) {}
             return;
         }
     };
