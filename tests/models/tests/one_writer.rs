@@ -51,27 +51,27 @@ fn with_another_list() -> Scenario {
 
 #[test]
 fn one_region_writes_when_leases_end_and_promises_run_out() {
-    holds(Scenario { asks: 2, ..plain() });
+    holds(plain());
 }
 
 #[test]
 fn one_region_writes_when_all_must_promise() {
-    holds(with_two_givers());
+    holds(Scenario { ticks: 2, ..with_two_givers() });
 }
 
 #[test]
 fn one_region_writes_when_agents_restart() {
-    holds(Scenario { restarting: vec!["w1", "y1"], ..plain() });
+    holds(Scenario { restarting: vec!["w1", "y1"], ticks: 3, ..plain() });
 }
 
 #[test]
 fn one_region_writes_when_the_leader_changes() {
-    holds(Scenario { elections: 1, ..plain() });
+    holds(Scenario { elections: 1, ticks: 3, ..plain() });
 }
 
 #[test]
 fn one_region_writes_when_the_ask_list_changes() {
-    holds(with_another_list());
+    holds(Scenario { ticks: 2, ..with_another_list() });
 }
 
 #[test]
