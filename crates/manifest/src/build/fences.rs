@@ -9,9 +9,6 @@ pub(super) fn fence(fields: Fields<'_>) -> Option<Fence> {
     if let Some(watchdog) = fields.record("watchdog") {
         return Some(Fence::Watchdog { reaction: watchdog.duration("reaction")? });
     }
-    if let Some(hook) = fields.record("hook") {
-        return Some(Fence::Hook { name: hook.text("name")? });
-    }
     if fields.word("active").is_some() {
         return Some(Fence::PostgresqlReadOnly);
     }

@@ -20,17 +20,12 @@ pub(super) static FENCE: Record = Record {
             "An agent of the region closes it: the fence step of a postgresql resource.",
         ),
         optional(
-            "hook",
-            Kind::Record(&HOOK),
-            "An agent of the region runs an operation that its configuration allows.",
-        ),
-        optional(
             "unfenced",
             Kind::Word(&words(&["accepted"])),
             "accepted: a region that cannot be fenced counts as closed, and two regions may be written.",
         ),
     ],
-    one_of: &["lease-endpoint", "watchdog", "active", "hook", "unfenced"],
+    one_of: &["lease-endpoint", "watchdog", "active", "unfenced"],
     at_most_one: &[],
     needs: &[],
 };
@@ -40,8 +35,6 @@ static REACTION: Record = record(&[required(
     Kind::Duration,
     "Longest time from the end of the right to write to the end of the last write: check interval, session kill, request.",
 )]);
-
-static HOOK: Record = record(&[required("name", Kind::Name, "The operation's name in the agents' configuration.")]);
 
 pub(super) static LEASE: Record = record(&[
     default("length", Kind::Duration, "15s", "How long a region may write after its agents last heard the leader."),

@@ -12,7 +12,6 @@ const LENGTH: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from
 const MARGIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
 /// A check interval, the killing of sessions and the longest request, together.
 const REACTION: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
-const HOOK_NAME_MAX: usize = 40;
 
 pub(super) fn check_fence(manifest: &Manifest, found: &mut Problems) {
     let fencing = &manifest.fence;
@@ -47,11 +46,10 @@ pub(super) fn check_fence(manifest: &Manifest, found: &mut Problems) {
                 "no `postgresql` resource could be made read-only",
                 "name the server under resources",
             ),
-            Fence::Hook { name } => found.unless(
-                name.len() <= HOOK_NAME_MAX,
-                &format!("{path}.hook.name"),
-                "too long",
-                format!("at most {HOOK_NAME_MAX} characters"),
+            Fence::Hook { .. } => found.add(
+                format!("{path}.hook"),
+                "this version carries out no hooks",
+                "name a dead-man fence, or the fence of a `postgresql` resource",
             ),
             Fence::Unfenced => {}
         }
