@@ -74,8 +74,7 @@ async fn make(bin_dir: &std::path::Path, settings: &Settings) -> io::Result<Pair
     let method = if settings.trust { "trust" } else { "scram-sha-256" };
     let data = primary.data.display().to_string();
     let password = format!("--pwfile={}", password_file.display());
-    let arguments =
-        ["-D", &data, "-U", MESH, "-A", method, &password, "--no-sync", "--no-locale", "-E", "UTF8"];
+    let arguments = ["-D", &data, "-U", MESH, "-A", method, &password, "--no-sync", "--no-locale", "-E", "UTF8"];
     primary.run("initdb", &arguments)?;
     let fsync = if settings.fsync { "on" } else { "off" };
     primary.configure(&format!("{LINES}\nfsync = {fsync}\n{}", settings.lines))?;
