@@ -81,9 +81,7 @@ const ROWS: &[Row] = &[
     row("witness to primary is cut", Fault::Cut(|| directions(WITNESS, PRIMARY))).seen(DISPUTED),
     row("standby to witness is cut", Fault::Cut(|| directions(STANDBY, WITNESS))),
     row("witness to standby is cut", Fault::Cut(|| directions(WITNESS, STANDBY))),
-    row("the primary's coordinator is cut off", Fault::Cut(|| around_part(PRIMARY, Part::Coordinator)))
-        .alone(PRIMARY)
-        .always(),
+    row("the primary's coordinator is cut off", Fault::Cut(|| around_part(PRIMARY, Part::Coordinator))).alone(PRIMARY),
     row("the primary's agents are cut off", Fault::Cut(|| around_part(PRIMARY, Part::Agents))),
     row("the standby's workload is cut off", Fault::Cut(|| around_part(STANDBY, Part::Workload))),
     row("the primary flaps at 1 s", Fault::Flaps(|| around(PRIMARY), Duration::from_secs(1))).seen(UNSTEADY),
