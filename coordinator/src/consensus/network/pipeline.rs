@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use mesh_proto::v1;
 use mesh_proto::v1::raft_message::Message;
 use openraft::base::BoxStream;
@@ -33,6 +33,9 @@ const AGE_MAX: Duration = Duration::from_secs(300);
 
 type Answer = Result<StreamAppendResult<Types>, RPCError<Types>>;
 
+/// What each unanswered request holds: the entry before its first, and its last.
+type Unanswered = VecDeque<(Option<LogId>, Option<LogId>)>;
+
 struct Pipeline<S> {
     peer: Arc<super::Peers>,
     target: u64,
@@ -40,8 +43,7 @@ struct Pipeline<S> {
     requests: Option<S>,
     sender: mpsc::Sender<v1::RaftMessage>,
     answers: Streaming<v1::RaftMessage>,
-    /// What each unanswered request holds: the entry before its first, and its last.
-    unanswered: VecDeque<(Option<LogId>, Option<LogId>)>,
+    unanswered: Unanswered,
     /// When the oldest unanswered request was sent, or the last answer came.
     progressed: Instant,
 }
@@ -54,18 +56,30 @@ where
     let mut client = peer.peers.client(&peer.address)?;
     let (sender, receiver) = mpsc::channel(UNANSWERED_MAX);
     let request = for_node(peer.target, ReceiverStream::new(receiver));
+    let aged = tokio::time::sleep(AGE_MAX);
+    let mut requests = Box::pin(requests.take_until(Box::pin(aged)));
+    let mut unanswered = VecDeque::new();
+    // What is there already goes out with the opening. A heartbeat is a stream of one request and must be answered within
+    // its interval: at 150 ms two round trips would be too long.
+    let requests = match requests.next().now_or_never() {
+        Some(Some(first)) => {
+            send(&sender, &mut unanswered, first);
+            Some(requests)
+        }
+        Some(None) => None,
+        None => Some(requests),
+    };
     let late = |_| Status::deadline_exceeded("no stream was opened in time");
     let opened = tokio::time::timeout(option.soft_ttl(), client.append_stream(request)).await;
     let answers = opened.map_err(late)??.into_inner();
-    let aged = tokio::time::sleep(AGE_MAX);
     let pipeline = Pipeline {
         peer: Arc::clone(&peer.peers),
         target: peer.target,
         within: option.soft_ttl().max(ANSWER_WITHIN_MIN),
-        requests: Some(Box::pin(requests.take_until(Box::pin(aged)))),
+        requests,
         sender,
         answers,
-        unanswered: VecDeque::new(),
+        unanswered,
         progressed: Instant::now(),
     };
     Ok(Box::pin(futures::stream::unfold(Some(pipeline), |pipeline| async {
@@ -74,6 +88,14 @@ where
         let goes_on = matches!(&answer, Ok(Ok(_)));
         Some((answer, goes_on.then_some(pipeline)))
     })))
+}
+
+fn send(sender: &mpsc::Sender<v1::RaftMessage>, unanswered: &mut Unanswered, request: AppendEntriesRequest<Types>) {
+    let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
+    unanswered.push_back((request.prev_log_id, last));
+    let message = convert::message(Message::Append(convert::append_to(request)));
+    // There is room for every unanswered request. A stream that is gone says so where its answer is due.
+    let _ = sender.try_send(message);
 }
 
 impl<S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin> Pipeline<S> {
@@ -109,14 +131,10 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin> Pipeline<S> {
     }
 
     fn send(&mut self, request: AppendEntriesRequest<Types>) {
-        let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
         if self.unanswered.is_empty() {
             self.progressed = Instant::now();
         }
-        self.unanswered.push_back((request.prev_log_id, last));
-        let message = convert::message(Message::Append(convert::append_to(request)));
-        // There is room for every unanswered request. A stream that is gone says so where its answer is due.
-        let _ = self.sender.try_send(message);
+        send(&self.sender, &mut self.unanswered, request);
     }
 
     fn answered(&mut self, answer: Result<Option<v1::RaftMessage>, Status>) -> Answer {
