@@ -17,7 +17,7 @@ use crate::output::Output;
 
 /// Writes that must be accepted before anything happens, so that "lost" and "twice" can be seen.
 const WARM_WRITES: usize = 100;
-const WARM_WITHIN: Duration = Duration::from_secs(15);
+const WARM_WITHIN: Duration = Duration::from_secs(60);
 pub const POLL: Duration = Duration::from_millis(10);
 
 /// What a scenario found out.
