@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::prober::slots::AT_ONCE_A_REGION;
+use crate::prober::slots::{AT_ONCE, AT_ONCE_A_REGION};
 
 const ROUNDS: u32 = 1_000;
 
@@ -113,15 +113,19 @@ async fn a_dead_region_takes_no_more_than_its_share_and_the_others_are_asked_as_
 #[tokio::test]
 async fn a_probe_that_finds_no_slot_is_this_agents_slip_and_no_failure_of_its_target() {
     let (clock, second) = (SimClock::new(), Duration::from_secs(1));
-    // All answer, but so late that there are not slots enough.
+    // All answer, but so late that three regions' shares are more than there are slots.
     let late = Slow::new(&clock, None, Duration::from_millis(900));
-    let checks = u32::try_from(AT_ONCE_A_REGION).expect("small") * 2;
-    let rig = start(clock, late, vec![many(checks, second, second)]);
-    rig.clock.pass(second * 15).await;
+    let mut service = many(u32::try_from(AT_ONCE_A_REGION).expect("small"), second, second);
+    for check in &mut service.manifest.checks {
+        let Probe::Http { urls, .. } = &mut check.probe else { continue };
+        urls.insert(region("eu-central-1"), format!("http://eu-central-1/{}", check.name));
+    }
+    let rig = start(clock, late, vec![service]);
+    rig.clock.pass(second * 6).await;
     let failing = rig.board.present().into_iter().filter(|signal| matches!(signal.reading, Reading::Failing { .. }));
     assert_eq!(failing.count(), 0);
     assert!(rig.slip.worst(rig.clock.stamp()) >= second, "it knows that it is overloaded");
-    assert_eq!(rig.probes.most_at_once.load(Ordering::SeqCst), 2 * AT_ONCE_A_REGION);
+    assert_eq!(rig.probes.most_at_once.load(Ordering::SeqCst), AT_ONCE);
 }
 
 #[tokio::test]

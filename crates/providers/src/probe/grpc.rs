@@ -41,7 +41,7 @@ impl Dialer {
         let dialed = self.dial(&place.host, place.port, wrap, deadline).await?;
         let address = dialed.address;
         let late = format!("{address} accepted a connection, but gave no answer");
-        let status = deadline.of_target(&late, ask(dialed, &place, service, deadline)).await?;
+        let status = deadline.of_target(&late, ask(dialed, &place, service)).await?;
         let latency = deadline.elapsed();
         let named = if service.is_empty() { String::new() } else { format!("{service} at ") };
         match status {
@@ -56,12 +56,11 @@ impl Dialer {
     }
 }
 
-async fn ask(dialed: Dialed, place: &Place, service: &str, deadline: Deadline) -> Result<ServingStatus, Trouble> {
+async fn ask(dialed: Dialed, place: &Place, service: &str) -> Result<ServingStatus, Trouble> {
     let address = dialed.address;
     let channel = channel(dialed, place).await?;
     let mut client = HealthClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let mut request = Request::new(HealthCheckRequest { service: service.to_owned() });
-    request.set_timeout(deadline.left());
+    let request = Request::new(HealthCheckRequest { service: service.to_owned() });
     let response = client.check(request).await.map_err(|status| refused(address, service, &status))?;
     ServingStatus::try_from(response.into_inner().status)
         .map_err(|_| Trouble::Target(format!("{address} answered with a status that gRPC health does not have")))
