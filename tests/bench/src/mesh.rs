@@ -20,6 +20,7 @@ use mesh_runtime::grpc;
 use mesh_runtime::tls::Identities;
 use meshctl::demo::child::{Process, Processes};
 use meshctl::demo::configs::Layout;
+use meshctl::demo::maip::World;
 use meshctl::demo::ports;
 use prost::Message;
 use tonic::Status;
@@ -55,7 +56,7 @@ impl Mesh {
         let addresses = ports::free(3)?;
         layout.profiles(&addresses)?;
         let mut processes = Processes::tied_to_us(&site.programs);
-        for (name, config) in layout.coordinators(&addresses)? {
+        for (name, config) in layout.coordinators(&addresses, &World::read().map_err(anyhow::Error::msg)?)? {
             if let Some(timing) = timing {
                 add_timing(&config, timing)?;
             }
