@@ -72,7 +72,9 @@ impl View {
     pub fn json(&self) -> Value {
         let services = self.services.iter().map(|(id, service)| {
             let mut value = service_json(service, &self.signals_of(id));
-            value["judgement"] = self.judgements.get(id).map(why::json).unwrap_or_default();
+            if let Value::Object(members) = &mut value {
+                members.insert("judgement".to_owned(), self.judgements.get(id).map(why::json).unwrap_or_default());
+            }
             value
         });
         json!({

@@ -1,5 +1,7 @@
 //! The actions on PostgreSQL against real servers: a primary and its streaming replica for each test.
 
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "what fails here fails a test")]
+
 #[path = "postgres/failover.rs"]
 mod failover;
 #[path = "postgres/fence.rs"]

@@ -54,12 +54,12 @@ struct Watcher {
 
 impl Watcher {
     fn new(id: &'static str, rng: &mut Rng) -> Self {
-        let toggles_every = [5, 10, 20, 43, 90, 1_000_000][rng.below(6) as usize];
+        let toggles_every = [5, 10, 20, 43, 90, 1_000_000][usize::try_from(rng.below(6)).expect("small")];
         Self {
             id,
             link_up: true,
             toggles_every,
-            loses_one_in: [2, 3, 10, 1_000_000][rng.below(4) as usize],
+            loses_one_in: [2, 3, 10, 1_000_000][usize::try_from(rng.below(4)).expect("small")],
             silent_until: 0,
             doubts: false,
             answers: Vec::new(),
