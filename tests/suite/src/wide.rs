@@ -9,7 +9,6 @@
 //!
 //! The double is near everybody: its own regions are cut off with `Rig::region`.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
