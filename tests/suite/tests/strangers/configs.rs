@@ -8,6 +8,7 @@ use std::time::Duration;
 use mesh_runtime::tls::TlsFiles;
 use mesh_suite::{Rig, binaries};
 use meshctl::demo::configs::Layout;
+use meshctl::demo::maip::World;
 
 use crate::papers;
 
@@ -36,7 +37,8 @@ async fn a_coordinator_refuses_a_bad_configuration_before_it_binds_its_port() {
     let layout = Layout::create(dir.path()).expect("a layout");
     // The port is ours: a coordinator that got as far as binding it would say so.
     let port = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let files = layout.coordinators(&[port.local_addr().expect("bound")]).expect("configurations");
+    let world = World::read().expect("the world is good");
+    let files = layout.coordinators(&[port.local_addr().expect("bound")], &world).expect("configurations");
     let (_, config) = files.first().expect("one coordinator");
     let good = std::fs::read_to_string(config).expect("the configuration");
     for (from, to, says) in [
