@@ -194,6 +194,7 @@ pub const REACHED: Code = Code::FailedPrecondition;
 echo!(
     EchoOperator = "mesh.v1.Operator",
     EchoAgent = "mesh.v1.AgentSession",
+    EchoPeer = "mesh.v1.AgentPeer",
     EchoPki = "mesh.v1.Pki",
     EchoRaft = "mesh.v1.Raft",
     EchoHealth = "grpc.health.v1.Health",
