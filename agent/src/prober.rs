@@ -21,7 +21,6 @@ use crate::clock::Clock;
 
 mod asker;
 pub mod board;
-pub mod hysteresis;
 pub mod schedule;
 pub mod slip;
 pub mod slots;

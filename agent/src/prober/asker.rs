@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_core::detect::hysteresis::{Hysteresis, Seen};
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::Timestamp;
 use mesh_providers::probe::Answer;
 use rand::rngs::StdRng;
 
 use super::Probes;
-use super::board::{Board, Seen};
-use super::hysteresis::Hysteresis;
+use super::board::Board;
 use super::schedule::{Schedule, Turn};
 use super::slip::Slip;
 use super::slots::{Slot, Slots};

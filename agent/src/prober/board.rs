@@ -5,6 +5,7 @@ use std::mem::discriminant;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mesh_core::detect::hysteresis::Seen;
 use mesh_core::ids::{RegionId, ServiceId};
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::{Timestamp, duration_millis};
@@ -23,36 +24,6 @@ pub struct Subject {
     pub region: RegionId,
     /// Name of the check or of the resource.
     pub name: String,
-}
-
-/// When, by clocks that nobody sets, what a signal says was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    pub at: Stamp,
-    /// First failure of the present unbroken row.
-    pub failing_from: Option<Stamp>,
-    /// How often it began to fail lately.
-    pub alternations: u32,
-    /// Age that it had already when it was seen.
-    pub measured_before: Duration,
-}
-
-impl Seen {
-    /// Of a measurement that somebody else made at `measured`, by the wall clock.
-    pub fn measured(now: Stamp, measured: Timestamp) -> Self {
-        Self { at: now, measured_before: now.unix().since(measured), ..Self::default() }
-    }
-
-    /// At least the true age: a machine that slept has older signals.
-    fn age(&self, now: Stamp) -> Duration {
-        let boottime = now.boottime.saturating_sub(self.at.boottime);
-        boottime.max(now.monotonic.saturating_sub(self.at.monotonic)).saturating_add(self.measured_before)
-    }
-
-    /// At most the true time: nothing was seen while the machine slept.
-    fn failing_for(&self, now: Stamp) -> Duration {
-        self.failing_from.map_or(Duration::ZERO, |from| now.monotonic.saturating_sub(from.monotonic))
-    }
 }
 
 /// At most one signal a question, and its lags; questions are bounded by the prober.

@@ -23,6 +23,7 @@ use crate::time::Timestamp;
 
 mod checks;
 pub mod doubt;
+pub mod hysteresis;
 mod missing;
 mod region;
 mod tally;

@@ -7,11 +7,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mesh_core::signal::Reading;
-use mesh_core::time::Timestamp;
-
-use super::board::Seen;
-use crate::clock::Stamp;
+use crate::lease::Stamp;
+use crate::signal::Reading;
+use crate::time::Timestamp;
 
 /// Answers after which a change is forgotten.
 const WINDOW: u64 = 240;
@@ -19,6 +17,36 @@ const WINDOW: u64 = 240;
 const ALTERNATIONS_MAX: usize = 8;
 /// An alternating reading needs at most so many times as many passes.
 const WIDEN_MAX: u32 = 4;
+
+/// When, by clocks that nobody sets, what a signal says was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub at: Stamp,
+    /// First failure of the present unbroken row.
+    pub failing_from: Option<Stamp>,
+    /// How often it began to fail lately.
+    pub alternations: u32,
+    /// Age that it had already when it was seen.
+    pub measured_before: Duration,
+}
+
+impl Seen {
+    /// Of a measurement that somebody else made at `measured`, by the wall clock.
+    pub fn measured(now: Stamp, measured: Timestamp) -> Self {
+        Self { at: now, measured_before: now.unix().since(measured), ..Self::default() }
+    }
+
+    /// At least the true age: a machine that slept has older signals.
+    pub fn age(&self, now: Stamp) -> Duration {
+        let boottime = now.boottime.saturating_sub(self.at.boottime);
+        boottime.max(now.monotonic.saturating_sub(self.at.monotonic)).saturating_add(self.measured_before)
+    }
+
+    /// At most the true time: nothing was seen while the machine slept.
+    pub fn failing_for(&self, now: Stamp) -> Duration {
+        self.failing_from.map_or(Duration::ZERO, |from| now.monotonic.saturating_sub(from.monotonic))
+    }
+}
 
 #[derive(Clone, Debug)]
 pub struct Hysteresis {
