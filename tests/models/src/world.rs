@@ -12,7 +12,8 @@ use mesh_core::ids::{AgentId, Generation, RegionId, RunId, ServiceId};
 use mesh_core::lease::closing::FenceSeen;
 use mesh_core::lease::ledger::{elsewhere, floor};
 use mesh_core::lease::{
-    Ack, Ask, AskList, Case, Closing, Fence, Fencing, Holder, Ledger, News, Refused, Stamp, Terms, closing,
+    Ack, Ask, AskList, Case, Closing, Fence, Fencing, Holder, Ledger, News, Refused, Stamp, StandingKind, Terms,
+    closing,
 };
 use mesh_core::time::Timestamp;
 
@@ -37,6 +38,8 @@ pub struct Scenario {
     pub elections: u8,
     pub runs: u8,
     pub aborts: u8,
+    /// Grants by the consent of two people, without a proof.
+    pub consents: u8,
     pub calls: u8,
     /// Rounds of asking for promises.
     pub asks: u8,
@@ -60,6 +63,7 @@ pub enum Event {
     Election,
     Revoke,
     CloseAndGrant,
+    Consent,
     Abort,
     ChangeList,
     CallBegins(AgentId),
@@ -107,6 +111,7 @@ struct State {
     elections: u8,
     runs: u8,
     aborts: u8,
+    consents: u8,
     begun: u8,
     asks: u8,
 }
@@ -189,6 +194,7 @@ impl World {
             elections: scenario.elections,
             runs: scenario.runs,
             aborts: scenario.aborts,
+            consents: scenario.consents,
             begun: scenario.calls,
             asks: scenario.asks,
         };
@@ -201,7 +207,18 @@ impl World {
     /// Regions of which somebody may write at this moment. Whoever is granted counts from the commit on, which is stricter
     /// than what its agents can do, and spares their part of the space.
     pub fn writers(&self) -> usize {
+        if self.fixed.scenario.consents > 0 {
+            return self.despite_consent();
+        }
         ["y", "x"].into_iter().filter(|name| self.writes(&region(name))).count()
+    }
+
+    /// Two people may accept that the old region still has a lease. Its hold is another matter: while that lasts, nobody who
+    /// promised it takes anything newer.
+    fn despite_consent(&self) -> usize {
+        let now = stamp(self.state.now);
+        let held = |node: &Node| node.holder.standing(now).is_some_and(|own| own.kind == StandingKind::Hold);
+        usize::from(self.of(&region("y")).any(|(_, node)| held(node))) + usize::from(self.has_right(&region("x")))
     }
 
     fn writes(&self, region: &RegionId) -> bool {
@@ -221,7 +238,8 @@ impl World {
     /// Who has nothing to renew hears what is new when it is told.
     fn is_granted(&self, id: &AgentId) -> bool {
         let authority = self.region_of(id).and_then(|region| self.state.committed.authority.get(&region));
-        let renews = id.as_str().starts_with('y') || self.fixed.scenario.aborts > 0;
+        let scenario = &self.fixed.scenario;
+        let renews = id.as_str().starts_with('y') || scenario.aborts > 0 || scenario.consents > 0;
         renews && authority.is_some_and(|authority| authority.state == AuthorityState::Granted)
     }
 
@@ -261,6 +279,9 @@ impl World {
         }
         events.extend(state.calls.keys().cloned().map(Event::CallArrives));
         events.extend([Event::Election, Event::Revoke, Event::CloseAndGrant, Event::Abort, Event::ChangeList]);
+        if state.consents > 0 {
+            events.push(Event::Consent);
+        }
         if state.now < self.fixed.scenario.ticks {
             events.push(Event::Tick);
         }
@@ -308,6 +329,7 @@ impl World {
             Event::Election => self.election()?,
             Event::Revoke => self.revoke()?,
             Event::CloseAndGrant => self.close_and_grant()?,
+            Event::Consent => self.consent()?,
             Event::Abort => self.abort()?,
             Event::ChangeList => self.change_list()?,
             Event::CallBegins(id) => self.call_begins(id)?,
@@ -497,6 +519,19 @@ impl World {
         committed.asks.drain(..older);
         committed.phase = if committed.phase == Phase::Revoked { Phase::Granted } else { Phase::Idle };
         self.intend(&other, wanted);
+        Some(())
+    }
+
+    fn consent(&mut self) -> Option<()> {
+        let (ending, wanted) = self.wanted()?;
+        self.state.consents = self.state.consents.checked_sub(1)?;
+        let closed = AuthorityState::ClosedByConsent { run: self.fixed.run.clone(), keys: Vec::new() };
+        let target = region("x");
+        let committed = &mut self.state.committed;
+        committed.authority.get_mut(&ending)?.state = closed;
+        committed.authority.insert(target.clone(), Authority { generation: wanted, state: AuthorityState::Granted });
+        committed.phase = Phase::Granted;
+        self.intend(&target, wanted);
         Some(())
     }
 

@@ -34,6 +34,7 @@ fn plain() -> Scenario {
         elections: 0,
         runs: 1,
         aborts: 0,
+        consents: 0,
         calls: 0,
         asks: 1,
         ticks: 4,
@@ -104,6 +105,22 @@ fn a_leader_that_does_not_ask_whether_it_leads_answers_leases_that_nobody_waits_
 #[test]
 fn a_new_leader_that_does_not_wait_ends_nothing() {
     breaks(Scenario { elections: 1, ..plain() }, Rules::NoWaitAfterElection);
+}
+
+/// Where the old region is proven closed, somebody's promise on every list has run out, and with it every hold: then it
+/// makes no difference whether the others still keep theirs. It does where people consent to go on without the proof.
+fn with_consent() -> Scenario {
+    Scenario { agents: vec!["y1", "x1"], lists: vec![vec!["y1", "x1"]], consents: 1, ticks: 3, ..plain() }
+}
+
+#[test]
+fn a_hold_ends_before_who_promised_it_may_write_though_people_consented() {
+    holds(with_consent());
+}
+
+#[test]
+fn who_takes_what_is_newer_while_it_has_promised_writes_beside_a_hold() {
+    breaks(with_consent(), Rules::TakesNewerWhilePromised);
 }
 
 #[test]
