@@ -60,7 +60,7 @@ fn channel(
     {
         return Some(channel.clone());
     }
-    match grpc::connect(address, identities) {
+    match grpc::connect_to_agent(address, identities, giver) {
         Ok(channel) => {
             channels.insert(giver.clone(), (address.to_owned(), channel.clone()));
             Some(channel)

@@ -66,6 +66,8 @@ pub enum IdentityError {
     WrongMesh { found: String, expected: String },
     #[error("identity {found} has role {role}, expected {expected}", role = found.role)]
     WrongRole { found: Identity, expected: Role },
+    #[error("identity {found} is not the agent that was asked for")]
+    AnotherAgent { found: Identity },
 }
 
 /// Reads the identity, names and validity of a DER certificate. Verifies no signature.

@@ -6,6 +6,7 @@
 //! every connection is verified against the authorities of the moment.
 
 mod load;
+pub(crate) mod names;
 mod verify;
 
 use std::path::PathBuf;

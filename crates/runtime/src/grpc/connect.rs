@@ -1,10 +1,11 @@
-//! Connects to coordinators.
+//! Connects to coordinators, and agents to one another.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use mesh_core::ids::AgentId;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncBufReadExt;
 use tokio::net::TcpStream;
@@ -15,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::{CONNECT_TIMEOUT, HEADERS_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::clock::unix_now;
 use crate::connect_error::ConnectError;
-use crate::tls::Identities;
+use crate::tls::{Identities, names};
 
 /// A channel to the coordinator at `address` (`HOST:PORT`), which connects with the first call and again whenever the
 /// connection is lost. Calls that find no connection end `UNAVAILABLE`, with a [`ConnectError`] as the source.
@@ -25,6 +26,20 @@ pub fn connect(address: &str, identities: &Arc<Identities>) -> Result<Channel, C
 
 /// As [`connect`], with another bound on TCP and TLS together.
 pub fn connect_within(address: &str, identities: &Arc<Identities>, timeout: Duration) -> Result<Channel, ConnectError> {
+    channel(address, identities, timeout, names::coordinator())
+}
+
+/// A channel to the agent of this name at `address`; another agent's answer is refused.
+pub fn connect_to_agent(address: &str, identities: &Arc<Identities>, agent: &AgentId) -> Result<Channel, ConnectError> {
+    channel(address, identities, CONNECT_TIMEOUT, names::agent(agent.as_str()))
+}
+
+fn channel(
+    address: &str,
+    identities: &Arc<Identities>,
+    timeout: Duration,
+    server: ServerName<'static>,
+) -> Result<Channel, ConnectError> {
     let address: Arc<str> = address.strip_prefix("https://").unwrap_or(address).into();
     let unreachable = |reason: String| ConnectError::Unreachable { address: address.to_string(), reason };
     // The scheme is tonic's business only; the connector speaks TLS whatever it says.
@@ -40,16 +55,20 @@ pub fn connect_within(address: &str, identities: &Arc<Identities>, timeout: Dura
         .http2_max_header_list_size(HEADERS_MAX);
     let identities = Arc::clone(identities);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
-        let (address, identities) = (Arc::clone(&address), Arc::clone(&identities));
+        let (address, identities, server) = (Arc::clone(&address), Arc::clone(&identities), server.clone());
         async move {
-            let opened = tokio::time::timeout(timeout, open(&address, &identities)).await;
+            let opened = tokio::time::timeout(timeout, open(&address, &identities, server)).await;
             let timed_out = || ConnectError::Timeout { address: address.to_string(), after: timeout };
             opened.map_err(|_| timed_out())?.map(TokioIo::new)
         }
     })))
 }
 
-async fn open(address: &str, identities: &Identities) -> Result<TlsStream<TcpStream>, ConnectError> {
+async fn open(
+    address: &str,
+    identities: &Identities,
+    server: ServerName<'static>,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
     let material = identities.current();
     let (now, not_after) = (unix_now(), material.subject.not_after);
     if not_after <= now {
@@ -58,9 +77,8 @@ async fn open(address: &str, identities: &Identities) -> Result<TlsStream<TcpStr
     let failed = |err: io::Error| ConnectError::from_io(address, &err);
     let tcp = TcpStream::connect(address).await.map_err(failed)?;
     tcp.set_nodelay(true).map_err(failed)?;
-    // Not sent and not checked: the identity in the server's certificate is what counts.
-    let name = ServerName::try_from("coordinator").expect("a DNS label");
-    let mut stream = TlsConnector::from(Arc::clone(&material.client)).connect(name, tcp).await.map_err(failed)?;
+    // Not sent: the identity in the server's certificate is what counts.
+    let mut stream = TlsConnector::from(Arc::clone(&material.client)).connect(server, tcp).await.map_err(failed)?;
     await_acceptance(&mut stream).await.map_err(failed)?;
     Ok(stream)
 }

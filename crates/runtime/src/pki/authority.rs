@@ -183,7 +183,8 @@ fn leaf_params(identity: &Identity, names: &[String], lifetime: Duration) -> Res
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    if identity.role == Role::Coordinator {
+    // Agents serve one another: promises.
+    if matches!(identity.role, Role::Coordinator | Role::Agent) {
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
     }
     params.use_authority_key_identifier_extension = true;

@@ -1,5 +1,6 @@
 //! A certificate is accepted when an authority of ours signed it, it is valid now, and its identity is of our mesh;
-//! a server must also be a coordinator. Host names do not count: addresses change, identities do not.
+//! a server must also be a coordinator or the very agent that was asked for. Host names do not count: addresses change,
+//! identities do not.
 
 use std::sync::Arc;
 
@@ -13,9 +14,9 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
 };
 
-use mesh_core::access::Role;
+use mesh_core::access::{Identity, Role};
 
-use super::TlsError;
+use super::{TlsError, names};
 use crate::identity::{IdentityError, identity_in_mesh};
 
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl ServerCertVerifier for ServerVerifier {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
@@ -97,9 +98,7 @@ impl ServerCertVerifier for ServerVerifier {
         let algorithms = self.algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
         let found = identity_in_mesh(end_entity, &self.mesh).map_err(refuse)?;
-        if found.role != Role::Coordinator {
-            return Err(refuse(IdentityError::WrongRole { found, expected: Role::Coordinator }));
-        }
+        wanted(found, server_name).map_err(refuse)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -124,6 +123,18 @@ impl ServerCertVerifier for ServerVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Who was asked for must answer. Two agents that advertise one address must not count as two, so the name is looked at.
+fn wanted(found: Identity, name: &ServerName<'_>) -> Result<(), IdentityError> {
+    let expected = if *name == names::coordinator() { Role::Coordinator } else { Role::Agent };
+    if found.role != expected {
+        return Err(IdentityError::WrongRole { found, expected });
+    }
+    if expected == Role::Agent && *name != names::agent(&found.name) {
+        return Err(IdentityError::AnotherAgent { found });
+    }
+    Ok(())
 }
 
 fn refuse(reason: IdentityError) -> Error {

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::access::Role;
+use mesh_core::ids::AgentId;
 use mesh_core::time::Timestamp;
 use mesh_runtime::clock::unix_now;
 use mesh_runtime::connect_error::{ConnectError, connect_error};
+use mesh_runtime::grpc;
 use mesh_runtime::identity::IdentityError;
 use mesh_runtime::pki::{self, Issued, write_pair};
 use mesh_runtime::tls::{Identities, TlsError};
@@ -157,7 +159,36 @@ async fn an_agent_cannot_pose_as_a_coordinator() {
     let mesh = TestMesh::new(MESH);
     let server = TestServer::start(&mesh.identities(Role::Agent, "use1-a"), who_am_i()).await;
     let status = ask(server.channel(&mesh.identities(Role::Operator, "otto"))).await.expect_err("refused");
-    assert!(status.message().ends_with("the certificate is not a coordinator's"), "{}", status.message());
+    assert!(matches!(cause(&status), ConnectError::ServerIdentity { .. }), "{status}");
+    assert!(status.message().ends_with("has role agent, expected coordinator"), "{}", status.message());
+}
+
+#[tokio::test]
+async fn an_agent_answers_for_itself_alone() {
+    let mesh = TestMesh::new(MESH);
+    let server = TestServer::start(&mesh.identities(Role::Agent, "use1-a"), who_am_i()).await;
+    let client = mesh.identities(Role::Agent, "usw2-a");
+    let to = |agent: &str| {
+        let agent = AgentId::new(agent).expect("a name");
+        grpc::connect_to_agent(&server.address.to_string(), &client, &agent).expect("an address")
+    };
+    // It was let in: what follows is no longer the connection's business.
+    let answer = ask(to("use1-a")).await;
+    assert!(answer.as_ref().err().is_none_or(|status| status.code() != Code::Unavailable), "{answer:?}");
+    let status = ask(to("use1-b")).await.expect_err("another agent's promise");
+    assert!(matches!(cause(&status), ConnectError::ServerIdentity { .. }), "{status}");
+    assert!(status.message().ends_with("is not the agent that was asked for"), "{}", status.message());
+}
+
+#[tokio::test]
+async fn a_coordinator_cannot_pose_as_an_agent() {
+    let mesh = TestMesh::new(MESH);
+    let server = TestServer::start(&mesh.identities(Role::Coordinator, "use1-a"), who_am_i()).await;
+    let agent = AgentId::new("use1-a").expect("a name");
+    let address = server.address.to_string();
+    let channel = grpc::connect_to_agent(&address, &mesh.identities(Role::Agent, "usw2-a"), &agent);
+    let status = ask(channel.expect("an address")).await.expect_err("refused");
+    assert!(status.message().ends_with("has role coordinator, expected agent"), "{}", status.message());
 }
 
 #[tokio::test]
