@@ -25,6 +25,8 @@ pub enum Fault {
     Lossy(Links, u16),
     /// These processes stand still, told who leads.
     Stopped(fn(&Wide, &str) -> Vec<String>),
+    /// The wall clocks of these processes are stepped by so many seconds, told who leads.
+    Stepped(fn(&Wide, &str) -> Vec<String>, i64),
 }
 
 /// A fault that has begun.
@@ -32,17 +34,19 @@ pub struct Broken {
     fault: Fault,
     links: Vec<Direction>,
     before: u64,
-    stopped: Vec<String>,
+    processes: Vec<String>,
 }
 
 impl Wide {
     pub async fn begin(&self, fault: Fault) -> Broken {
-        let mut broken = Broken { fault, links: Vec::new(), before: 0, stopped: Vec::new() };
+        let mut broken = Broken { fault, links: Vec::new(), before: 0, processes: Vec::new() };
         match fault {
             Fault::Cut(links) | Fault::Flaps(links, _) | Fault::Slow(links, _) | Fault::Lossy(links, _) => {
                 broken.links = links();
             }
-            Fault::Stopped(processes) => broken.stopped = processes(self, &self.rig.leader().await),
+            Fault::Stopped(processes) | Fault::Stepped(processes, _) => {
+                broken.processes = processes(self, &self.rig.leader().await);
+            }
         }
         broken.before = self.met(&broken);
         self.set(&broken, true);
@@ -79,11 +83,14 @@ impl Wide {
                 Fault::Slow(_, more) if on => (link.delay, link.jitter) = (link.delay + more, more / JITTER_PART),
                 Fault::Slow(_, more) => (link.delay, link.jitter) = (link.delay.saturating_sub(more), Duration::ZERO),
                 Fault::Lossy(_, permille) => link.loss_permille = if on { permille } else { 0 },
-                Fault::Stopped(_) => {}
+                Fault::Stopped(_) | Fault::Stepped(..) => {}
             });
         }
-        for name in &broken.stopped {
-            self.rig.signal(name, if on { Signal::STOP } else { Signal::CONT });
+        for name in &broken.processes {
+            match broken.fault {
+                Fault::Stepped(_, seconds) => self.rig.step_clock(name, if on { seconds } else { 0 }),
+                _ => self.rig.signal(name, if on { Signal::STOP } else { Signal::CONT }),
+            }
         }
     }
 
@@ -92,7 +99,12 @@ impl Wide {
             Fault::Cut(_) | Fault::Flaps(..) => self.sum(&broken.links, |counters| counters.cut),
             Fault::Slow(..) => self.sum(&broken.links, |counters| counters.delayed),
             Fault::Lossy(..) => self.sum(&broken.links, |counters| counters.lost),
-            Fault::Stopped(_) => broken.stopped.iter().map(|name| u64::from(self.rig.stands_still(name))).sum(),
+            Fault::Stopped(_) => count(&broken.processes, |name| self.rig.stands_still(name)),
+            Fault::Stepped(..) => count(&broken.processes, |name| self.rig.clock_is_stepped(name)),
         }
     }
+}
+
+fn count(processes: &[String], is: impl Fn(&str) -> bool) -> u64 {
+    processes.iter().map(|name| u64::from(is(name))).sum()
 }

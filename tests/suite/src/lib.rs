@@ -7,6 +7,7 @@
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a rig that cannot do what it was told fails its test")]
 
 pub mod by_itself;
+pub mod clocks;
 pub mod ctl;
 pub mod fault;
 pub mod foreign;
@@ -20,6 +21,7 @@ pub mod rig;
 pub mod terminal;
 pub mod wide;
 pub mod witness;
+pub mod writing;
 
 pub use ctl::Said;
 pub use foreign::Foreign;

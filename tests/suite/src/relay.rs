@@ -1,16 +1,16 @@
 //! Cuts between the processes of the mesh, one direction at a time.
 //!
-//! Each coordinator's advertised address belongs to a relay, which passes bytes on to where it really listens. Who
-//! dialled is found by the socket's inode among the open files of our own processes, so every (from, to) can be cut for
-//! itself. A cut loses nothing and closes nothing: bytes wait, as TCP lets them, and go on when it is healed. Agents and
-//! people are nobody's peer: what they send always arrives.
+//! Each coordinator's advertised address belongs to a relay, which passes bytes on to where it really listens. It knows
+//! which of our own processes dialled, so every (from, to) can be cut for itself. A cut loses nothing and closes nothing:
+//! bytes wait, as TCP lets them, and go on when it is healed. Agents and people are nobody's peer: what they send always
+//! arrives.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use meshctl::demo::dialler::Diallers;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,20 +20,13 @@ use tokio::task::JoinSet;
 use crate::Rig;
 
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Entry of /proc/net/tcp: `sl local_address rem_address st …`, and the inode in the tenth place.
-const LOCAL_FIELD: usize = 1;
-const REMOTE_FIELD: usize = 2;
-const INODE_FIELD: usize = 9;
-const LOOKUPS_MAX: usize = 20;
-const LOOKUP_PAUSE: Duration = Duration::from_millis(5);
 
 type Cuts = BTreeSet<(String, String)>;
 
 /// The relays of a mesh; they end when this is dropped.
 pub struct Relays {
     cuts: watch::Sender<Cuts>,
-    /// Name and process id of every process, as it runs now.
-    pids: Arc<Mutex<Vec<(String, u32)>>>,
+    diallers: Diallers,
     /// Where each really listens.
     behind: Vec<(String, SocketAddr)>,
     /// Bytes that waited at a cut.
@@ -76,7 +69,7 @@ impl Rig {
     pub async fn behind_relays(&mut self) -> Relays {
         let names: Vec<String> = (1..=3).map(|node| format!("coordinator-{node}")).collect();
         let addresses = self.addresses().await;
-        let (cuts, pids) = (watch::Sender::new(Cuts::new()), Arc::new(Mutex::new(Vec::new())));
+        let (cuts, diallers) = (watch::Sender::new(Cuts::new()), Diallers::default());
         let delayed = Arc::new(Mutex::new(BTreeSet::new()));
         let (mut behind, mut tasks) = (Vec::new(), JoinSet::new());
         for name in &names {
@@ -92,13 +85,13 @@ impl Rig {
                 advertised,
                 listen,
                 cuts: cuts.subscribe(),
-                pids: Arc::clone(&pids),
+                diallers: diallers.clone(),
                 delayed: Arc::clone(&delayed),
             };
             tasks.spawn(links.serve(listener));
             behind.push((name.clone(), listen));
         }
-        let relays = Relays { cuts, pids, behind, delayed, _tasks: tasks };
+        let relays = Relays { cuts, diallers, behind, delayed, _tasks: tasks };
         for name in &names {
             self.restart(name);
             // Before it dials anyone.
@@ -110,8 +103,8 @@ impl Rig {
 
     /// Tells the relays who is who; again after a restart.
     pub fn meet(&self, relays: &Relays) {
-        let pids = self.stand.mesh.all.iter().map(|process| (process.name.clone(), process.pid())).collect();
-        *relays.pids.lock().unwrap_or_else(PoisonError::into_inner) = pids;
+        let known = self.stand.mesh.all.iter().map(|process| (process.name.clone(), process.pid())).collect();
+        relays.diallers.know(known);
     }
 
     /// Another port on the same address, for which the certificate is good, too.
@@ -133,7 +126,7 @@ struct Links {
     advertised: SocketAddr,
     listen: SocketAddr,
     cuts: watch::Receiver<Cuts>,
-    pids: Arc<Mutex<Vec<(String, u32)>>>,
+    diallers: Diallers,
     delayed: Arc<Mutex<BTreeSet<(String, String)>>>,
 }
 
@@ -149,7 +142,7 @@ impl Links {
 
     async fn relay(self, dialled: TcpStream, from: SocketAddr) {
         // Of a socket that is closed already nobody waits for an answer.
-        let Some(dialler) = self.dialler(from).await else { return };
+        let Some(dialler) = self.diallers.of(from, self.advertised).await else { return };
         // A connection is opened by both sides.
         self.passes(&dialler, &self.to).await;
         self.passes(&self.to, &dialler).await;
@@ -184,40 +177,4 @@ impl Links {
             let _ = cuts.wait_for(|cuts| !cuts.contains(&link)).await;
         }
     }
-
-    /// The process of the mesh whose socket this is, or nobody's name if it is a person's.
-    async fn dialler(&self, from: SocketAddr) -> Option<String> {
-        // The kernel's table is no snapshot: a socket can be missed while others come and go.
-        for _ in 0..LOOKUPS_MAX {
-            if let Some(inode) = inode(from, self.advertised) {
-                let pids = self.pids.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let socket = format!("socket:[{inode}]");
-                let own = pids.into_iter().find(|(_, pid)| owns(*pid, &socket));
-                return Some(own.map(|(name, _)| name).unwrap_or_default());
-            }
-            tokio::time::sleep(LOOKUP_PAUSE).await;
-        }
-        None
-    }
-}
-
-fn owns(pid: u32, socket: &str) -> bool {
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
-    files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok()).any(|link| link.as_os_str() == socket)
-}
-
-/// Of an open socket; a closed one has none any more.
-fn inode(from: SocketAddr, to: SocketAddr) -> Option<String> {
-    let (local, remote) = (entry(from)?, entry(to)?);
-    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-    let mut lines = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    // The same local port may belong to connections with several others.
-    let own =
-        lines.find(|fields| fields.get(LOCAL_FIELD..=REMOTE_FIELD) == Some(&[local.as_str(), remote.as_str()]))?;
-    own.get(INODE_FIELD).filter(|inode| **inode != "0").map(|inode| (*inode).to_owned())
-}
-
-fn entry(address: SocketAddr) -> Option<String> {
-    let SocketAddr::V4(v4) = address else { return None };
-    Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port()))
 }

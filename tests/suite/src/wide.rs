@@ -24,6 +24,8 @@ use meshctl::demo::stand::{Stand, Story};
 use meshctl::output::Output;
 
 use crate::Rig;
+use crate::clocks::Clocks;
+use crate::foreign::{NEW_ALB, OLD_ALB};
 use crate::rig::{LONG, POLL};
 
 /// Not where the control plane of Route 53 is, without which no record can be changed.
@@ -34,7 +36,7 @@ pub const REGIONS: [&str; 3] = [PRIMARY, STANDBY, WITNESS];
 /// Round trips between the first and the second region, the first and the third, the second and the third.
 pub const FAR: [Duration; 3] = [Duration::from_millis(60), Duration::from_millis(100), Duration::from_millis(150)];
 const OPERATOR: &str = "operator";
-const AWS: &str = "aws";
+pub const AWS: &str = "aws";
 pub const DNS: &str = "dns";
 const AWS_IP: Ipv4Addr = Ipv4Addr::new(10, 77, 9, 1);
 const DNS_IP: Ipv4Addr = Ipv4Addr::new(10, 77, 9, 2);
@@ -125,7 +127,29 @@ pub fn both(directions: Vec<Direction>) -> Vec<Direction> {
 
 /// Everything between a region and the other regions.
 pub fn around(region: &str) -> Vec<Direction> {
-    both(REGIONS.iter().filter(|other| **other != region).flat_map(|other| directions(region, other)).collect())
+    both(out_of(region))
+}
+
+/// Whatever leaves the region.
+pub fn out_of(region: &str) -> Vec<Direction> {
+    REGIONS.iter().filter(|other| **other != region).flat_map(|other| directions(region, other)).collect()
+}
+
+/// Whatever comes to the region.
+pub fn into(region: &str) -> Vec<Direction> {
+    out_of(region).into_iter().map(|(from, to)| (to, from)).collect()
+}
+
+/// Between all coordinators.
+pub fn among_coordinators() -> Vec<Direction> {
+    let all = REGIONS.map(|region| party(region, Part::Coordinator));
+    let pairs = all.iter().flat_map(|one| all.iter().map(move |other| (one.clone(), other.clone())));
+    pairs.filter(|(one, other)| one != other).collect()
+}
+
+/// Between the agents of these regions and a party that is in none: the name server, the API of AWS.
+pub fn around_agents(regions: &[&str], other: &str) -> Vec<Direction> {
+    both(regions.iter().map(|region| (party(region, Part::Agents), other.to_owned())).collect())
 }
 
 /// Everything between one part of a region and all other parts, those of its own region, too.
@@ -139,6 +163,14 @@ pub fn around_part(region: &str, part: Part) -> Vec<Direction> {
 impl Wide {
     /// A mesh with the demo's service, or nothing, said aloud, where such a network is not permitted.
     pub async fn raise(round_trips: [Duration; 3], plot: impl FnOnce(&Ready) -> Plot) -> Option<Self> {
+        Self::raise_with(round_trips, Clocks::Ours, plot).await
+    }
+
+    pub async fn raise_with(
+        round_trips: [Duration; 3],
+        clocks: Clocks,
+        plot: impl FnOnce(&Ready) -> Plot,
+    ) -> Option<Self> {
         if let Some(reason) = mesh_wan::skip_reason() {
             eprintln!("SKIPPED: regions far apart need network namespaces and TUN devices: {reason}");
             return None;
@@ -146,9 +178,9 @@ impl Wide {
         let wan = Wan::lay(&sites(), SEED).unwrap_or_else(|why| panic!("{why}"));
         spread(&wan, round_trips);
         let inside = wan.namespace(OPERATOR).enter().expect("the namespace lives as long as the network");
-        let mut rig = start(&wan).await;
+        let mut rig = start(&wan, clocks).await;
         rig.leader().await;
-        start_agents(&wan, &mut rig);
+        start_agents(&wan, clocks, &mut rig);
         rig.until_whole().await;
         let output = Output::new(true);
         let (story, plot) = (Story { output: &output, began: Instant::now() }, plot(&rig.stand.ready));
@@ -200,7 +232,7 @@ fn spread(wan: &Wan, [near, middle, far]: [Duration; 3]) {
 }
 
 /// The double and the coordinators.
-async fn start(wan: &Wan) -> Rig {
+async fn start(wan: &Wan, clocks: Clocks) -> Rig {
     let dir = tempfile::Builder::new().prefix("mesh-wide-").tempdir().expect("a temporary directory");
     let programs = Programs::beside(&crate::binaries().join("meshctl")).expect("the programs are built");
     let world_file = region_loss::world();
@@ -216,7 +248,7 @@ async fn start(wan: &Wan) -> Rig {
             args.extend(["--workload-ip".into(), format!("{region}={address}").into()]);
         }
     }
-    spawn(wan, &mut double, AWS, ("double", &programs.double, &args), &layout.log("double"));
+    spawn((wan, AWS), &mut double, "double", (programs.double.clone(), args), &layout.log("double"));
     let ready = until_ready(&layout).await;
     let coordinators: Vec<SocketAddr> = addresses().collect();
     let files = layout.coordinators(&coordinators, &world).expect("configurations");
@@ -224,12 +256,13 @@ async fn start(wan: &Wan) -> Rig {
     let mut mesh = Processes::tied_to_us(&programs);
     for ((name, config), region) in files.iter().zip(REGIONS) {
         let site = party(region, Part::Coordinator);
-        spawn(wan, &mut mesh, &site, (name, &programs.coordinator, &config_args(config)), &layout.log(name));
+        let command = clocks.wrap(&layout.dir, name, &programs.coordinator, config_args(config));
+        spawn((wan, &site), &mut mesh, name, command, &layout.log(name));
     }
     Rig::around(dir, Stand { layout, programs, double, mesh, world, ready, leases: Default::default() })
 }
 
-fn start_agents(wan: &Wan, rig: &mut Rig) {
+fn start_agents(wan: &Wan, clocks: Clocks, rig: &mut Rig) {
     let coordinators: Vec<SocketAddr> = addresses().collect();
     let stand = &mut rig.stand;
     let agents: Vec<(&str, String, SocketAddr)> = REGIONS
@@ -252,12 +285,13 @@ fn start_agents(wan: &Wan, rig: &mut Rig) {
         give_promises(config, *lease, promises);
         let (name, site) = (format!("agent-{agent}"), party(region, Part::Agents));
         let log = stand.layout.log(&name);
-        spawn(wan, &mut stand.mesh, &site, (&name, &stand.programs.agent, &config_args(config)), &log);
+        let command = clocks.wrap(&stand.layout.dir, &name, &stand.programs.agent, config_args(config));
+        spawn((wan, &site), &mut stand.mesh, &name, command, &log);
     }
 }
 
 /// The demo's agents serve the lease endpoint alone: with one machine's network there is nothing to hold through.
-fn give_promises(config: &Path, lease: SocketAddr, promises: SocketAddr) {
+pub(crate) fn give_promises(config: &Path, lease: SocketAddr, promises: SocketAddr) {
     let text = std::fs::read_to_string(config).expect("its configuration");
     let own = format!("listen = \"{lease}\"");
     assert!(text.contains(&own), "{text}");
@@ -270,14 +304,15 @@ fn addresses() -> impl Iterator<Item = SocketAddr> {
     all.map(|ip| SocketAddr::from((ip, COORDINATOR_PORT)))
 }
 
+/// Program and arguments, at a site.
 fn spawn(
-    wan: &Wan,
+    (wan, site): (&Wan, &str),
     processes: &mut Processes,
-    site: &str,
-    (name, program, args): (&str, &Path, &[OsString]),
+    name: &str,
+    (program, args): (PathBuf, Vec<OsString>),
     log: &Path,
 ) {
-    let (program, args): (PathBuf, _) = wan.namespace(site).wrap(program, args);
+    let (program, args) = wan.namespace(site).wrap(&program, &args);
     processes.start(name, &program, &args, log).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
@@ -294,6 +329,14 @@ async fn until_ready(layout: &Layout) -> Ready {
         assert!(Instant::now() < deadline, "the double did not become ready");
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// As [`policy`], and by name: of each probe, the agent's name server is asked first.
+pub fn policy_by_name(ready: &Ready, policy: &str) -> Plot {
+    let names = [(PRIMARY, OLD_ALB.1.replace(maip::OLD, PRIMARY)), (STANDBY, NEW_ALB.1.to_owned())];
+    let port = maip::app_port(ready).unwrap_or_else(|| panic!("the double runs no applications"));
+    let asked_at = names.into_iter().map(|(region, name)| (region.to_owned(), format!("{name}:{port}"))).collect();
+    Plot { asked_at: Some(asked_at), policy: policy.to_owned() }
 }
 
 /// Applications are asked over HTTP, with this policy.

@@ -3,7 +3,7 @@
 //! through them one after the other.
 //!
 //! `make test` runs the rows that are marked so; `MESH_SOAK_ROWS=all`, or names of rows with commas between them, runs
-//! others, each for longer.
+//! others, each for longer. Clients write all the time, where the lease endpoint lets them.
 
 #![allow(
     clippy::expect_used,
@@ -16,21 +16,30 @@ use std::time::{Duration, Instant};
 
 use mesh_runtime::client::CallLimits;
 use mesh_suite::Wide;
-use mesh_suite::fault::Fault;
+use mesh_suite::by_itself::blocking;
+use mesh_suite::clocks::{self, Clocks};
+use mesh_suite::fault::{Broken, Fault};
 use mesh_suite::rig::LONG;
 use mesh_suite::wide::{
-    DNS, Direction, FAR, PRIMARY, Part, REGIONS, STANDBY, WITNESS, around, around_part, both, directions, fenced,
-    party, policy,
+    AWS, DNS, FAR, PRIMARY, Part, REGIONS, STANDBY, WITNESS, around, around_agents, around_part, both, directions,
+    fenced, policy_by_name,
 };
+use mesh_suite::writing::{Question, WRITES, assert_nothing_is_written, until_written};
 use meshctl::demo::maip::SERVICE;
+use meshctl::demo::writers::Writers;
 use serde_json::Value;
 
-/// The policy's `sustained`, and for how long a row is held, which is longer; in `make test`, and when rows are chosen.
+/// The policy's `sustained`, and for how long a row is held, which is longer than that and than a lease; in `make test`,
+/// and when rows are chosen.
 const QUICK: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(8)];
 const SOAK: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(25)];
 const POLL: Duration = Duration::from_millis(200);
 /// Longer than any answer of one that could answer, over the slowest link of these rows.
 const ASK: CallLimits = CallLimits { per_try: Duration::from_secs(3), total: Duration::from_secs(6) };
+/// Questions to an agent that has woken up and hears nobody.
+const QUESTIONS: usize = 10;
+/// Of a clock, either way: longer than any wait of the mesh, shorter than a certificate's life.
+const STEP_SECONDS: i64 = 600;
 
 struct Row {
     name: &'static str,
@@ -39,12 +48,23 @@ struct Row {
     verdicts: &'static [&'static str],
     /// Where a coordinator has no quorum meanwhile.
     alone: Option<&'static str>,
+    /// Whether those that write in the primary's region may go on.
+    writes: Writes,
     /// Part of `make test`.
     always: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    GoOn,
+    /// None of its agents has a lease.
+    Stop,
+    /// As it happens.
+    Vary,
+}
+
 const fn row(name: &'static str, fault: Fault) -> Row {
-    Row { name, fault, verdicts: &["healthy"], alone: None, always: false }
+    Row { name, fault, verdicts: &["healthy"], alone: None, writes: Writes::GoOn, always: false }
 }
 
 impl Row {
@@ -58,6 +78,11 @@ impl Row {
         self
     }
 
+    const fn writes(mut self, writes: Writes) -> Self {
+        self.writes = writes;
+        self
+    }
+
     const fn always(mut self) -> Self {
         self.always = true;
         self
@@ -68,6 +93,8 @@ impl Row {
 const DISPUTED: &[&str] = &["suspect"];
 /// As it happens to look in the end.
 const UNSTEADY: &[&str] = &["healthy", "suspect"];
+/// Nobody knows.
+const UNSEEN: &[&str] = &["unknown"];
 
 const ROWS: &[Row] = &[
     row("the standby's region is isolated", Fault::Cut(|| around(STANDBY))).alone(STANDBY).always(),
@@ -82,39 +109,69 @@ const ROWS: &[Row] = &[
     row("standby to witness is cut", Fault::Cut(|| directions(STANDBY, WITNESS))),
     row("witness to standby is cut", Fault::Cut(|| directions(WITNESS, STANDBY))),
     row("the primary's coordinator is cut off", Fault::Cut(|| around_part(PRIMARY, Part::Coordinator))).alone(PRIMARY),
-    row("the primary's agents are cut off", Fault::Cut(|| around_part(PRIMARY, Part::Agents))),
+    row("the primary's agents are cut off", Fault::Cut(|| around_part(PRIMARY, Part::Agents))).writes(Writes::Stop),
+    row(
+        "the primary's coordinator and agents are cut off",
+        Fault::Cut(|| [Part::Coordinator, Part::Agents].iter().flat_map(|part| around_part(PRIMARY, *part)).collect()),
+    )
+    .alone(PRIMARY)
+    .writes(Writes::Stop),
     row("the standby's workload is cut off", Fault::Cut(|| around_part(STANDBY, Part::Workload))),
-    row("the primary flaps at 1 s", Fault::Flaps(|| around(PRIMARY), Duration::from_secs(1))).seen(UNSTEADY),
-    row("the primary flaps at 10 s", Fault::Flaps(|| around(PRIMARY), Duration::from_secs(10))).seen(UNSTEADY),
     row("the primary's links are slow", Fault::Slow(|| around(PRIMARY), Duration::from_millis(100))),
-    row("the primary's links lose a tenth", Fault::Lossy(|| around(PRIMARY), 100)).seen(UNSTEADY),
-    row("the primary's agents have no name server", Fault::Cut(|| no_names(&[PRIMARY]))),
-    row("no agent has a name server", Fault::Cut(|| no_names(&REGIONS))),
-    row("the primary's agents stand still", Fault::Stopped(|wide, _| wide.processes(PRIMARY).split_off(1))),
+    row("the primary's agents have no name server", Fault::Cut(|| around_agents(&[PRIMARY], DNS))),
+    row("no agent has a name server", Fault::Cut(|| around_agents(&REGIONS, DNS))).seen(UNSEEN),
+    row("the primary's agents do not reach AWS", Fault::Cut(|| around_agents(&[PRIMARY], AWS))),
+    row("no agent reaches AWS", Fault::Cut(|| around_agents(&REGIONS, AWS))),
+    row("the primary's agents stand still", Fault::Stopped(agents_of_primary)).writes(Writes::Stop).always(),
     row("the leader stands still", Fault::Stopped(|_, leader| vec![leader.to_owned()])),
+    row("the primary's links lose a tenth", Fault::Lossy(|| around(PRIMARY), 100)).seen(UNSTEADY).writes(Writes::Vary),
+    row("the primary flaps at 1 s", Fault::Flaps(|| around(PRIMARY), Duration::from_secs(1)))
+        .seen(UNSTEADY)
+        .writes(Writes::Vary),
+    row("the primary flaps at 10 s", Fault::Flaps(|| around(PRIMARY), Duration::from_secs(10)))
+        .seen(UNSTEADY)
+        .writes(Writes::Vary),
 ];
 
-fn no_names(regions: &[&str]) -> Vec<Direction> {
-    both(regions.iter().map(|region| (party(region, Part::Agents), DNS.to_owned())).collect())
+const CLOCKS: &[Row] = &[
+    row("the leader's clock goes ahead", Fault::Stepped(|_, leader| vec![leader.to_owned()], STEP_SECONDS)),
+    row("the leader's clock goes back", Fault::Stepped(|_, leader| vec![leader.to_owned()], -STEP_SECONDS)),
+    row("the clocks of the primary's agents go ahead", Fault::Stepped(agents_of_primary, STEP_SECONDS)),
+    row("the clocks of the primary's agents go back", Fault::Stepped(agents_of_primary, -STEP_SECONDS)),
+    row("the clocks of the standby's agents go ahead", Fault::Stepped(agents_of_standby, STEP_SECONDS)),
+    row("the clocks of the standby's agents go back", Fault::Stepped(agents_of_standby, -STEP_SECONDS)),
+];
+
+fn agents_of_primary(wide: &Wide, _leader: &str) -> Vec<String> {
+    wide.processes(PRIMARY).split_off(1)
 }
 
-/// Which rows, the policy's `sustained`, and how long each is held.
-fn chosen() -> (Vec<&'static Row>, [Duration; 2]) {
+fn agents_of_standby(wide: &Wide, _leader: &str) -> Vec<String> {
+    wide.processes(STANDBY).split_off(1)
+}
+
+/// Which of these rows, the policy's `sustained`, and how long each is held.
+fn chosen(rows: &'static [Row]) -> (Vec<&'static Row>, [Duration; 2]) {
     let named = |names: &str| {
-        let find = |name: &str| ROWS.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no row {name:?}"));
-        names.split(',').map(|name| find(name.trim())).collect()
+        let names: Vec<&str> = names.split(',').map(str::trim).collect();
+        let exists = |name: &&str| ROWS.iter().chain(CLOCKS).any(|row| row.name == *name);
+        assert!(names.iter().all(exists), "no such row: {names:?}");
+        rows.iter().filter(|row| names.contains(&row.name)).collect()
     };
     match std::env::var("MESH_SOAK_ROWS").as_deref() {
-        Err(_) => (ROWS.iter().filter(|row| row.always).collect(), QUICK),
-        Ok("all") => (ROWS.iter().collect(), SOAK),
+        Err(_) => (rows.iter().filter(|row| row.always).collect(), QUICK),
+        Ok("all") => (rows.iter().collect(), SOAK),
         Ok(names) => (named(names), SOAK),
     }
 }
 
-async fn assert_seen(wide: &Wide, row: &Row) {
+/// What is made of it, and that a rule says so.
+async fn assert_seen(wide: &Wide, row: &Row) -> Value {
     let of = |judged: &Value| judged["regions"][PRIMARY]["verdict"].as_str().unwrap_or_default().to_owned();
     let what = format!("{}: {:?} of {PRIMARY}", row.name, row.verdicts);
-    wide.rig.until_judged(SERVICE, &what, |judged| row.verdicts.contains(&of(judged).as_str())).await;
+    let seen = wide.rig.until_judged(SERVICE, &what, |judged| row.verdicts.contains(&of(judged).as_str())).await;
+    assert!(blocking(&seen).contains(&"verdict".to_owned()), "{}: {seen}", row.name);
+    seen
 }
 
 /// Whoever has a quorum answers; whoever has none says nothing but what it calls stale.
@@ -132,28 +189,89 @@ async fn assert_answers(wide: &Wide, row: &Row) {
     assert!(stale.stale, "{}: what it knows by itself is no truth", row.name);
 }
 
-#[tokio::test]
-async fn what_is_no_loss_of_the_primary_moves_nothing() {
-    let (rows, [sustained, hold]) = chosen();
-    let raised = Wide::raise(FAR, |ready| policy(ready, &fenced("full", sustained))).await;
-    let Some(wide) = raised else { return };
+async fn assert_writes(writers: &Writers, row: &Row) {
+    match row.writes {
+        Writes::GoOn => until_written(writers, PRIMARY, WRITES).await,
+        Writes::Stop => assert_nothing_is_written(writers, PRIMARY, row.name).await,
+        Writes::Vary => {}
+    }
+    assert_eq!(writers.accepted_in(STANDBY), 0, "OneWriter: {}", row.name);
+}
+
+/// Agents that stood still for longer than their lease wake up and hear nobody: every answer is no, from the first, also
+/// to what was asked while they stood still, and whatever word of the leader waited for them.
+async fn assert_woken_without_a_right(wide: &Wide, row: &Row, broken: &Broken) {
+    let mut asked = Vec::new();
+    for url in &wide.rig.stand.leases[PRIMARY] {
+        asked.push(Question::ask(url).await.expect("the kernel of one that stands still takes questions"));
+    }
+    let unheard = wide.begin(Fault::Cut(|| around_part(PRIMARY, Part::Agents))).await;
+    wide.mend(broken);
+    for question in asked {
+        let (status, text) = question.answer().await.expect("an answer");
+        assert_eq!(status, 503, "{}: {text}", row.name);
+    }
+    for url in wide.rig.stand.leases[PRIMARY].iter().cycle().take(QUESTIONS) {
+        let (status, text) = Question::ask(url).await.expect("asked").answer().await.expect("an answer");
+        assert_eq!(status, 503, "{}: {text}", row.name);
+    }
+    assert!(wide.fired(&unheard) > 0, "{}: they asked nobody", row.name);
+    wide.mend(&unheard);
+}
+
+async fn go_through(wide: &Wide, rows: &[&Row], hold: Duration) {
+    let writers = wide.writers().await;
     let before = wide.rig.applied().await;
     for row in rows {
         wide.rig.lead_from(WITNESS).await;
+        wide.until_every_region_is_healthy().await;
         let began = Instant::now();
         let broken = wide.begin(row.fault).await;
         wide.hold(&broken, hold).await;
-        assert_answers(&wide, row).await;
-        assert_seen(&wide, row).await;
+        assert_answers(wide, row).await;
+        let seen = assert_seen(wide, row).await;
+        assert_writes(&writers, row).await;
         let fired = wide.fired(&broken);
         assert!(fired > 0, "{}: the fault met nothing", row.name);
-        wide.mend(&broken);
+        match row.fault {
+            Fault::Stopped(_) if row.writes == Writes::Stop => assert_woken_without_a_right(wide, row, &broken).await,
+            _ => wide.mend(&broken),
+        }
         wide.rig.until_whole().await;
         wide.rig.until_replicas_agree().await;
+        until_written(&writers, PRIMARY, WRITES).await;
         assert_eq!(wide.rig.failovers(SERVICE).await, [], "{}: the service was moved", row.name);
         assert_eq!(wide.rig.applied().await, before, "{}: something outside was changed", row.name);
         assert!(wide.rig.writes(PRIMARY).await && !wide.rig.writes(STANDBY).await, "{}: who writes", row.name);
-        eprintln!("{}: the fault met {fired}; {:?} in all", row.name, began.elapsed());
+        eprintln!("{}: the fault met {fired}; {}; {:?} in all", row.name, seen["text"], began.elapsed());
     }
+    let accepted = writers.stop().await;
+    assert!(accepted.iter().all(|write| write.region == PRIMARY), "OneWriter");
     wide.rig.ctl(&["audit", "verify"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn what_is_no_loss_of_the_primary_moves_nothing() {
+    let (rows, [sustained, hold]) = chosen(ROWS);
+    if rows.is_empty() {
+        return;
+    }
+    let Some(wide) = Wide::raise(FAR, |ready| policy_by_name(ready, &fenced("full", sustained))).await else { return };
+    go_through(&wide, &rows, hold).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_stepped_moves_nothing() {
+    let (rows, [sustained, hold]) = chosen(CLOCKS);
+    if rows.is_empty() {
+        eprintln!("not part of `make test`: clocks that are stepped; MESH_SOAK_ROWS=all runs them");
+        return;
+    }
+    if let Some(reason) = clocks::skip_reason() {
+        eprintln!("SKIPPED: clocks that are stepped: {reason}");
+        return;
+    }
+    let policy = |ready: &_| policy_by_name(ready, &fenced("full", sustained));
+    let Some(wide) = Wide::raise_with(FAR, Clocks::Own, policy).await else { return };
+    go_through(&wide, &rows, hold).await;
 }
