@@ -1,0 +1,602 @@
+//! An agent: its probes, its session, its right to let its region write. The core's hysteresis and lease holder decide.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::detect::SelfReport;
+use mesh_core::detect::hysteresis::{Hysteresis, Seen};
+use mesh_core::ids::{Generation, RunId};
+use mesh_core::lease::holder::{Promise, Record};
+use mesh_core::lease::{Ack, Holder, News, Stamp};
+use mesh_core::signal::{Reading, Signal};
+use mesh_core::time::Timestamp;
+
+use crate::clock::Clocks;
+use crate::desk::Told;
+use crate::event::{Answer, Event, Heard, Peer, Say, Written};
+use crate::net::{Part, Place};
+use crate::plant::Bug;
+use crate::setting::{AGENTS_PER_REGION, CHECK, DATABASE};
+use crate::world::World;
+use crate::{MILLI, Micros, SECOND};
+
+pub mod executor;
+pub mod gate;
+
+use executor::{Entry, Work};
+use gate::Gate;
+
+const TICK: Micros = SECOND;
+const PROBE_TIMEOUT: Micros = SECOND;
+const WELCOME_WITHIN: Micros = 3 * SECOND;
+/// Without a pong for so long another coordinator is tried.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Micros = 250 * MILLI;
+const PROMISE_WITHIN: Micros = SECOND;
+const LAGS_MAX: usize = 64;
+/// A slip is told of for so long.
+const SLIP_REMEMBERED: Duration = Duration::from_secs(10);
+/// Redirections that are followed at once.
+const HINTS_MAX: u32 = 3;
+
+/// One thing that is asked again and again.
+pub struct Subject {
+    pub region: usize,
+    pub is_lag: bool,
+    hysteresis: Hysteresis,
+    signal: Arc<Signal>,
+    seen: Seen,
+    /// Number of its last publication; 0: none.
+    number: u64,
+    lags: VecDeque<(Arc<Signal>, Seen)>,
+}
+
+/// What survives a crash.
+#[derive(Default)]
+pub struct Disk {
+    pub floor: Generation,
+    pub promise: Option<Promise>,
+    pub entries: BTreeMap<mesh_core::ids::IntentSeq, Entry>,
+    pub settled: std::collections::BTreeSet<mesh_core::ids::IntentSeq>,
+}
+
+pub struct Conn {
+    pub conn: usize,
+    pub welcomed: bool,
+    last_pong: Stamp,
+    sent: u64,
+}
+
+pub struct Agent {
+    pub region: usize,
+    pub alive: bool,
+    pub paused: bool,
+    pub resumes: Micros,
+    pub epoch: u32,
+    pub clocks: Clocks,
+    pub names_fail: u32,
+    pub subjects: Vec<Subject>,
+    published: u64,
+    slip: (Duration, Stamp),
+    pub conn: Option<Conn>,
+    turn: usize,
+    hints: u32,
+    highest_term: u64,
+    pub gate: Gate,
+    pub holder: Holder,
+    looking: bool,
+    pub disk: Disk,
+    pub works: BTreeMap<mesh_core::ids::IntentSeq, Work>,
+    pub fsync: Micros,
+}
+
+impl World {
+    pub fn new_agent(&mut self, agent: usize) -> Agent {
+        let region = agent / AGENTS_PER_REGION;
+        let clocks = self.some_clocks();
+        let workloads = self.set.workloads;
+        let mut subjects: Vec<Subject> = (0..workloads).map(|about| self.subject(agent, about, false)).collect();
+        if region < workloads {
+            subjects.push(self.subject(agent, region, true));
+        }
+        Agent {
+            region,
+            alive: true,
+            paused: false,
+            resumes: 0,
+            epoch: 0,
+            slip: (Duration::ZERO, clocks.stamp(0)),
+            holder: Holder::restarted(Record::default(), clocks.stamp(0)),
+            clocks,
+            names_fail: 0,
+            subjects,
+            published: 0,
+            conn: None,
+            turn: region,
+            hints: 0,
+            highest_term: 0,
+            gate: Gate::default(),
+            looking: false,
+            disk: Disk::default(),
+            works: BTreeMap::new(),
+            fsync: self.set.fsync,
+        }
+    }
+
+    fn subject(&self, agent: usize, about: usize, is_lag: bool) -> Subject {
+        let gap = Duration::from_secs(self.set.interval_s * 3) + Duration::from_micros(PROBE_TIMEOUT);
+        let signal = Signal {
+            observer: self.names.agents[agent].clone(),
+            observer_region: self.names.regions[agent / AGENTS_PER_REGION].clone(),
+            service: self.names.service.clone(),
+            region: self.names.regions[about].clone(),
+            subject: if is_lag { DATABASE } else { CHECK }.to_owned(),
+            reading: Reading::Unknown { reason: String::new() },
+            at: Timestamp::default(),
+        };
+        Subject {
+            region: about,
+            is_lag,
+            hysteresis: Hysteresis::new(self.set.fail_after, self.set.pass_after, gap),
+            signal: Arc::new(signal),
+            seen: Seen::default(),
+            number: 0,
+            lags: VecDeque::new(),
+        }
+    }
+
+    /// Begins as a process does.
+    pub fn start_agent(&mut self, agent: usize) {
+        let now = self.now;
+        let epoch = self.agents[agent].epoch;
+        for subject in 0..self.agents[agent].subjects.len() {
+            let phase = self.rng.below(self.set.interval_s * SECOND) + 1;
+            self.after(phase, Event::Probe { agent, subject, epoch });
+        }
+        let tick = self.rng.below(TICK / 4) + 1;
+        self.after(tick, Event::Tick { agent, epoch });
+        let it = &mut self.agents[agent];
+        it.alive = true;
+        let stamp = it.clocks.stamp(now);
+        it.slip = (Duration::ZERO, stamp);
+        let promise = it.disk.promise.clone();
+        let record = Record { floor: it.disk.floor, promise, open_call: it.open_call_on_disk() };
+        if !self.bug(Bug::LeaseSurvivesRestart) {
+            self.agents[agent].holder = Holder::restarted(record, stamp);
+        }
+        let unfinished: Vec<_> =
+            self.agents[agent].disk.entries.values().filter(|entry| entry.outcome.is_none()).cloned().collect();
+        for entry in unfinished {
+            self.resume_work(agent, entry);
+        }
+        self.seek(agent);
+    }
+
+    pub fn crash_agent(&mut self, agent: usize) {
+        let fresh: Vec<Subject> = {
+            let places: Vec<(usize, bool)> =
+                self.agents[agent].subjects.iter().map(|subject| (subject.region, subject.is_lag)).collect();
+            places.into_iter().map(|(region, is_lag)| self.subject(agent, region, is_lag)).collect()
+        };
+        let it = &mut self.agents[agent];
+        it.alive = false;
+        it.epoch += 1;
+        it.subjects = fresh;
+        it.published = 0;
+        it.gate = Gate::default();
+        it.works.clear();
+        it.looking = false;
+        let conn = it.conn.take();
+        if let Some(conn) = conn {
+            self.conns[conn.conn].ended = true;
+        }
+    }
+
+    pub const fn agents_of(region: usize) -> Place {
+        Place { region, part: Part::Agents }
+    }
+
+    pub fn stamp(&self, agent: usize) -> Stamp {
+        self.agents[agent].clocks.stamp(self.now)
+    }
+
+    // Probes.
+
+    pub fn probe(&mut self, agent: usize, subject: usize, epoch: u32, due: Micros) {
+        if self.agents[agent].epoch != epoch {
+            return;
+        }
+        let (now, interval) = (self.now, self.set.interval_s * SECOND);
+        // Turns are on a grid; those that were missed are lost.
+        let next = due + interval * ((now - due) / interval + 1);
+        let jitter = self.rng.below(interval / 10 + 1);
+        self.note_slip(agent, Duration::from_micros(now - due));
+        self.at(next.max(now + 1) + jitter, Event::Probe { agent, subject, epoch });
+        let it = &self.agents[agent];
+        let (from, about, is_lag) =
+            (Self::agents_of(it.region), it.subjects[subject].region, it.subjects[subject].is_lag);
+        let to = Place { region: about, part: Part::Workload };
+        let names_fail = it.names_fail > 0;
+        if names_fail {
+            self.net.met += 1;
+            self.after(PROBE_TIMEOUT / 2, Event::Answer { agent, subject, epoch, answer: Answer::Unknown });
+            return;
+        }
+        let mut rng = self.rng.split();
+        let took = self.net.round_trip(from, to, PROBE_TIMEOUT, &mut rng);
+        let answers = if is_lag { self.cloud.tells_lag(about) } else { self.cloud.answers(about, &mut rng) };
+        self.counts.probes += 1;
+        match (took, answers) {
+            (Some(took), Ok(late)) if took + late <= PROBE_TIMEOUT => {
+                self.after(took + late, Event::Answer { agent, subject, epoch, answer: Answer::Passed });
+            }
+            // Refused at once, or no answer in time.
+            (Some(took), Err(())) => self.after(took, Event::Answer { agent, subject, epoch, answer: Answer::Failed }),
+            _ => self.after(PROBE_TIMEOUT, Event::Answer { agent, subject, epoch, answer: Answer::Failed }),
+        }
+    }
+
+    pub fn answer(&mut self, agent: usize, subject: usize, epoch: u32, answer: Answer, late: Micros) {
+        if self.agents[agent].epoch != epoch {
+            return;
+        }
+        // What was answered while the process stood still may have been a timeout to it.
+        let answer = if late > PROBE_TIMEOUT && self.rng.per_mille(500) { Answer::Unknown } else { answer };
+        let (now, stamp) = (self.now, self.stamp(agent));
+        let about = self.agents[agent].subjects[subject].region;
+        if self.agents[agent].subjects[subject].is_lag {
+            if matches!(answer, Answer::Passed)
+                && let Some(lag) = self.cloud.lag(about, now)
+            {
+                self.publish_lag(agent, subject, lag, stamp);
+            }
+            return;
+        }
+        let passed = matches!(answer, Answer::Passed);
+        self.judge_answer(agent, about, &answer);
+        let it = &mut self.agents[agent];
+        let of = &mut it.subjects[subject];
+        let was = std::mem::discriminant(&of.signal.reading);
+        let reading = match answer {
+            Answer::Passed => of.hysteresis.record(Ok(Duration::from_millis(5)), stamp),
+            Answer::Failed => of.hysteresis.record(Err("no answer".to_owned()), stamp),
+            Answer::Unknown => of.hysteresis.record_unknown("no resolver".to_owned(), stamp),
+        };
+        of.seen = of.hysteresis.seen(stamp);
+        // A reading that stays passing is the same signal, seen again.
+        if !(passed && was == std::mem::discriminant(&reading)) {
+            of.signal = Arc::new(Signal { reading, at: stamp.unix(), ..(*of.signal).clone() });
+        }
+        it.published += 1;
+        of.number = it.published;
+        if was != std::mem::discriminant(&of.signal.reading) {
+            self.tell_signals(agent);
+        }
+    }
+
+    fn publish_lag(&mut self, agent: usize, subject: usize, lag: Duration, stamp: Stamp) {
+        let it = &mut self.agents[agent];
+        let of = &mut it.subjects[subject];
+        let signal =
+            Arc::new(Signal { reading: Reading::ReplicaLag { lag }, at: stamp.unix(), ..(*of.signal).clone() });
+        of.seen = Seen::measured(stamp, stamp.unix());
+        of.signal = Arc::clone(&signal);
+        of.lags.push_back((signal, of.seen));
+        while of.lags.len() > LAGS_MAX {
+            of.lags.pop_front();
+        }
+        it.published += 1;
+        of.number = it.published;
+    }
+
+    fn tell_signals(&mut self, agent: usize) {
+        let stamp = self.stamp(agent);
+        let it = &mut self.agents[agent];
+        let Some(conn) = it.conn.as_mut().filter(|conn| conn.welcomed) else { return };
+        let mut signals = Vec::new();
+        for of in it.subjects.iter().filter(|of| of.number > conn.sent) {
+            if of.is_lag && conn.sent == 0 {
+                signals.extend(of.lags.iter().map(|(signal, seen)| told(signal, seen, stamp)));
+            } else {
+                signals.push(told(&of.signal, &of.seen, stamp));
+            }
+        }
+        conn.sent = it.published;
+        let conn = conn.conn;
+        if !signals.is_empty() {
+            self.say_to_node(conn, Say::Signals(signals));
+        }
+    }
+
+    fn note_slip(&mut self, agent: usize, late: Duration) {
+        let stamp = self.stamp(agent);
+        let it = &mut self.agents[agent];
+        let old = stamp.monotonic.saturating_sub(it.slip.1.monotonic) >= SLIP_REMEMBERED;
+        if old || late >= it.slip.0 {
+            it.slip = (late, stamp);
+        }
+    }
+
+    fn report(&self, agent: usize) -> SelfReport {
+        let (it, stamp) = (&self.agents[agent], self.stamp(agent));
+        let recent = stamp.monotonic.saturating_sub(it.slip.1.monotonic) < SLIP_REMEMBERED;
+        let (mut peers, mut peers_dead) = (0, 0);
+        for of in it.subjects.iter().filter(|of| !of.is_lag) {
+            let failing = matches!(of.signal.reading, Reading::Failing { .. });
+            peers += usize::from(failing || matches!(of.signal.reading, Reading::Passing { .. }));
+            peers_dead += usize::from(failing);
+        }
+        SelfReport { timer_slip: if recent { it.slip.0 } else { Duration::ZERO }, peers, peers_dead }
+    }
+
+    // The session.
+
+    pub fn tick(&mut self, agent: usize, epoch: u32, late: Micros) {
+        if self.agents[agent].epoch != epoch {
+            return;
+        }
+        self.note_slip(agent, Duration::from_micros(late));
+        self.after(TICK, Event::Tick { agent, epoch });
+        let stamp = self.stamp(agent);
+        let it = &self.agents[agent];
+        let silent =
+            it.conn.as_ref().is_some_and(|conn| conn.welcomed && stamp.since_steady(conn.last_pong) >= SILENCE_MAX);
+        if silent {
+            self.lose_session(agent);
+            self.seek(agent);
+        } else if let Some(conn) = it.conn.as_ref().filter(|conn| conn.welcomed).map(|conn| conn.conn) {
+            self.ping(agent, conn);
+            self.tell_signals(agent);
+            self.report_outcomes(agent, true);
+        }
+        self.look_after_right(agent);
+    }
+
+    pub fn ping(&mut self, agent: usize, conn: usize) {
+        let stamp = self.stamp(agent);
+        let nonce = self.agents[agent].gate.ping(stamp);
+        let (report, ack) = (self.report(agent), self.standing(agent));
+        self.say_to_node(conn, Say::Ping { nonce, report, ack });
+    }
+
+    /// No floor that is not on disk.
+    fn standing(&self, agent: usize) -> Ack {
+        let it = &self.agents[agent];
+        let mut ack = it.holder.ack(self.stamp(agent));
+        if !self.bug(Bug::FloorToldEarly) {
+            ack.floor = ack.floor.min(it.disk.floor);
+        }
+        ack
+    }
+
+    fn lose_session(&mut self, agent: usize) {
+        if let Some(conn) = self.agents[agent].conn.take() {
+            self.conns[conn.conn].ended = true;
+            self.counts.sessions_lost += 1;
+        }
+        self.agents[agent].turn += 1;
+        self.agents[agent].hints = 0;
+    }
+
+    fn seek(&mut self, agent: usize) {
+        let node = self.agents[agent].turn % self.nodes.len();
+        let conn = self.connect(agent, node);
+        let last_pong = self.stamp(agent);
+        self.agents[agent].conn = Some(Conn { conn, welcomed: false, last_pong, sent: 0 });
+        self.after(WELCOME_WITHIN, Event::Unanswered { agent, conn });
+        self.say_to_node(conn, Say::Hello);
+    }
+
+    /// No Welcome in time: the next one.
+    pub fn unanswered(&mut self, agent: usize, conn: usize) {
+        let waits = self.agents[agent].conn.as_ref().is_some_and(|own| own.conn == conn && !own.welcomed);
+        if waits && self.agents[agent].alive {
+            self.lose_session(agent);
+            self.seek(agent);
+        }
+    }
+
+    pub fn hear(&mut self, conn: usize, heard: Heard) {
+        let agent = self.conns[conn].agent;
+        if !self.agents[agent].alive || self.agents[agent].conn.as_ref().is_none_or(|own| own.conn != conn) {
+            return;
+        }
+        match heard {
+            Heard::Welcome { term } => self.hear_welcome(agent, conn, term),
+            Heard::NotLeader { leader } => self.redirect(agent, leader),
+            Heard::Pong { nonce, paused, news } => self.hear_pong(agent, nonce, paused, news),
+            Heard::Offer(job) => self.hear_offer(agent, *job),
+            Heard::Revoked(wanted) => {
+                self.agents[agent].holder.end(wanted);
+                self.write(agent, Written::Floor { generation: wanted, tell: true });
+            }
+            Heard::OutcomeAck(seq) => self.hear_outcome_ack(agent, seq),
+        }
+    }
+
+    fn hear_welcome(&mut self, agent: usize, conn: usize, term: u64) {
+        let stamp = self.stamp(agent);
+        let it = &mut self.agents[agent];
+        if term < it.highest_term {
+            self.lose_session(agent);
+            self.seek(agent);
+            return;
+        }
+        it.highest_term = term;
+        it.gate.session_started();
+        it.conn = Some(Conn { conn, welcomed: true, last_pong: stamp, sent: 0 });
+        it.hints = 0;
+        self.counts.sessions += 1;
+        self.ping(agent, conn);
+        self.tell_signals(agent);
+        self.report_outcomes(agent, true);
+    }
+
+    fn redirect(&mut self, agent: usize, leader: Option<usize>) {
+        if let Some(conn) = self.agents[agent].conn.take() {
+            self.conns[conn.conn].ended = true;
+        }
+        let it = &mut self.agents[agent];
+        match leader.filter(|_| it.hints < HINTS_MAX) {
+            Some(leader) => {
+                it.turn = leader;
+                it.hints += 1;
+                self.seek(agent);
+            }
+            None => {
+                it.turn += 1;
+                it.hints = 0;
+                let rest = self.rng.between(100, 1_000) * MILLI;
+                let epoch = self.agents[agent].epoch;
+                self.after(rest, Event::Unanswered { agent, conn: usize::MAX });
+                let _ = epoch;
+            }
+        }
+    }
+
+    /// The pause between two attempts is over.
+    pub fn seek_again(&mut self, agent: usize) {
+        if self.agents[agent].alive && self.agents[agent].conn.is_none() {
+            self.seek(agent);
+        }
+    }
+
+    fn hear_pong(&mut self, agent: usize, nonce: u64, paused: std::collections::BTreeSet<RunId>, news: Option<News>) {
+        let stamp = self.stamp(agent);
+        let early = self.bug(Bug::LeaseFromReply);
+        let it = &mut self.agents[agent];
+        if let (Some(sent), Some(news)) = (it.gate.sent(nonce), news) {
+            let sent = if early { stamp } else { sent };
+            let raised = it.holder.hear(&news, sent, stamp);
+            self.judge_right(agent);
+            if raised {
+                self.write(agent, Written::Floor { generation: news.floor, tell: false });
+            }
+        }
+        let it = &mut self.agents[agent];
+        if it.gate.pong(nonce, paused)
+            && let Some(conn) = &mut it.conn
+        {
+            conn.last_pong = stamp;
+        }
+        self.wake_works(agent);
+    }
+
+    // The right to write.
+
+    fn look_after_right(&mut self, agent: usize) {
+        if self.agents[agent].looking || !self.wants_promises(agent) {
+            return;
+        }
+        self.agents[agent].looking = true;
+        let epoch = self.agents[agent].epoch;
+        self.after(LOOK_EVERY, Event::Look { agent, epoch });
+    }
+
+    fn wants_promises(&self, agent: usize) -> bool {
+        let it = &self.agents[agent];
+        let plenty = Duration::from_secs(self.set.lease_s) / 2;
+        it.alive && it.holder.standing(self.stamp(agent)).is_none_or(|own| own.left <= plenty) && self.set.promises
+    }
+
+    pub fn look(&mut self, agent: usize, epoch: u32) {
+        if self.agents[agent].epoch != epoch {
+            return;
+        }
+        self.agents[agent].looking = false;
+        if !self.wants_promises(agent) {
+            return;
+        }
+        self.look_after_right(agent);
+        let stamp = self.stamp(agent);
+        let Some((ask, givers)) = self.agents[agent].holder.ask(stamp) else { return };
+        for giver in givers {
+            let Some(to) = self.names.agent(&giver) else { continue };
+            self.say_to_peer(agent, to, Peer::Ask(ask.clone()), PROMISE_WITHIN);
+        }
+    }
+
+    pub fn hear_peer(&mut self, from: usize, to: usize, peer: Peer) {
+        if !self.agents[to].alive {
+            return;
+        }
+        let stamp = self.stamp(to);
+        match peer {
+            Peer::Ask(ask) => {
+                if self.agents[to].holder.promise(&ask, stamp).is_ok() {
+                    self.counts.promises += 1;
+                    self.write(to, Written::Promise { ask, to: from });
+                }
+            }
+            Peer::Promised { round } => {
+                let giver = self.names.agents[from].clone();
+                if self.agents[to].holder.promised(&giver, round, stamp) {
+                    self.counts.holds += 1;
+                    self.judge_right(to);
+                }
+            }
+        }
+    }
+
+    // The journal.
+
+    pub fn write(&mut self, agent: usize, written: Written) {
+        let it = &self.agents[agent];
+        let (epoch, fsync) = (it.epoch, it.fsync);
+        let delay = fsync / 2 + self.rng.below(fsync + 1);
+        self.after(delay, Event::Disk { agent, epoch, written: Box::new(written) });
+    }
+
+    pub fn written(&mut self, agent: usize, epoch: u32, written: Written) {
+        if self.agents[agent].epoch != epoch {
+            return;
+        }
+        match written {
+            Written::Floor { generation, tell } => {
+                let disk = &mut self.agents[agent].disk;
+                disk.floor = disk.floor.max(generation);
+                if tell && let Some(conn) = self.agents[agent].conn.as_ref().map(|conn| conn.conn) {
+                    let ack = self.standing(agent);
+                    self.say_to_node(conn, Say::Standings(ack));
+                }
+            }
+            Written::Promise { ask, to } => {
+                let forgets = self.bug(Bug::PromiseNotPersisted);
+                let disk = &mut self.agents[agent].disk;
+                if !forgets {
+                    disk.floor = disk.floor.max(ask.generation);
+                    disk.promise = Some(Promise { generation: ask.generation, length: ask.length });
+                }
+                self.say_to_peer(agent, to, Peer::Promised { round: ask.round }, PROMISE_WITHIN);
+            }
+            other => self.written_work(agent, other),
+        }
+    }
+}
+
+fn told(signal: &Arc<Signal>, seen: &Seen, now: Stamp) -> Told {
+    let failing = matches!(signal.reading, Reading::Failing { .. });
+    Told {
+        signal: Arc::clone(signal),
+        age: whole_millis(seen.age(now)),
+        failing: failing.then(|| whole_millis(seen.failing_for(now))),
+        alternations: seen.alternations,
+    }
+}
+
+/// As the wire has it.
+fn whole_millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Time by the clock that a process waits with.
+pub trait Steady {
+    fn since_steady(self, earlier: Self) -> Duration;
+}
+
+impl Steady for Stamp {
+    fn since_steady(self, earlier: Self) -> Duration {
+        self.monotonic.saturating_sub(earlier.monotonic)
+    }
+}

@@ -1,0 +1,475 @@
+//! A replicated log: elections with pre-vote, quorum commit, an isolated old leader that still believes, ReadIndex.
+//!
+//! Heartbeats are not events: a follower hears its leader as long as both run and a connection is possible between them,
+//! so that only a change of that begins a silence. Everything that a commit needs is a message.
+
+use std::rc::Rc;
+
+use mesh_core::fleet::{Command, Fleet};
+use mesh_core::time::{Timestamp, duration_millis};
+
+use crate::clock::Clocks;
+use crate::coordinator::Office;
+use crate::event::{Entry, Event, Log};
+use crate::net::{Part, Place};
+use crate::plant::Bug;
+use crate::world::World;
+use crate::{MILLI, Micros};
+
+const HEARTBEAT: Micros = 300 * MILLI;
+const ELECTION_MIN: Micros = 1_000 * MILLI;
+const ELECTION_MAX: Micros = 1_500 * MILLI;
+/// A ReadIndex that takes longer is given up.
+const READ_MAX: Micros = 3_000 * MILLI;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Follower,
+    Leader,
+}
+
+pub struct Node {
+    pub alive: bool,
+    pub paused: bool,
+    pub resumes: Micros,
+    pub epoch: u32,
+    pub clocks: Clocks,
+    pub term: u64,
+    pub role: Role,
+    pub leader: Option<usize>,
+    pub log: Log,
+    /// Entries that are on its disk.
+    pub synced: usize,
+    pub commit: usize,
+    pub fleet: Fleet,
+    pub applied: usize,
+    /// Of a leader: what each node has on disk.
+    matched: Vec<usize>,
+    told_commit: Vec<usize>,
+    resending: bool,
+    silent_since: Option<Micros>,
+    silence: u32,
+    /// The last stamp and the steady clock then.
+    stamped: Option<(u64, Micros)>,
+    pub fsync: Micros,
+    pub office: Office,
+}
+
+impl Node {
+    pub fn new(clocks: Clocks, log: Log, fleet: Fleet, fsync: Micros, nodes: usize) -> Self {
+        let len = log.len();
+        Self {
+            alive: true,
+            paused: false,
+            resumes: 0,
+            epoch: 0,
+            clocks,
+            term: 1,
+            role: Role::Follower,
+            leader: None,
+            log,
+            synced: len,
+            commit: len,
+            fleet,
+            applied: len,
+            matched: vec![0; nodes],
+            told_commit: vec![0; nodes],
+            resending: false,
+            silent_since: None,
+            silence: 0,
+            stamped: None,
+            fsync,
+            office: Office::default(),
+        }
+    }
+
+    pub fn runs(&self) -> bool {
+        self.alive && !self.paused
+    }
+
+    fn last(&self) -> (u64, usize) {
+        (self.log.last().map_or(0, |entry| entry.term), self.log.len())
+    }
+
+    /// The mesh's time, as `coordinator/src/clock.rs` tells it.
+    pub fn mesh_time(&mut self, now: Micros) -> Timestamp {
+        let stamp = self.clocks.stamp(now);
+        let wall = duration_micros(stamp.realtime);
+        let steady = duration_micros(stamp.monotonic);
+        let believed = match self.stamped {
+            None => wall,
+            Some((before, at)) => {
+                let passed = steady.saturating_sub(at);
+                wall.clamp(before + passed / 2, before + passed + passed / 8)
+            }
+        };
+        let believed = believed.max(self.fleet.now.as_millis() * 1_000);
+        self.stamped = Some((believed, steady));
+        Timestamp::from_millis(believed / 1_000)
+    }
+
+    pub fn forget_time(&mut self) {
+        self.stamped = None;
+    }
+}
+
+fn duration_micros(duration: std::time::Duration) -> Micros {
+    u64::try_from(duration.as_micros()).unwrap_or_else(|_| duration_millis(duration) * 1_000)
+}
+
+pub const fn coordinator(region: usize) -> Place {
+    Place { region, part: Part::Coordinator }
+}
+
+impl World {
+    fn quorum(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+
+    fn linked(&self, one: usize, other: usize) -> bool {
+        self.net.is_joined(coordinator(one), coordinator(other))
+    }
+
+    fn hears(&self, node: usize) -> bool {
+        let Some(leader) = self.nodes[node].leader else { return false };
+        if leader == node {
+            return self.nodes[node].role == Role::Leader;
+        }
+        let of = &self.nodes[leader];
+        of.runs() && of.role == Role::Leader && of.term >= self.nodes[node].term && self.linked(node, leader)
+    }
+
+    /// Links or processes have changed: who hears its leader no more, which old leader hears of a newer one?
+    pub fn look_at_quorum(&mut self) {
+        for node in 0..self.nodes.len() {
+            if !self.nodes[node].alive || self.nodes[node].role == Role::Leader {
+                continue;
+            }
+            if self.hears(node) {
+                self.nodes[node].silent_since = None;
+            } else if self.nodes[node].silent_since.is_none() {
+                self.nodes[node].silent_since = Some(self.now);
+                self.nodes[node].silence += 1;
+                self.await_silence(node);
+            }
+        }
+        for old in 0..self.nodes.len() {
+            let term = self.nodes[old].term;
+            if !self.nodes[old].runs() || self.nodes[old].role != Role::Leader {
+                continue;
+            }
+            let newer = (0..self.nodes.len()).filter(|other| {
+                self.nodes[*other].runs() && self.nodes[*other].term > term && self.linked(old, *other)
+            });
+            if let Some(newer) = newer.map(|other| self.nodes[other].term).max() {
+                let delay = self.rng.below(HEARTBEAT) + self.set.far * 2;
+                self.after(delay, Event::StepDown { node: old, term, newer });
+            }
+        }
+    }
+
+    fn await_silence(&mut self, node: usize) {
+        let delay = self.rng.between(ELECTION_MIN, ELECTION_MAX);
+        let (epoch, silence) = (self.nodes[node].epoch, self.nodes[node].silence);
+        self.after(delay, Event::Silence { node, epoch, silence });
+    }
+
+    pub fn silence(&mut self, node: usize, epoch: u32, silence: u32) {
+        let it = &self.nodes[node];
+        if !it.alive || it.epoch != epoch || it.silence != silence || it.role == Role::Leader || self.hears(node) {
+            return;
+        }
+        self.await_silence(node);
+        let votes: Vec<usize> = (0..self.nodes.len()).filter(|voter| self.would_vote(*voter, node)).collect();
+        if votes.len() < self.quorum() {
+            return;
+        }
+        let term = votes.iter().map(|voter| self.nodes[*voter].term).max().unwrap_or_default() + 1;
+        for voter in votes {
+            self.nodes[voter].term = term;
+            if self.nodes[voter].role == Role::Leader {
+                self.resign(voter);
+            }
+        }
+        let delay = self.set.far * 2 + self.nodes[node].fsync;
+        let epoch = self.nodes[node].epoch;
+        self.after(delay, Event::Elected { node, epoch, term });
+    }
+
+    /// Pre-vote: whoever hears a leader refuses.
+    fn would_vote(&self, voter: usize, node: usize) -> bool {
+        if voter == node {
+            return true;
+        }
+        let it = &self.nodes[voter];
+        let waited = it.silent_since.is_some_and(|since| self.now - since >= ELECTION_MIN);
+        it.runs()
+            && self.linked(voter, node)
+            && it.role != Role::Leader
+            && waited
+            && !self.hears(voter)
+            && self.nodes[node].last() >= it.last()
+    }
+
+    pub fn elected(&mut self, node: usize, epoch: u32, term: u64) {
+        if self.nodes[node].epoch != epoch || self.nodes[node].term != term || self.nodes[node].role == Role::Leader {
+            return;
+        }
+        self.lead(node, term);
+    }
+
+    pub fn lead(&mut self, node: usize, term: u64) {
+        let nodes = self.nodes.len();
+        self.counts.elections += 1;
+        let now = self.now;
+        let steady = self.nodes[node].clocks.stamp(now).monotonic;
+        let it = &mut self.nodes[node];
+        it.role = Role::Leader;
+        it.term = term;
+        it.leader = Some(node);
+        it.silent_since = None;
+        it.matched = vec![0; nodes];
+        it.told_commit = vec![0; nodes];
+        it.office.begin(term, steady);
+        for other in 0..nodes {
+            let of = &mut self.nodes[other];
+            if other != node && of.term == term {
+                of.leader = Some(node);
+            }
+        }
+        self.propose(node, None);
+        self.look_at_quorum();
+    }
+
+    fn resign(&mut self, node: usize) {
+        self.nodes[node].role = Role::Follower;
+        self.nodes[node].leader = None;
+        self.end_office(node);
+    }
+
+    pub fn step_down(&mut self, node: usize, term: u64, newer: u64) {
+        if self.nodes[node].role != Role::Leader || self.nodes[node].term != term {
+            return;
+        }
+        self.nodes[node].term = newer;
+        self.resign(node);
+        let leader = (0..self.nodes.len())
+            .find(|other| self.nodes[*other].role == Role::Leader && self.nodes[*other].term == newer);
+        self.nodes[node].leader = leader;
+        self.look_at_quorum();
+    }
+
+    /// Appends to the leader's log. The index at which the command will be applied, if it ever is.
+    pub fn propose(&mut self, node: usize, command: Option<Command>) -> usize {
+        let now = self.now;
+        let it = &mut self.nodes[node];
+        let at = it.mesh_time(now);
+        let last = it.log.last().map_or(at, |entry| entry.at);
+        let entry = Rc::new(Entry { term: it.term, at: at.max(last), command });
+        Rc::make_mut(&mut it.log).push(entry);
+        let len = it.log.len();
+        self.sync(node, len, None);
+        self.replicate(node);
+        len
+    }
+
+    fn sync(&mut self, node: usize, len: usize, reply: Option<(usize, u64)>) {
+        let fsync = self.nodes[node].fsync;
+        let delay = fsync / 2 + self.rng.below(fsync + 1);
+        let epoch = self.nodes[node].epoch;
+        self.after(delay, Event::Synced { node, epoch, len, reply });
+    }
+
+    fn replicate(&mut self, node: usize) {
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.send_log(node, other);
+        }
+        if !self.nodes[node].resending {
+            self.nodes[node].resending = true;
+            let term = self.nodes[node].term;
+            self.after(HEARTBEAT, Event::Resend { node, term });
+        }
+    }
+
+    fn send_log(&mut self, node: usize, other: usize) {
+        if !self.net.joined(coordinator(node), coordinator(other)) {
+            return;
+        }
+        let delay = self.net.delay(coordinator(node), coordinator(other), &mut self.rng);
+        let it = &self.nodes[node];
+        let (term, log, commit) = (it.term, Rc::clone(&it.log), it.commit);
+        self.after(delay, Event::Append { to: other, from: node, term, log, commit });
+    }
+
+    pub fn resend(&mut self, node: usize, term: u64) {
+        self.nodes[node].resending = false;
+        let it = &self.nodes[node];
+        if !it.alive || it.role != Role::Leader || it.term != term {
+            return;
+        }
+        let behind: Vec<usize> = (0..self.nodes.len())
+            .filter(|other| *other != node)
+            .filter(|other| it.matched[*other] < it.log.len() || it.told_commit[*other] < it.commit)
+            .collect();
+        if behind.is_empty() {
+            return;
+        }
+        for other in behind {
+            self.send_log(node, other);
+        }
+        self.nodes[node].resending = true;
+        self.after(HEARTBEAT, Event::Resend { node, term });
+    }
+
+    pub fn append(&mut self, to: usize, from: usize, term: u64, log: Log, commit: usize) {
+        if !self.nodes[to].alive || term < self.nodes[to].term {
+            return;
+        }
+        if self.nodes[to].role == Role::Leader {
+            if term == self.nodes[to].term {
+                return;
+            }
+            self.resign(to);
+        }
+        let it = &mut self.nodes[to];
+        it.term = term;
+        if it.leader != Some(from) {
+            it.leader = Some(from);
+            it.silent_since = None;
+            self.look_at_quorum();
+        }
+        let it = &mut self.nodes[to];
+        let has = log.last().is_none_or(|last| it.log.get(log.len() - 1).is_some_and(|own| Rc::ptr_eq(own, last)));
+        let len = log.len();
+        if !has {
+            let agreed = log.iter().zip(it.log.iter()).take_while(|(a, b)| Rc::ptr_eq(a, b)).count();
+            it.synced = it.synced.min(agreed);
+            it.log = log;
+        }
+        let commit = commit.min(len);
+        if it.synced < len {
+            self.sync(to, len, Some((from, term)));
+        } else {
+            self.acknowledge(to, from, term, len);
+        }
+        self.commit(to, commit);
+    }
+
+    pub fn synced(&mut self, node: usize, epoch: u32, len: usize, reply: Option<(usize, u64)>) {
+        let it = &mut self.nodes[node];
+        if it.epoch != epoch || it.log.len() < len {
+            return;
+        }
+        it.synced = it.synced.max(len);
+        match reply {
+            Some((leader, term)) if it.term == term => self.acknowledge(node, leader, term, len),
+            Some(_) => {}
+            None => self.appended(node, node, self.nodes[node].term, len),
+        }
+    }
+
+    fn acknowledge(&mut self, node: usize, leader: usize, term: u64, len: usize) {
+        if !self.net.joined(coordinator(node), coordinator(leader)) {
+            return;
+        }
+        let delay = self.net.delay(coordinator(node), coordinator(leader), &mut self.rng);
+        self.after(delay, Event::Appended { to: leader, from: node, term, len });
+    }
+
+    pub fn appended(&mut self, to: usize, from: usize, term: u64, len: usize) {
+        let it = &mut self.nodes[to];
+        if !it.alive || it.role != Role::Leader || it.term != term {
+            return;
+        }
+        it.matched[from] = it.matched[from].max(len);
+        let (told, commit) = (&mut it.told_commit[from], it.commit);
+        *told = (*told).max(commit.min(len));
+        let mut matched = it.matched.clone();
+        matched.sort_unstable_by(|a, b| b.cmp(a));
+        let quorum = if self.bug(Bug::CommitByOne) { 0 } else { self.quorum() - 1 };
+        let commit = matched[quorum];
+        if commit > self.nodes[to].commit && self.nodes[to].log[commit - 1].term == term {
+            self.commit(to, commit);
+            self.replicate(to);
+        }
+    }
+
+    fn commit(&mut self, node: usize, commit: usize) {
+        let it = &mut self.nodes[node];
+        // What was cut off is committed no more by this node; the judge sees that it never was.
+        it.commit = it.commit.max(commit.min(it.log.len()));
+        while self.nodes[node].applied < self.nodes[node].commit {
+            self.apply_next(node);
+        }
+    }
+
+    fn apply_next(&mut self, node: usize) {
+        let index = self.nodes[node].applied;
+        let entry = Rc::clone(&self.nodes[node].log[index]);
+        self.nodes[node].applied += 1;
+        self.judge_commit(node, index, &entry);
+        let applied = entry.command.as_ref().map(|command| self.nodes[node].fleet.apply(entry.at, command));
+        self.note_applied(node, index + 1, &entry, applied);
+    }
+
+    /// The time until a quorum has answered a question that leaves now, if it does.
+    pub fn read_index(&mut self, node: usize) -> Option<Micros> {
+        let term = self.nodes[node].term;
+        // A leader that has committed nothing of its term does not know what was.
+        let knows = self.nodes[node].log.get(self.nodes[node].commit.checked_sub(1)?)?.term == term;
+        if self.nodes[node].role != Role::Leader || !knows {
+            return None;
+        }
+        if self.bug(Bug::LeaseRead) {
+            return Some(1);
+        }
+        let mut answers = Vec::with_capacity(self.nodes.len());
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            let of = &self.nodes[other];
+            if !of.runs() || of.term > term || !self.net.joined(coordinator(node), coordinator(other)) {
+                continue;
+            }
+            let there = self.net.delay(coordinator(node), coordinator(other), &mut self.rng);
+            answers.push(there + self.net.delay(coordinator(other), coordinator(node), &mut self.rng));
+        }
+        answers.sort_unstable();
+        answers.get(self.quorum() - 2).copied().filter(|took| *took <= READ_MAX)
+    }
+
+    pub fn crash_node(&mut self, node: usize) {
+        let now = self.now;
+        let it = &mut self.nodes[node];
+        it.alive = false;
+        it.epoch += 1;
+        it.role = Role::Follower;
+        it.leader = None;
+        it.silent_since = None;
+        let synced = it.synced;
+        Rc::make_mut(&mut it.log).truncate(synced);
+        // Applied state is rebuilt from the log; what was applied had been committed, and so was on disk here or comes again.
+        let kept = it.commit.min(synced);
+        if kept < it.applied {
+            let mut fleet = Fleet::default();
+            for entry in &it.log[..kept] {
+                if let Some(command) = &entry.command {
+                    fleet.apply(entry.at, command);
+                }
+            }
+            it.fleet = fleet;
+            it.applied = kept;
+        }
+        it.commit = kept;
+        it.forget_time();
+        it.office = Office::default();
+        it.resending = false;
+        let _ = now;
+        self.end_office(node);
+        self.look_at_quorum();
+    }
+
+    pub fn start_node(&mut self, node: usize) {
+        self.nodes[node].alive = true;
+        self.nodes[node].paused = false;
+        self.look_at_quorum();
+    }
+}

@@ -1,0 +1,584 @@
+//! What a coordinator keeps in memory, and what it does while it leads: `coordinator/src/{driver,sessions}` in small.
+//! What is due is said by the core.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mesh_core::decide::{self, Judgement};
+use mesh_core::detect::{self, Evidence, Observer, Observers, RegionVerdict, SelfReport, Sight, Verdict};
+use mesh_core::engine::{self, AgentPresence, View};
+use mesh_core::fleet::{Applied, AuthorityState, Command, Fleet, Reply};
+use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId, StepId};
+use mesh_core::lease::due;
+use mesh_core::lease::{Ack, Ledger};
+use mesh_core::run::{Direction, Outcome, RunState};
+use mesh_core::signal::Reading;
+use mesh_core::time::{Timestamp, duration_millis};
+
+use crate::consensus::Role;
+use crate::desk::{Held, Told};
+use crate::event::{Entry, Event, Heard, Say};
+use crate::plant::Bug;
+use crate::setting::{AGENTS_PER_REGION, HASH};
+use crate::world::World;
+use crate::{MILLI, Micros, SECOND};
+
+pub const AGENT_SILENCE: Duration = Duration::from_secs(6);
+const LOOK_EVERY: Micros = SECOND;
+const PAUSE_MIN: Micros = 100 * MILLI;
+const PAUSE_MAX: Micros = 5 * SECOND;
+/// Measurements of a lag that are kept of one observer.
+const LAGS_MAX: usize = 64;
+/// How late a call may be seen by the leader's own count.
+const LATE_LOOK: Duration = Duration::from_millis(200);
+/// Of the looks that could come to nothing, one in so many is taken all the same.
+const LOOK_ANYWAY: u64 = 509;
+const JUDGE_ANYWAY: u64 = 127;
+
+/// An agent's session, as the leader has it. Times are of its steady clock.
+pub struct Live {
+    pub conn: usize,
+    heard: Duration,
+    offered: BTreeSet<IntentSeq>,
+    told: BTreeSet<Generation>,
+}
+
+#[derive(Default)]
+pub struct Office {
+    pub term: u64,
+    pub ledger: Ledger,
+    /// Since a quorum confirmed the term.
+    pub led_since: Option<Timestamp>,
+    pub sessions: BTreeMap<usize, Live>,
+    gone: BTreeMap<usize, Duration>,
+    desk: BTreeMap<(usize, usize), VecDeque<Held>>,
+    reports: BTreeMap<usize, SelfReport>,
+    flying: BTreeMap<String, usize>,
+    rests: BTreeMap<String, (Micros, Micros)>,
+    lost: BTreeMap<(RunId, IntentSeq), Command>,
+    settling: BTreeMap<usize, (usize, IntentSeq)>,
+    late: BTreeMap<(String, Generation), (Duration, Timestamp)>,
+    next_round: Micros,
+    looks: u64,
+}
+
+impl Office {
+    pub fn begin(&mut self, term: u64, steady: Duration) {
+        self.term = term;
+        self.ledger = Ledger::elected(steady);
+        self.led_since = None;
+        self.flying.clear();
+        self.rests.clear();
+        self.lost.clear();
+        self.settling.clear();
+        self.next_round = 0;
+    }
+}
+
+impl World {
+    pub fn end_office(&mut self, node: usize) {
+        let sessions = std::mem::take(&mut self.nodes[node].office.sessions);
+        self.nodes[node].office.led_since = None;
+        for (agent, live) in sessions {
+            self.nodes[node].office.gone.insert(agent, live.heard);
+            if self.nodes[node].alive {
+                let leader = self.nodes[node].leader;
+                self.say_to_agent(live.conn, Heard::NotLeader { leader });
+            }
+        }
+    }
+
+    fn steady(&self, node: usize) -> Duration {
+        self.nodes[node].clocks.stamp(self.now).monotonic
+    }
+
+    pub fn leads(&self, node: usize) -> bool {
+        self.nodes[node].alive && self.nodes[node].role == Role::Leader
+    }
+
+    pub fn wake(&mut self, node: usize, delay: Micros) {
+        let (at, now) = (self.now + delay, self.now);
+        let it = &mut self.nodes[node];
+        if it.office.next_round > now && it.office.next_round <= at {
+            return;
+        }
+        it.office.next_round = at;
+        let epoch = it.epoch;
+        self.after(delay, Event::Round { node, epoch });
+    }
+
+    /// An entry was applied here.
+    pub fn note_applied(&mut self, node: usize, index: usize, entry: &Rc<Entry>, applied: Option<Applied>) {
+        if !self.leads(node) {
+            return;
+        }
+        if entry.term == self.nodes[node].term && self.nodes[node].office.led_since.is_none() {
+            let now = self.nodes[node].mesh_time(self.now);
+            self.nodes[node].office.led_since = Some(now);
+        }
+        let now = self.now;
+        let office = &mut self.nodes[node].office;
+        let subject = office.flying.iter().find(|(_, at)| **at == index).map(|(subject, _)| subject.clone());
+        if let Some(subject) = subject {
+            office.flying.remove(&subject);
+            let rest = office.rests.remove(&subject);
+            if let Some(Applied { reply: Reply::Refused(_), .. }) = applied {
+                let pause = rest.map_or(PAUSE_MIN, |(_, pause)| (pause * 2).min(PAUSE_MAX));
+                office.rests.insert(subject, (now + pause, pause));
+            }
+        }
+        if let Some((conn, seq)) = office.settling.remove(&index) {
+            self.say_to_agent(conn, Heard::OutcomeAck(seq));
+        }
+        self.wake(node, 1);
+    }
+
+    // What agents say.
+
+    pub fn hear_say(&mut self, conn: usize, say: Say) {
+        let (agent, node) = (self.conns[conn].agent, self.conns[conn].node);
+        if !self.nodes[node].alive || self.conns[conn].epoch != self.nodes[node].epoch {
+            return;
+        }
+        if let Say::Hello = say {
+            self.hear_hello(conn, node);
+            return;
+        }
+        let now = self.steady(node);
+        let office = &mut self.nodes[node].office;
+        let Some(live) = office.sessions.get_mut(&agent).filter(|live| live.conn == conn) else { return };
+        if now.saturating_sub(live.heard) >= AGENT_SILENCE {
+            self.end_session(node, agent);
+            return;
+        }
+        live.heard = now;
+        match say {
+            Say::Hello => {}
+            Say::Ping { nonce, report, ack } => {
+                office.reports.insert(agent, report);
+                self.hear_ack(node, agent, ack);
+                if let Some(took) = self.read_index(node) {
+                    let (epoch, term) = (self.nodes[node].epoch, self.nodes[node].term);
+                    self.after(took, Event::ReadIndexed { node, epoch, term, conn, nonce: Some(nonce) });
+                }
+            }
+            Say::Standings(ack) => self.hear_ack(node, agent, ack),
+            Say::Signals(signals) => self.hear_signals(node, agent, signals, now),
+            Say::Outcome { run, step, direction, seq, outcome } => {
+                self.hear_outcome(node, conn, run, step, direction, seq, outcome);
+            }
+        }
+    }
+
+    fn hear_hello(&mut self, conn: usize, node: usize) {
+        if self.nodes[node].role != Role::Leader {
+            let leader = self.nodes[node].leader;
+            self.say_to_agent(conn, Heard::NotLeader { leader });
+            return;
+        }
+        if let Some(took) = self.read_index(node) {
+            let (epoch, term) = (self.nodes[node].epoch, self.nodes[node].term);
+            self.after(took, Event::ReadIndexed { node, epoch, term, conn, nonce: None });
+        }
+    }
+
+    pub fn read_indexed(&mut self, node: usize, epoch: u32, term: u64, conn: usize, nonce: Option<u64>) {
+        let it = &self.nodes[node];
+        if it.epoch != epoch || it.term != term || it.role != Role::Leader {
+            return;
+        }
+        let (agent, now) = (self.conns[conn].agent, self.steady(node));
+        let Some(nonce) = nonce else {
+            let live = Live { conn, heard: now, offered: BTreeSet::new(), told: BTreeSet::new() };
+            let office = &mut self.nodes[node].office;
+            office.gone.remove(&agent);
+            office.sessions.insert(agent, live);
+            self.say_to_agent(conn, Heard::Welcome { term });
+            self.wake(node, 1);
+            return;
+        };
+        let mesh_now = self.nodes[node].mesh_time(self.now);
+        let it = &mut self.nodes[node];
+        if it.office.sessions.get(&agent).is_none_or(|live| live.conn != conn) {
+            return;
+        }
+        let id = &self.names.service;
+        let service = &it.fleet.services[id];
+        let news = it.office.ledger.news(id, service, &self.names.agents[agent], &it.fleet.agents, now);
+        let run = service.current_run.as_ref().and_then(|run| it.fleet.runs.get(run));
+        let halted = run.filter(|run| it.fleet.halted(run, mesh_now).is_some());
+        let paused = halted.map(|run| run.id.clone()).into_iter().collect();
+        self.say_to_agent(conn, Heard::Pong { nonce, paused, news });
+    }
+
+    fn hear_ack(&mut self, node: usize, agent: usize, ack: Ack) {
+        let now = self.steady(node);
+        let (service, id) = (self.names.service.clone(), &self.names.agents[agent]);
+        let ledger = &mut self.nodes[node].office.ledger;
+        let known = ledger.acked(&service, id).map(|known| (known.ack.floor, known.ack.writes));
+        let changed = known != Some((ack.floor, ack.writes));
+        ledger.acknowledged(&service, id, ack, now);
+        if changed {
+            self.wake(node, 1);
+        }
+    }
+
+    fn hear_signals(&mut self, node: usize, agent: usize, signals: Vec<Told>, now: Duration) {
+        let mut changed = false;
+        for told in signals {
+            let region = self.names.region(&told.signal.region);
+            let is_lag = matches!(told.signal.reading, Reading::ReplicaLag { .. });
+            let subject = region * 2 + usize::from(is_lag);
+            let held = self.nodes[node].office.desk.entry((agent, subject)).or_default();
+            if is_lag {
+                if held.iter().all(|known| known.signal.at != told.signal.at) {
+                    held.push_back(Held::new(told, now));
+                }
+                while held.len() > LAGS_MAX {
+                    held.pop_front();
+                }
+                continue;
+            }
+            match held.front_mut() {
+                Some(known) => {
+                    let failed = known.fails();
+                    known.renew(told, now);
+                    changed |= failed != known.fails() || failed;
+                }
+                None => {
+                    changed = true;
+                    held.push_back(Held::new(told, now));
+                }
+            }
+        }
+        if changed {
+            self.wake(node, 20 * MILLI);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a message's fields")]
+    fn hear_outcome(
+        &mut self,
+        node: usize,
+        conn: usize,
+        run: RunId,
+        step: StepId,
+        direction: Direction,
+        seq: IntentSeq,
+        mut outcome: Outcome,
+    ) {
+        if self.bug(Bug::UnknownIsFailed) && outcome.result == mesh_core::run::OutcomeResult::Unknown {
+            outcome.result = mesh_core::run::OutcomeResult::Refused { retry: false };
+        }
+        let index = self.propose(node, Some(Command::CloseIntent { run, step, direction, seq, outcome }));
+        self.nodes[node].office.settling.insert(index, (conn, seq));
+    }
+
+    fn end_session(&mut self, node: usize, agent: usize) {
+        let office = &mut self.nodes[node].office;
+        if let Some(live) = office.sessions.remove(&agent) {
+            office.gone.insert(agent, live.heard);
+            self.conns[live.conn].ended = true;
+        }
+    }
+
+    // What it does of itself.
+
+    pub fn round(&mut self, node: usize, epoch: u32) {
+        let it = &self.nodes[node];
+        if it.epoch != epoch || !self.leads(node) || it.office.next_round != self.now {
+            return;
+        }
+        self.nodes[node].office.next_round = 0;
+        self.wake(node, LOOK_EVERY);
+        let Some(led_since) = self.nodes[node].office.led_since else { return };
+        let now = self.nodes[node].mesh_time(self.now);
+        let (all, connected) = self.views(node, now, led_since);
+        let busy = self.nodes[node].fleet.services[&self.names.service].current_run.is_some();
+        if busy {
+            self.engine(node, &all, &connected);
+            self.offer(node, now);
+        }
+        self.leases(node, &all);
+        self.automatic(node, now, led_since);
+        if busy && let Some(at) = engine::next_wakeup(&self.nodes[node].fleet, &all) {
+            self.wake(node, duration_millis(at.since(now)).max(1) * MILLI);
+        }
+    }
+
+    fn views(&self, node: usize, now: Timestamp, led_since: Timestamp) -> (View, View) {
+        let steady = self.steady(node);
+        let office = &self.nodes[node].office;
+        let presence = |agent: usize, heard: Duration| {
+            let region = self.names.regions[agent / AGENTS_PER_REGION].clone();
+            let last_heard = now.minus(steady.saturating_sub(heard));
+            let load = open_intents(&self.nodes[node].fleet, &self.names.agents[agent]);
+            (self.names.agents[agent].clone(), AgentPresence { region, last_heard, load })
+        };
+        let live: BTreeMap<AgentId, AgentPresence> =
+            office.sessions.iter().map(|(agent, live)| presence(*agent, live.heard)).collect();
+        let mut agents: BTreeMap<AgentId, AgentPresence> =
+            office.gone.iter().map(|(agent, heard)| presence(*agent, *heard)).collect();
+        agents.extend(live.clone());
+        let view = |agents| View { now, agents, agent_silence: AGENT_SILENCE, led_since };
+        (view(agents), view(live))
+    }
+
+    fn engine(&mut self, node: usize, all: &View, connected: &View) {
+        self.note_late_calls(node);
+        let fleet = &self.nodes[node].fleet;
+        let opens = |command: &Command| matches!(command, Command::OpenIntent { .. });
+        let mut due: Vec<Command> = engine::next(fleet, all).into_iter().filter(|command| !opens(command)).collect();
+        due.extend(engine::next(fleet, connected).into_iter().filter(opens));
+        due.retain(|command| !self.bars_late(node, command));
+        for command in self.take_up_lost(node, due) {
+            self.propose_once(node, command);
+        }
+    }
+
+    /// Intents of agents that were silent for too long: their sessions end first.
+    fn take_up_lost(&mut self, node: usize, due: Vec<Command>) -> Vec<Command> {
+        let (mut others, now) = (Vec::new(), self.steady(node));
+        for command in due {
+            let Command::CloseIntent { run, seq, .. } = &command else {
+                others.push(command);
+                continue;
+            };
+            let key = (run.clone(), *seq);
+            let Some(agent) = agent_of(&self.nodes[node].fleet, &key).and_then(|id| self.names.agent(&id)) else {
+                continue;
+            };
+            let live = self.nodes[node].office.sessions.get(&agent);
+            if live.is_none_or(|live| now.saturating_sub(live.heard) >= AGENT_SILENCE) {
+                self.end_session(node, agent);
+                self.nodes[node].office.lost.insert(key, command);
+            }
+        }
+        let it = &mut self.nodes[node];
+        let fleet = &it.fleet;
+        it.office.lost.retain(|key, _| agent_of(fleet, key).is_some());
+        it.office.lost.values().cloned().chain(others).collect()
+    }
+
+    fn propose_once(&mut self, node: usize, command: Command) {
+        let subject = subject(&command);
+        let now = self.now;
+        let office = &self.nodes[node].office;
+        if office.rests.get(&subject).is_some_and(|(until, _)| *until > now) || office.flying.contains_key(&subject) {
+            return;
+        }
+        self.judge_proposal(node, &command);
+        let index = self.propose(node, Some(command));
+        self.nodes[node].office.flying.insert(subject, index);
+    }
+
+    fn offer(&mut self, node: usize, now: Timestamp) {
+        let fleet = &self.nodes[node].fleet;
+        let Some(run) = fleet.services[&self.names.service].current_run.as_ref().and_then(|run| fleet.runs.get(run))
+        else {
+            return;
+        };
+        if run.paused.is_some() {
+            return;
+        }
+        let mut offers = Vec::new();
+        for (step, direction, intent) in run.open_intents() {
+            if self.nodes[node].office.lost.contains_key(&(run.id.clone(), intent.seq)) {
+                continue;
+            }
+            let Some(agent) = self.names.agent(&intent.agent) else { continue };
+            let Some(live) = self.nodes[node].office.sessions.get(&agent) else { continue };
+            if live.offered.contains(&intent.seq) {
+                continue;
+            }
+            let job = engine::job(fleet, &run.id, &step.id, direction, now);
+            if let Some(job) = job.filter(|job| job.token.intent == intent.seq) {
+                offers.push((agent, live.conn, job));
+            }
+        }
+        for (agent, conn, job) in offers {
+            if let Some(live) = self.nodes[node].office.sessions.get_mut(&agent) {
+                live.offered.insert(job.token.intent);
+            }
+            self.say_to_agent(conn, Heard::Offer(Box::new(job)));
+        }
+    }
+
+    fn leases(&mut self, node: usize, view: &View) {
+        self.tell_ended(node);
+        let now = self.steady(node);
+        let it = &self.nodes[node];
+        let due = due::due(&it.fleet, view, &it.office.ledger, now);
+        for command in due.commands {
+            self.propose_once(node, command);
+        }
+        if self.bug(Bug::NoLeaseWait) {
+            self.prove_at_once(node);
+        }
+        if let Some(again) = due.again_in {
+            self.wake(node, u64::try_from(again.as_micros()).unwrap_or(SECOND).max(MILLI));
+        }
+    }
+
+    fn tell_ended(&mut self, node: usize) {
+        let service = &self.nodes[node].fleet.services[&self.names.service];
+        let wanted = service.authority.values().filter_map(|authority| match authority.state {
+            AuthorityState::Ending { wanted } => Some(wanted),
+            AuthorityState::Granted
+            | AuthorityState::Closed { .. }
+            | AuthorityState::ClosedByConsent { .. }
+            | AuthorityState::Proven { .. } => None,
+        });
+        let Some(wanted) = wanted.max() else { return };
+        let mut told = Vec::new();
+        for live in self.nodes[node].office.sessions.values_mut() {
+            if live.told.insert(wanted) {
+                told.push(live.conn);
+            }
+        }
+        for conn in told {
+            self.say_to_agent(conn, Heard::Revoked(wanted));
+        }
+    }
+
+    fn prove_at_once(&mut self, node: usize) {
+        let fleet = &self.nodes[node].fleet;
+        let service = &fleet.services[&self.names.service];
+        let Some(run) = service.current_run.as_ref().and_then(|run| fleet.runs.get(run)) else { return };
+        let ending = service.authority.get(&run.plan.from).map(|authority| &authority.state);
+        if matches!(ending, Some(AuthorityState::Ending { .. })) {
+            let proof = mesh_core::lease::Proof::LeaseEnded { waited: Duration::ZERO, promises: BTreeSet::new() };
+            let (run, region) = (run.id.clone(), run.plan.from.clone());
+            self.propose_once(node, Command::ProveClosed { run, region, proof });
+        }
+    }
+
+    fn automatic(&mut self, node: usize, now: Timestamp, led_since: Timestamp) {
+        let it = &mut self.nodes[node];
+        let service = &it.fleet.services[&self.names.service];
+        let held = service.current_run.as_ref().and_then(|run| it.fleet.runs.get(run));
+        if held.is_some_and(|run| !matches!(run.state, RunState::Held { .. })) {
+            return;
+        }
+        let active = self.names.region(&service.active) * 2;
+        let failing = it.office.desk.iter().filter(|((_, subject), held)| *subject == active && held[0].fails());
+        let held_now = held.is_some();
+        let quiet = failing.count() < 2 && !held_now;
+        it.office.looks += 1;
+        if quiet && !it.office.looks.is_multiple_of(LOOK_ANYWAY) {
+            return;
+        }
+        let evidence = self.evidence(node, now, led_since);
+        let Some(judgement) = self.judged_if_it_matters(node, &evidence, held_now) else { return };
+        let due = decide::commands(&self.nodes[node].fleet, &[&judgement], &evidence, &|_| HASH);
+        assert!(!quiet || due.is_empty(), "what cannot be down was moved");
+        for command in due {
+            self.propose_once(node, command);
+        }
+    }
+
+    /// Nothing comes of a judgement while the active region is not down, unless a run waits for people. One of many is
+    /// made all the same.
+    fn judged_if_it_matters(&mut self, node: usize, evidence: &Evidence, held: bool) -> Option<Judgement> {
+        self.counts.judgements += 1;
+        let verdicts = self.verdicts(node, evidence);
+        let active = &self.nodes[node].fleet.services[&self.names.service].active;
+        let of_active = verdicts.get(active).map(|verdict| (verdict.verdict, verdict.pattern));
+        self.judge_verdict(of_active);
+        let down = of_active.is_some_and(|(verdict, _)| verdict == Verdict::Down);
+        let anyway = self.counts.judgements.is_multiple_of(JUDGE_ANYWAY);
+        (down || held || anyway)
+            .then(|| decide::judge(&self.nodes[node].fleet, &self.names.service, &verdicts, evidence))
+    }
+
+    pub fn verdicts(&self, node: usize, evidence: &Evidence) -> BTreeMap<RegionId, RegionVerdict> {
+        let service = &self.nodes[node].fleet.services[&self.names.service];
+        if self.bug(Bug::NotSustained) {
+            let mut service = service.clone();
+            service.manifest.policy.sustained = Duration::from_secs(1);
+            return detect::assess(&service, evidence);
+        }
+        detect::assess(service, evidence)
+    }
+
+    pub fn evidence(&self, node: usize, now: Timestamp, led_since: Timestamp) -> Evidence {
+        let steady = self.steady(node);
+        let office = &self.nodes[node].office;
+        let dated = |heard: Duration| now.minus(steady.saturating_sub(heard));
+        let doubts = !self.bug(Bug::NoSelfDoubt);
+        let observers: BTreeMap<AgentId, Observer> = (0..self.agents.len())
+            .map(|agent| {
+                let live = office.sessions.get(&agent).map(|live| live.heard);
+                let heard_at = live.or_else(|| office.gone.get(&agent).copied()).map(dated);
+                let doubt = office.reports.get(&agent).and_then(|report| report.doubt()).filter(|_| doubts);
+                let place = if self.bug(Bug::OneRegionIsEnough) { agent } else { agent / AGENTS_PER_REGION };
+                let region = self.names.regions[place % self.set.regions].clone();
+                (self.names.agents[agent].clone(), Observer { region, heard_at, doubt })
+            })
+            .collect();
+        let sights: Vec<Sight> = office.desk.values().flatten().map(|held| held.sight(now, steady)).collect();
+        let led_since = if self.bug(Bug::NoSettling) { Timestamp::default() } else { led_since };
+        Evidence::new(now, led_since, Observers::from(observers), sights)
+    }
+
+    // Calls that may still arrive, by this node's own count: `coordinator/src/driver/late_calls.rs`.
+
+    fn note_late_calls(&mut self, node: usize) {
+        let now = self.steady(node);
+        let it = &mut self.nodes[node];
+        let service = &it.fleet.services[&self.names.service];
+        it.office.late.retain(|(resource, generation), (end, _)| {
+            *end > now
+                || service.open_calls.iter().any(|call| call.resource == *resource && call.generation == *generation)
+        });
+        for call in &service.open_calls {
+            let end = now + call.until.since(it.fleet.now) + LATE_LOOK;
+            let known = it.office.late.entry((call.resource.clone(), call.generation)).or_insert((end, call.until));
+            if known.1 < call.until {
+                *known = (end, call.until);
+            }
+        }
+    }
+
+    fn bars_late(&self, node: usize, command: &Command) -> bool {
+        let Command::OpenIntent { run, step, direction, .. } = command else { return false };
+        let it = &self.nodes[node];
+        let Some(run) = it.fleet.runs.get(run) else { return false };
+        let Some(step) = run.plan.step(step) else { return false };
+        let (action, generation) = match direction {
+            Direction::Forward => (Some(&step.action), run.plan.generation),
+            Direction::Undo => (step.undo.as_ref(), run.generation()),
+        };
+        let Some(action) = action.filter(|action| action.mutates()) else { return false };
+        let (resource, now) = (action.resource(&step.region), self.steady(node));
+        it.office.late.iter().any(|((called, at), (end, _))| *called == resource && *at < generation && *end > now)
+    }
+}
+
+fn agent_of(fleet: &Fleet, (run, seq): &(RunId, IntentSeq)) -> Option<AgentId> {
+    let mut open = fleet.runs.get(run)?.open_intents();
+    open.find(|(_, _, intent)| intent.seq == *seq).map(|(_, _, intent)| intent.agent.clone())
+}
+
+fn open_intents(fleet: &Fleet, agent: &AgentId) -> u32 {
+    let going = fleet.services.values().filter_map(|service| fleet.runs.get(service.current_run.as_ref()?));
+    let open = going.map(|run| run.open_intents().filter(|(_, _, intent)| intent.agent == *agent).count());
+    u32::try_from(open.sum::<usize>()).unwrap_or(u32::MAX)
+}
+
+/// What a command is about: of those about one thing only one is on its way at a time.
+fn subject(command: &Command) -> String {
+    match command {
+        Command::OpenIntent { run, step, direction, .. }
+        | Command::CloseIntent { run, step, direction, .. }
+        | Command::FailStep { run, step, direction, .. } => format!("{run}/{step}/{direction:?}"),
+        Command::Grant { run, step } => format!("{run}/{step}/{:?}", Direction::Forward),
+        Command::StartRun { plan, .. } => format!("{}/start", plan.service),
+        Command::Revoke { run } => format!("{run}/revoke"),
+        Command::ProveClosed { run, .. } => format!("{run}/closed"),
+        Command::NoteLoss { run, .. } => format!("{run}/loss"),
+        Command::SetAskList { .. } | Command::RetireAskLists { .. } => "asks".to_owned(),
+        other => format!("{other:?}").chars().take(16).collect(),
+    }
+}

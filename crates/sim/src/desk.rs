@@ -1,0 +1,81 @@
+//! What a coordinator was told of one subject by one observer, dated by its own steady clock, as
+//! `coordinator/src/sessions/signals/held.rs` does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::detect::Sight;
+use mesh_core::signal::{Reading, Signal};
+use mesh_core::time::{Timestamp, duration_millis};
+
+/// As it is told: ages at the time of sending.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub signal: Arc<Signal>,
+    pub age: Duration,
+    pub failing: Option<Duration>,
+    pub alternations: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub signal: Arc<Signal>,
+    observed: Duration,
+    heard: Duration,
+    failing_since: Option<Duration>,
+    unbroken: Option<Duration>,
+    alternations: u32,
+}
+
+impl Held {
+    pub fn new(told: Told, now: Duration) -> Self {
+        let observed = now.saturating_sub(told.age);
+        let mut held = Self {
+            signal: Arc::clone(&told.signal),
+            observed,
+            heard: now,
+            failing_since: None,
+            unbroken: None,
+            alternations: 0,
+        };
+        held.renew(told, now);
+        held
+    }
+
+    pub fn renew(&mut self, told: Told, now: Duration) {
+        let observed = now.saturating_sub(told.age);
+        if is_unbroken(&told) {
+            self.unbroken = Some(self.unbroken.map_or(observed, |before| before.max(observed)));
+        }
+        let since = match (&told.signal.reading, told.failing) {
+            (Reading::Failing { .. }, Some(failing)) if !failing.is_zero() => Some(now.saturating_sub(failing)),
+            _ => None,
+        };
+        self.failing_since = since.map(|since| self.unbroken.map_or(since, |unbroken| since.max(unbroken)));
+        self.alternations = told.alternations;
+        self.signal = told.signal;
+        self.observed = observed;
+        self.heard = now;
+    }
+
+    pub fn fails(&self) -> bool {
+        matches!(self.signal.reading, Reading::Failing { .. })
+    }
+
+    pub fn sight(&self, at: Timestamp, now: Duration) -> Sight {
+        let dated = |then: Duration| at.minus(Duration::from_millis(duration_millis(now.saturating_sub(then))));
+        Sight {
+            signal: Arc::clone(&self.signal),
+            observed_at: dated(self.observed),
+            failing_since: self.failing_since.map(dated),
+            heard_at: dated(self.heard),
+            alternations: self.alternations,
+        }
+    }
+}
+
+/// It passed, or its last answer did.
+fn is_unbroken(told: &Told) -> bool {
+    let failing = matches!(told.signal.reading, Reading::Failing { .. });
+    matches!(told.signal.reading, Reading::Passing { .. }) || (failing && told.failing == Some(Duration::ZERO))
+}

@@ -1,0 +1,48 @@
+//! Converges: with the faults over, every agent has a session, every node the same log, and no run is under way.
+
+use mesh_core::run::RunState;
+
+use crate::world::World;
+
+impl World {
+    pub fn judge_end(&mut self) {
+        let Some(leader) = self.leader() else {
+            self.violated("Converges", "nobody leads".to_owned());
+            return;
+        };
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].applied != self.nodes[leader].applied {
+                let text = format!(
+                    "node {node} has applied {}, the leader {}",
+                    self.nodes[node].applied, self.nodes[leader].applied
+                );
+                self.violated("Converges", text);
+            }
+        }
+        for agent in 0..self.agents.len() {
+            if self.agents[agent].conn.as_ref().is_none_or(|conn| !conn.welcomed) {
+                self.violated("Converges", format!("agent {agent} has no session"));
+            }
+        }
+        let service = &self.judge.fleet.services[&self.names.service];
+        let run = service.current_run.as_ref().and_then(|run| self.judge.fleet.runs.get(run));
+        match run.map(|run| (&run.state, run.id.clone())) {
+            Some((RunState::Running | RunState::Unwinding, id)) => {
+                let lines: Vec<String> =
+                    self.judge.fleet.runs[&id].timeline.iter().rev().take(6).map(|line| line.text.clone()).collect();
+                self.violated("Converges", format!("{id} has not ended: {lines:?}"));
+            }
+            Some((RunState::Held { .. }, _)) => self.reached("a run is held at the end"),
+            _ => {}
+        }
+        let may_write =
+            (0..self.agents.len()).any(|agent| self.agents[agent].holder.standing(self.stamp(agent)).is_some());
+        if !may_write && run_is_over(self) {
+            self.violated("Converges", "nobody may write".to_owned());
+        }
+    }
+}
+
+fn run_is_over(world: &World) -> bool {
+    world.judge.fleet.services[&world.names.service].current_run.is_none()
+}

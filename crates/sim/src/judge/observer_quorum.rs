@@ -1,0 +1,41 @@
+//! ObserverQuorum: an automatic move needs observers in two other regions that were really answered nothing but failures
+//! for the whole of `sustained`, up to a moment ago.
+
+use std::collections::BTreeSet;
+
+use mesh_core::plan::Plan;
+
+use crate::world::World;
+use crate::{Micros, SECOND};
+
+/// A view that is older has no vote: three intervals, the timeout, the way to the leader and a commit.
+const OLD: Micros = 8 * SECOND;
+/// Clocks run apart, and ages are told in milliseconds.
+const ROUNDING: Micros = 100_000;
+
+impl World {
+    pub fn judge_evidence(&mut self, plan: &Plan) {
+        let from = self.names.region(&plan.from);
+        let saw = self.saw_it_fail(from);
+        let regions: BTreeSet<usize> = saw.iter().map(|agent| self.agents[*agent].region).collect();
+        if saw.len() < 2 || regions.len() < 2 {
+            let text = format!("moved away from {from}, which {saw:?} of regions {regions:?} saw fail for so long");
+            self.violated("ObserverQuorum", text);
+        }
+    }
+
+    /// Observers outside to whom it failed without a break.
+    pub fn saw_it_fail(&self, region: usize) -> Vec<usize> {
+        let outside = (0..self.agents.len()).filter(|agent| self.agents[*agent].region != region);
+        outside.filter(|agent| self.row_was_long(*agent, region)).collect()
+    }
+
+    /// Was there, a moment ago, a row of failures that was as long as the policy asks?
+    fn row_was_long(&self, agent: usize, region: usize) -> bool {
+        let rows = self.judge.answers[agent * self.judge.workloads + region];
+        let wanted = (self.set.sustained_s * SECOND).saturating_sub(ROUNDING);
+        let old = OLD + 3 * self.set.interval_s * SECOND;
+        let is_long = |(first, last): (Micros, Micros)| self.now - last <= old && last - first >= wanted;
+        [rows.now, rows.before].into_iter().flatten().any(is_long)
+    }
+}

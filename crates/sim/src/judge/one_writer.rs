@@ -1,0 +1,54 @@
+//! OneWriter: at most one region may write, by the replicated state, by the leases, and at the servers.
+
+use std::collections::BTreeMap;
+
+use mesh_core::fleet::apply::writers;
+
+use crate::world::World;
+
+impl World {
+    pub fn judge_authority(&mut self) {
+        let authority = &self.judge.fleet.services[&self.names.service].authority;
+        let writing = writers(authority).len();
+        if writing > 1 {
+            self.violated("OneWriter", format!("{writing} regions are granted"));
+        }
+    }
+
+    /// An agent has a right that it may not have had before.
+    pub fn judge_right(&mut self, agent: usize) {
+        let Some(own) = self.agents[agent].holder.standing(self.stamp(agent)) else { return };
+        let region = self.agents[agent].region;
+        for other in 0..self.agents.len() {
+            let it = &self.agents[other];
+            if it.region == region || !it.alive {
+                continue;
+            }
+            if let Some(theirs) = it.holder.standing(self.stamp(other)) {
+                let text = format!("agent {agent} at {own:?} while agent {other} has {theirs:?}");
+                self.violated("OneWriter", text);
+            }
+        }
+        for other in (0..self.cloud.servers.len()).filter(|other| *other != region) {
+            if self.cloud.servers[other].proxy_open && self.cloud.servers[other].primary {
+                let text = format!("agent {agent} of region {region} may write while the proxy of {other} is open");
+                self.violated("OneWriter", text);
+            }
+        }
+    }
+
+    pub fn judge_writers(&mut self, what: &str) {
+        let writing: Vec<usize> =
+            (0..self.cloud.servers.len()).filter(|region| self.cloud.primary_writes(*region)).collect();
+        if writing.len() > 1 {
+            let mut timelines = BTreeMap::new();
+            for region in &writing {
+                timelines.insert(*region, self.cloud.servers[*region].timeline);
+            }
+            self.violated("OneWriter", format!("{what}: both take writes, with timelines {timelines:?}"));
+        }
+        if writing.iter().any(|region| *region != 0) && self.judge.first_write.is_none() {
+            self.judge.first_write = Some(self.now);
+        }
+    }
+}

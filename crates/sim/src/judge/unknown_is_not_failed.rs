@@ -1,0 +1,27 @@
+//! UnknownIsNotFailed, DoneMeansReadBack: what is committed of an intent is what became of it outside.
+
+use mesh_core::ids::{IntentSeq, RunId, StepId};
+use mesh_core::run::{Direction, Outcome, OutcomeResult};
+
+use crate::world::World;
+
+impl World {
+    pub fn judge_closed(
+        &mut self,
+        run: &RunId,
+        step: &StepId,
+        direction: Direction,
+        seq: IntentSeq,
+        outcome: &Outcome,
+    ) {
+        let applied = self.judge.effects.contains_key(&seq);
+        match outcome.result {
+            OutcomeResult::Refused { .. } if applied => {
+                self.violated("UnknownIsNotFailed", format!("{run}/{step}: told as refused, and it was applied"));
+            }
+            OutcomeResult::Unknown => self.reached("an intent was closed as unknown"),
+            OutcomeResult::Done => self.judge_done(run, step, direction),
+            OutcomeResult::Refused { .. } => {}
+        }
+    }
+}

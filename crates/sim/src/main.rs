@@ -1,0 +1,137 @@
+//! `mesh-sim run SEED`, `mesh-sim swarm --seeds N`, `mesh-sim noise --episodes N`, `mesh-sim rows`.
+
+#![allow(clippy::print_stdout, reason = "its output is its purpose")]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use mesh_sim::noise::{EPISODES, Noise};
+use mesh_sim::report::{self, Swarm};
+use mesh_sim::rows::ROWS;
+use mesh_sim::{MILLI, SECOND};
+
+const USAGE: &str = "mesh-sim run SEED | swarm --seeds N [--from SEED] [--minutes M] [--planted SEEDS] | \
+                     noise --episodes N [--from SEED] | rows [--seeds N]";
+const MINUTES: u64 = 30;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |name: &str, default: u64| {
+        let at = args.iter().position(|arg| arg == name);
+        at.and_then(|at| args.get(at + 1)).and_then(|value| value.parse().ok()).unwrap_or(default)
+    };
+    match args.first().map(String::as_str) {
+        Some("run") => {
+            let Some(seed) = args.get(1).and_then(|seed| seed.parse().ok()) else { return usage() };
+            run(seed, number("--minutes", MINUTES))
+        }
+        Some("swarm") => {
+            let (from, seeds) = (number("--from", 1), number("--seeds", 100));
+            swarm(from, seeds, number("--minutes", MINUTES), number("--planted", 0))
+        }
+        Some("noise") => noise(number("--from", 1), number("--episodes", 20_000)),
+        Some("episodes") => episodes(number("--from", 1)),
+        Some("rows") => rows(number("--seeds", 1)),
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+fn passed(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(seed: u64, minutes: u64) -> ExitCode {
+    let mut swarm = Swarm::default();
+    let trace = swarm.play(seed, minutes, None);
+    println!("{:#?}", swarm.faults);
+    println!("{:#?}", swarm.decisions);
+    println!("{:#?}", swarm.sometimes);
+    for (_, rule, text) in &swarm.violating {
+        println!("{rule}: {text}");
+    }
+    println!("trace {trace}");
+    passed(swarm.violating.is_empty())
+}
+
+fn swarm(from: u64, seeds: u64, minutes: u64, planted: u64) -> ExitCode {
+    let (mut swarm, began) = (Swarm::default(), Instant::now());
+    for seed in from..from + seeds {
+        swarm.play(seed, minutes, None);
+    }
+    let took = began.elapsed();
+    for (seed, rule, text) in swarm.violating.iter().take(20) {
+        eprintln!("{rule}: {text}\n  again: make simulate SEED={seed}");
+    }
+    let planted = if planted > 0 { report::planted(planted, minutes) } else { Default::default() };
+    println!("{}", swarm.json(took, &planted));
+    passed(swarm.violating.is_empty() && planted.values().all(Option::is_some))
+}
+
+fn noise(from: u64, episodes: u64) -> ExitCode {
+    let (mut noise, began, mut seed) = (Noise::default(), Instant::now(), from);
+    while noise.episodes < episodes {
+        noise.play(seed);
+        seed += 1;
+        if noise.worlds.is_multiple_of(2_000) {
+            eprintln!("{} episodes of {episodes} in {:?}, {} a world", noise.episodes, began.elapsed(), EPISODES);
+        }
+    }
+    for seed in noise.false_failovers.iter().take(20) {
+        eprintln!("a false failover: mesh-sim noise --from {seed} --episodes 1");
+    }
+    for (seed, violation) in noise.violations.iter().take(20) {
+        eprintln!("{}: {} (seed {seed}, at {} s)", violation.rule, violation.text, violation.at / SECOND);
+    }
+    println!("{}", report::false_failovers(&noise, began.elapsed()));
+    passed(noise.failovers == 0 && noise.violations.is_empty())
+}
+
+fn rows(seeds: u64) -> ExitCode {
+    let mut good = true;
+    for row in ROWS {
+        for seed in 1..=seeds {
+            let leader = row.leader.unwrap_or(usize::try_from(seed % 3).unwrap_or_default());
+            let seen = row.play(seed, leader, 50 * MILLI, None);
+            let fits = row.fits(&seen, leader);
+            good &= fits.is_empty();
+            println!(
+                "{:<58} {:?} {} failovers, first write after {:?} ms, trace {} {}",
+                row.name,
+                seen.verdict,
+                seen.failovers,
+                seen.first_write.map(|at| at / MILLI),
+                seen.trace,
+                fits.join("; ")
+            );
+        }
+    }
+    passed(good)
+}
+
+/// What one world of noise was made of, and what its leader saw when it moved the service.
+fn episodes(seed: u64) -> ExitCode {
+    let (mut world, _) = mesh_sim::noise::build(seed);
+    let lasts = world.set.lasts;
+    println!("{:?}", world.set);
+    let mut at = 0;
+    while at < lasts && world.counts.failovers == 0 {
+        at += SECOND / 10;
+        world.run(at);
+    }
+    println!("{} failovers, at {} ms, active led by {:?}", world.counts.failovers, at / MILLI, world.leader());
+    for planned in &world.faults {
+        if planned.from < at && planned.until + 30 * SECOND > at.saturating_sub(60 * SECOND) {
+            println!("{:>9} {:>9} {:?}", planned.from / MILLI, planned.until / MILLI, planned.fault);
+        }
+    }
+    let runs = world.judge.fleet.runs.values();
+    for run in runs {
+        println!("{:#?}", run.cause);
+    }
+    passed(world.counts.failovers == 0)
+}

@@ -1,0 +1,353 @@
+//! The world: its parts, its time, what is on its way.
+
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::rc::Rc;
+
+use mesh_core::fleet::{Fleet, Reply};
+
+use crate::agent::Agent;
+use crate::clock::Clocks;
+use crate::cloud::Cloud;
+use crate::consensus::{Node, coordinator};
+use crate::event::{Entry, Event, Heard, Item, Peer, Say, Who};
+use crate::fault::Planned;
+use crate::judge::Judge;
+use crate::net::{Net, Place};
+use crate::plant::Bug;
+use crate::rng::Rng;
+use crate::setting::{AGENTS_PER_REGION, Names, Setting};
+use crate::trace::Trace;
+use crate::{MILLI, Micros, SECOND};
+
+/// A connection on which nothing passes for so long is given up by its ends' kernels.
+const STUCK_MAX: Micros = 20 * SECOND;
+/// What a kernel sends before it wants to know that something arrived.
+const UNACKNOWLEDGED_MAX: Micros = 4 * SECOND;
+const FLUSH_EVERY: Micros = 400 * MILLI;
+
+/// One session between an agent and a coordinator, in order in each direction.
+pub struct Connection {
+    pub agent: usize,
+    pub node: usize,
+    /// Of the coordinator's process.
+    pub epoch: u32,
+    pub ended: bool,
+    stuck: VecDeque<Message>,
+    stuck_since: Micros,
+    unacknowledged: Option<Micros>,
+    last: [Micros; 2],
+}
+
+enum Message {
+    Say(Box<Say>),
+    Heard(Box<Heard>),
+}
+
+/// What happened, counted.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub events: u64,
+    pub probes: u64,
+    pub elections: u64,
+    pub sessions: u64,
+    pub sessions_lost: u64,
+    pub judgements: u64,
+    pub promises: u64,
+    pub holds: u64,
+    pub calls: u64,
+    pub unknown_calls: u64,
+    pub replies_lost: u64,
+    pub calls_late: u64,
+    pub promotions: u64,
+    pub failovers: u64,
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Committed commands by kind.
+    pub decisions: BTreeMap<String, u64>,
+}
+
+pub struct World {
+    pub now: Micros,
+    order: u64,
+    queue: BinaryHeap<Item>,
+    pub set: Setting,
+    pub names: Names,
+    pub rng: Rng,
+    pub net: Net,
+    pub nodes: Vec<Node>,
+    pub agents: Vec<Agent>,
+    pub conns: Vec<Connection>,
+    pub cloud: Cloud,
+    pub faults: Vec<Planned>,
+    pub met_before: Vec<u64>,
+    pub judge: Judge,
+    pub trace: Trace,
+    pub counts: Counts,
+    pub plant: Option<Bug>,
+}
+
+impl World {
+    pub fn new(set: Setting, seed: u64, plant: Option<Bug>) -> Self {
+        let names = Names::of(&set);
+        let mut fleet = Fleet::default();
+        let mut log = Vec::new();
+        for command in set.founding(&names) {
+            let at = mesh_core::time::Timestamp::from_millis(1_780_000_000_000);
+            let applied = fleet.apply(at, &command);
+            assert!(!matches!(applied.reply, Reply::Refused(_)), "{:?}", applied.reply);
+            log.push(Rc::new(Entry { term: 1, at, command: Some(command) }));
+        }
+        let log = Rc::new(log);
+        let mut world = Self {
+            now: 0,
+            order: 0,
+            queue: BinaryHeap::new(),
+            net: Net::new(set.regions, set.far),
+            cloud: Cloud::new(set.workloads),
+            judge: Judge::new(&log, fleet.clone(), set.regions * AGENTS_PER_REGION, set.workloads),
+            set,
+            names,
+            rng: Rng::new(seed),
+            nodes: Vec::new(),
+            agents: Vec::new(),
+            conns: Vec::new(),
+            faults: Vec::new(),
+            met_before: Vec::new(),
+            trace: Trace::default(),
+            counts: Counts::default(),
+            plant,
+        };
+        for _ in 0..world.set.regions {
+            let clocks = world.some_clocks();
+            let (fsync, nodes) = (world.set.fsync, world.set.regions);
+            world.nodes.push(Node::new(clocks, Rc::clone(&log), fleet.clone(), fsync, nodes));
+        }
+        for agent in 0..world.set.regions * AGENTS_PER_REGION {
+            let made = world.new_agent(agent);
+            world.agents.push(made);
+        }
+        world
+    }
+
+    /// Everybody begins; `leader` leads.
+    pub fn begin(&mut self, leader: usize) {
+        self.lead(leader, 2);
+        for agent in 0..self.agents.len() {
+            self.start_agent(agent);
+        }
+        for region in 0..self.set.workloads {
+            let first = self.rng.below(SECOND);
+            self.after(first, Event::Proxy { region });
+        }
+    }
+
+    pub fn some_clocks(&mut self) -> Clocks {
+        let drift = i64::try_from(self.rng.below(2 * self.set.drift_ppm + 1)).unwrap_or_default();
+        let drift_ppm = drift - i64::try_from(self.set.drift_ppm).unwrap_or_default();
+        let wall_off = i64::try_from(self.rng.below(400 * MILLI)).unwrap_or_default() - 200_000;
+        Clocks { drift_ppm, wall_off, ..Clocks::default() }
+    }
+
+    pub fn bug(&self, bug: Bug) -> bool {
+        self.plant == Some(bug)
+    }
+
+    pub fn at(&mut self, at: Micros, event: Event) {
+        self.push(at, at, event);
+    }
+
+    pub fn after(&mut self, delay: Micros, event: Event) {
+        self.push(self.now + delay, self.now + delay, event);
+    }
+
+    fn push(&mut self, at: Micros, due: Micros, event: Event) {
+        self.order += 1;
+        self.queue.push(Item { at, order: self.order, due, event });
+    }
+
+    /// Everything up to `until`.
+    pub fn run(&mut self, until: Micros) {
+        while self.queue.peek().is_some_and(|item| item.at <= until) {
+            let Some(Item { at, due, event, .. }) = self.queue.pop() else { return };
+            self.now = at;
+            if let Some(who) = event.of()
+                && let Some(resumes) = self.stands_still(who)
+            {
+                self.push(resumes, due, event);
+                continue;
+            }
+            self.counts.events += 1;
+            self.trace.note(at);
+            self.trace.note(event.code());
+            self.happen(event, due);
+        }
+        self.now = until;
+    }
+
+    fn stands_still(&self, who: Who) -> Option<Micros> {
+        let (paused, resumes) = match who {
+            Who::Agent(agent) => (self.agents[agent].paused, self.agents[agent].resumes),
+            Who::Node(node) => (self.nodes[node].paused, self.nodes[node].resumes),
+        };
+        paused.then(|| resumes.max(self.now + 1))
+    }
+
+    fn happen(&mut self, event: Event, due: Micros) {
+        let late = self.now - due;
+        match event {
+            Event::Probe { agent, subject, epoch } => self.probe(agent, subject, epoch, due),
+            Event::Answer { agent, subject, epoch, answer } => self.answer(agent, subject, epoch, answer, late),
+            Event::Tick { agent, epoch } => self.tick(agent, epoch, late),
+            Event::Look { agent, epoch } => self.look(agent, epoch),
+            Event::Unanswered { agent, conn: usize::MAX } => self.seek_again(agent),
+            Event::Unanswered { agent, conn } => self.unanswered(agent, conn),
+            Event::ToNode { conn, say } => self.arrive_at_node(conn, say),
+            Event::ToAgent { conn, heard } => self.arrive_at_agent(conn, heard),
+            Event::ToPeer { from, to, peer } => self.hear_peer(from, to, *peer),
+            Event::Flush { conn } => self.flush(conn),
+            Event::ReadIndexed { node, epoch, term, conn, nonce } => self.read_indexed(node, epoch, term, conn, nonce),
+            Event::Round { node, epoch } => self.round(node, epoch),
+            Event::Silence { node, epoch, silence } => self.silence(node, epoch, silence),
+            Event::Elected { node, epoch, term } => self.elected(node, epoch, term),
+            Event::StepDown { node, term, newer } => self.step_down(node, term, newer),
+            Event::Append { to, from, term, log, commit } => self.append(to, from, term, log, commit),
+            Event::Appended { to, from, term, len } => self.appended(to, from, term, len),
+            Event::Synced { node, epoch, len, reply } => self.synced(node, epoch, len, reply),
+            Event::Resend { node, term } => self.resend(node, term),
+            Event::Disk { agent, epoch, written } => self.written(agent, epoch, *written),
+            Event::Work { agent, epoch, seq } => self.work(agent, epoch, seq),
+            Event::Observed { agent, epoch, seq, observation } => self.observed(agent, epoch, seq, *observation),
+            Event::Effect(call) => self.effect(*call),
+            Event::CallEnded { agent, epoch, seq, call, result } => self.call_ended(agent, epoch, seq, call, *result),
+            Event::Proxy { region } => self.proxy(region),
+            Event::Promoted { region, generation } => self.promoted(region, generation),
+            Event::Fault { nth, begins } => self.fault(nth, begins),
+            Event::Flip { nth, cut } => self.flip(nth, cut),
+        }
+    }
+
+    // Connections.
+
+    pub fn connect(&mut self, agent: usize, node: usize) -> usize {
+        let epoch = self.nodes[node].epoch;
+        let (stuck, last) = (VecDeque::new(), [0; 2]);
+        self.conns.push(Connection {
+            agent,
+            node,
+            epoch,
+            ended: false,
+            stuck,
+            stuck_since: 0,
+            unacknowledged: None,
+            last,
+        });
+        self.conns.len() - 1
+    }
+
+    pub fn say_to_node(&mut self, conn: usize, say: Say) {
+        self.send(conn, Message::Say(Box::new(say)));
+    }
+
+    pub fn say_to_agent(&mut self, conn: usize, heard: Heard) {
+        self.send(conn, Message::Heard(Box::new(heard)));
+    }
+
+    fn is_joined(&mut self, conn: usize) -> bool {
+        let (agent, node) = (self.conns[conn].agent, self.conns[conn].node);
+        self.net.joined(Self::agents_of(self.agents[agent].region), coordinator(node))
+    }
+
+    /// Does it come through? While only the way back is cut, it does for as long as nobody misses the acknowledgements.
+    fn comes_through(&mut self, conn: usize, message: &Message) -> bool {
+        if self.is_joined(conn) {
+            self.conns[conn].unacknowledged = None;
+            return true;
+        }
+        let (from, to, _) = self.way(conn, message);
+        let since = *self.conns[conn].unacknowledged.get_or_insert(self.now);
+        self.net.passes(from, to) && self.now - since < UNACKNOWLEDGED_MAX
+    }
+
+    fn way(&self, conn: usize, message: &Message) -> (Place, Place, usize) {
+        let (agent, node) = (self.conns[conn].agent, self.conns[conn].node);
+        let (agents, coordinator) = (Self::agents_of(self.agents[agent].region), coordinator(node));
+        match message {
+            Message::Say(_) => (agents, coordinator, 0),
+            Message::Heard(_) => (coordinator, agents, 1),
+        }
+    }
+
+    fn send(&mut self, conn: usize, message: Message) {
+        if self.conns[conn].ended {
+            return;
+        }
+        if self.conns[conn].stuck.is_empty() && self.comes_through(conn, &message) {
+            self.dispatch(conn, message);
+            return;
+        }
+        if self.conns[conn].stuck.is_empty() {
+            self.conns[conn].stuck_since = self.now;
+            let delay = FLUSH_EVERY / 2 + self.rng.below(FLUSH_EVERY);
+            self.after(delay, Event::Flush { conn });
+        }
+        self.conns[conn].stuck.push_back(message);
+    }
+
+    fn flush(&mut self, conn: usize) {
+        if self.conns[conn].ended || self.now - self.conns[conn].stuck_since > STUCK_MAX {
+            self.conns[conn].ended = true;
+            self.conns[conn].stuck.clear();
+            return;
+        }
+        if !self.is_joined(conn) {
+            let delay = FLUSH_EVERY + self.rng.below(FLUSH_EVERY);
+            self.after(delay, Event::Flush { conn });
+            return;
+        }
+        for message in std::mem::take(&mut self.conns[conn].stuck) {
+            self.dispatch(conn, message);
+        }
+    }
+
+    fn dispatch(&mut self, conn: usize, message: Message) {
+        let (from, to, way) = self.way(conn, &message);
+        let at = (self.now + self.net.delay(from, to, &mut self.rng)).max(self.conns[conn].last[way] + 1);
+        self.conns[conn].last[way] = at;
+        let event = match message {
+            Message::Say(say) => Event::ToNode { conn, say },
+            Message::Heard(heard) => Event::ToAgent { conn, heard },
+        };
+        self.at(at, event);
+    }
+
+    fn arrive_at_node(&mut self, conn: usize, say: Box<Say>) {
+        match self.stands_still(Who::Node(self.conns[conn].node)) {
+            Some(resumes) => self.at(resumes, Event::ToNode { conn, say }),
+            None => self.hear_say(conn, *say),
+        }
+    }
+
+    fn arrive_at_agent(&mut self, conn: usize, heard: Box<Heard>) {
+        match self.stands_still(Who::Agent(self.conns[conn].agent)) {
+            Some(resumes) => self.at(resumes, Event::ToAgent { conn, heard }),
+            None => self.hear(conn, *heard),
+        }
+    }
+
+    pub fn say_to_peer(&mut self, from: usize, to: usize, peer: Peer, within: Micros) {
+        let (a, b) = (Self::agents_of(self.agents[from].region), Self::agents_of(self.agents[to].region));
+        if !self.net.joined(a, b) {
+            return;
+        }
+        let delay = self.net.delay(a, b, &mut self.rng);
+        if delay <= within {
+            self.after(delay, Event::ToPeer { from, to, peer: Box::new(peer) });
+        }
+    }
+
+    /// The node that leads, as far as a quorum agrees: of those that believe it, the one of the newest term.
+    pub fn leader(&self) -> Option<usize> {
+        let leads =
+            (0..self.nodes.len()).filter(|node| self.leads(*node) && self.nodes[*node].office.led_since.is_some());
+        leads.max_by_key(|node| self.nodes[*node].term)
+    }
+}
