@@ -3,12 +3,14 @@
 
 mod binaries;
 mod pair;
+mod proxy;
 mod relay;
 mod server;
 mod writer;
 
-pub use binaries::{bin_dir, wrappers};
+pub use binaries::{bin_dir, wrappers, wrappers_in};
 pub use pair::{Pair, Settings};
+pub use proxy::{Checks, Proxy};
 pub use relay::Relay;
-pub use server::{APP, MESH, PASSWORD, Server};
-pub use writer::{Writer, Written};
+pub use server::{APP, MESH, PASSWORD, Place, Server};
+pub use writer::{Pace, Writer, Written};

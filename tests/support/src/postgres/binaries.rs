@@ -34,9 +34,16 @@ pub(super) fn other_user() -> Option<(u32, u32)> {
     })
 }
 
-/// A program of PostgreSQL, which ends when this process does.
-pub(super) fn program(bin_dir: &Path, name: &str, dies_with_us: bool) -> Command {
-    let mut command = Command::new("setpriv");
+/// A program of PostgreSQL, which ends when this process does, in a network namespace if there is one.
+pub(super) fn program(bin_dir: &Path, name: &str, dies_with_us: bool, namespace: Option<&Path>) -> Command {
+    let mut command = match namespace {
+        Some(namespace) => {
+            let mut command = Command::new("nsenter");
+            command.arg(format!("--net={}", namespace.display())).args(["--", "setpriv"]);
+            command
+        }
+        None => Command::new("setpriv"),
+    };
     if dies_with_us {
         command.args(["--pdeathsig", "KILL"]);
     }
@@ -49,6 +56,12 @@ pub(super) fn program(bin_dir: &Path, name: &str, dies_with_us: bool) -> Command
 
 /// A directory of scripts that run the programs as [`program`] would: what an agent under test is told to use.
 pub fn wrappers(bin_dir: &Path, into: &Path) -> std::io::Result<PathBuf> {
+    wrappers_in(bin_dir, into, None)
+}
+
+/// The same for servers in a network namespace.
+pub fn wrappers_in(bin_dir: &Path, into: &Path, namespace: Option<&Path>) -> std::io::Result<PathBuf> {
+    let enter = namespace.map_or_else(String::new, |namespace| format!("nsenter --net={} -- ", namespace.display()));
     let directory = into.join("bin");
     std::fs::create_dir_all(&directory)?;
     let user =
@@ -56,7 +69,7 @@ pub fn wrappers(bin_dir: &Path, into: &Path) -> std::io::Result<PathBuf> {
     for name in ["pg_ctl", "pg_rewind", "pg_basebackup"] {
         let path = directory.join(name);
         let mut file = std::fs::File::create(&path)?;
-        writeln!(file, "#!/bin/sh\nexec setpriv {user} -- {}/{name} \"$@\"", bin_dir.display())?;
+        writeln!(file, "#!/bin/sh\nexec {enter}setpriv {user} -- {}/{name} \"$@\"", bin_dir.display())?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
     }
     Ok(directory)

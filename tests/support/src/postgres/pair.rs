@@ -3,10 +3,11 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::server::{APP, MESH, PASSWORD, Server, hand_over};
+use super::server::{APP, MESH, PASSWORD, Place, Server, hand_over};
 use super::{Writer, Written, bin_dir};
 
 /// How the servers of a pair are set up.
@@ -47,7 +48,13 @@ impl Pair {
             eprintln!("SKIPPED: it needs PostgreSQL (Debian: postgresql)");
             return None;
         };
-        Some(make(&bin_dir, settings).await.expect("a pair of servers starts"))
+        let places = [Place::here(), Place::here()].map(|place| place.expect("a free port"));
+        Some(make(&bin_dir, settings, &places).await.expect("a pair of servers starts"))
+    }
+
+    /// Primary and replica where they are told to be.
+    pub async fn start_at(bin_dir: &Path, settings: &Settings, places: &[Place; 2]) -> io::Result<Self> {
+        make(bin_dir, settings, places).await
     }
 
     /// A writer that is pointed at the primary.
@@ -63,14 +70,15 @@ impl Pair {
     }
 }
 
-async fn make(bin_dir: &std::path::Path, settings: &Settings) -> io::Result<Pair> {
+async fn make(bin_dir: &Path, settings: &Settings, places: &[Place; 2]) -> io::Result<Pair> {
+    let [first, second] = places;
     let directory = tempfile::Builder::new().prefix("mesh-postgres-").tempdir()?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     hand_over(directory.path())?;
     let password_file = directory.path().join("password");
     fs::write(&password_file, PASSWORD)?;
     fs::set_permissions(&password_file, fs::Permissions::from_mode(0o644))?;
-    let mut primary = Server::new(bin_dir, directory.path().join("a"))?;
+    let mut primary = Server::new(bin_dir, directory.path().join("a"), first);
     let method = if settings.trust { "trust" } else { "scram-sha-256" };
     let data = primary.data.display().to_string();
     let password = format!("--pwfile={}", password_file.display());
@@ -79,8 +87,10 @@ async fn make(bin_dir: &std::path::Path, settings: &Settings) -> io::Result<Pair
     let fsync = if settings.fsync { "on" } else { "off" };
     primary.configure(&format!("{LINES}\nfsync = {fsync}\n{}", settings.lines))?;
     let mut hba = fs::File::options().append(true).open(primary.data.join("pg_hba.conf"))?;
-    let lines = format!("host all all 127.0.0.0/8 {method}\nhost replication all 127.0.0.0/8 {method}\n");
-    io::Write::write_all(&mut hba, lines.as_bytes())?;
+    for network in ["127.0.0.0/8", "10.0.0.0/8"] {
+        let lines = format!("host all all {network} {method}\nhost replication all {network} {method}\n");
+        io::Write::write_all(&mut hba, lines.as_bytes())?;
+    }
     primary.place()?;
     primary.start().await?;
     let prepare = format!(
@@ -88,7 +98,7 @@ async fn make(bin_dir: &std::path::Path, settings: &Settings) -> io::Result<Pair
          ALTER TABLE ledger OWNER TO {APP}"
     );
     primary.sql(&prepare).await?;
-    let mut replica = Server::new(bin_dir, directory.path().join("b"))?;
+    let mut replica = Server::new(bin_dir, directory.path().join("b"), second);
     follow(&primary, &mut replica)?;
     replica.place()?;
     replica.start().await?;

@@ -25,15 +25,33 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const END_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub host: Ipv4Addr,
+    pub port: u16,
+    /// The network namespace in which that address is.
+    pub namespace: Option<PathBuf>,
+}
+
+impl Place {
+    /// An address of its own on this machine, so that no other test takes its port between two starts.
+    pub fn here() -> io::Result<Self> {
+        let host = own_address();
+        let port = TcpListener::bind((host, 0))?.local_addr()?.port();
+        Ok(Self { host, port, namespace: None })
+    }
+}
+
 pub struct Server {
     pub bin_dir: PathBuf,
     pub data: PathBuf,
     pub host: Ipv4Addr,
     pub port: u16,
+    namespace: Option<PathBuf>,
     child: Option<Child>,
 }
 
-/// Each server has an address of its own, so that no other test takes its port between two starts.
 fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
@@ -42,10 +60,9 @@ fn own_address() -> Ipv4Addr {
 }
 
 impl Server {
-    pub(super) fn new(bin_dir: &Path, data: PathBuf) -> io::Result<Self> {
-        let host = own_address();
-        let port = TcpListener::bind((host, 0))?.local_addr()?.port();
-        Ok(Self { bin_dir: bin_dir.to_owned(), data, host, port, child: None })
+    pub(super) fn new(bin_dir: &Path, data: PathBuf, place: &Place) -> Self {
+        let Place { host, port, namespace } = place.clone();
+        Self { bin_dir: bin_dir.to_owned(), data, host, port, namespace, child: None }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -66,7 +83,7 @@ impl Server {
     }
 
     pub fn run(&self, program: &str, arguments: &[&str]) -> io::Result<()> {
-        let output = binaries::program(&self.bin_dir, program, true)
+        let output = binaries::program(&self.bin_dir, program, true, self.namespace.as_deref())
             .args(arguments)
             .env("PGPASSWORD", PASSWORD)
             .stdin(Stdio::null())
@@ -80,7 +97,7 @@ impl Server {
     /// Starts it and waits until it answers.
     pub async fn start(&mut self) -> io::Result<()> {
         let log = File::options().create(true).append(true).open(self.log())?;
-        let child = binaries::program(&self.bin_dir, "postgres", true)
+        let child = binaries::program(&self.bin_dir, "postgres", true, self.namespace.as_deref())
             .arg("-D")
             .arg(&self.data)
             .stdin(Stdio::null())
@@ -182,9 +199,9 @@ impl Drop for Server {
             self.thaw();
             // SIGQUIT: at once, without a checkpoint; its children end too.
             self.end(Signal::QUIT);
-        } else {
-            self.end_foreign();
         }
+        // A rejoin has started another one meanwhile.
+        self.end_foreign();
     }
 }
 

@@ -12,8 +12,22 @@ use super::server::{APP, connect};
 
 /// An attempt that is not answered is given up after this.
 const ATTEMPT_MAX: Duration = Duration::from_secs(2);
-/// Between two attempts that failed.
-const AGAIN_AFTER: Duration = Duration::from_millis(2);
+/// How often, and which numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The first number; two writers need ranges of their own.
+    pub from: u64,
+    /// After a write.
+    pub every: Duration,
+    /// After an attempt that failed.
+    pub again_after: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { from: 1, every: Duration::ZERO, again_after: Duration::from_millis(2) }
+    }
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written(pub BTreeSet<u64>);
@@ -32,11 +46,16 @@ pub struct Writer {
 impl Writer {
     /// Writes to the first of them that takes it.
     pub async fn start(servers: Vec<SocketAddr>) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let task = tokio::spawn(write(servers, Arc::clone(&seen)));
-        let writer = Self { seen, task };
+        let writer = Self::begin(servers, Pace::default());
         writer.until(|written| !written.is_empty()).await;
         writer
+    }
+
+    /// Tries, on the runtime that this is called on, and waits for nothing.
+    pub fn begin(servers: Vec<SocketAddr>, pace: Pace) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let task = tokio::spawn(write(servers, Arc::clone(&seen), pace));
+        Self { seen, task }
     }
 
     /// Waits until the acknowledged writes are as wanted; a minute at most.
@@ -61,6 +80,11 @@ impl Writer {
 
     pub fn acknowledged_by(&self, server: SocketAddr) -> usize {
         self.lock().acknowledged.iter().filter(|(_, _, at)| *at == server).count()
+    }
+
+    /// Each number with the moment of its acknowledgement, in this order.
+    pub fn moments(&self) -> Vec<(u64, Instant)> {
+        self.lock().acknowledged.iter().map(|(id, at, _)| (*id, *at)).collect()
     }
 
     pub fn refused(&self) -> u64 {
@@ -91,9 +115,9 @@ impl Drop for Writer {
     }
 }
 
-async fn write(servers: Vec<SocketAddr>, seen: Arc<Mutex<Seen>>) {
+async fn write(servers: Vec<SocketAddr>, seen: Arc<Mutex<Seen>>, pace: Pace) {
     let mut client: Option<(Client, SocketAddr)> = None;
-    let mut id = 0u64;
+    let mut id = pace.from;
     let mut turn = 0usize;
     loop {
         let Some((open, at)) = client.take() else {
@@ -102,20 +126,29 @@ async fn write(servers: Vec<SocketAddr>, seen: Arc<Mutex<Seen>>) {
             let Some(at) = at else { return };
             match tokio::time::timeout(ATTEMPT_MAX, connect(at, APP)).await {
                 Ok(Ok(open)) => client = Some((open, at)),
-                Ok(Err(_)) | Err(_) => tokio::time::sleep(AGAIN_AFTER).await,
+                Ok(Err(_)) | Err(_) => tokio::time::sleep(pace.again_after).await,
             }
             continue;
         };
-        // A number is never tried twice: an attempt without an answer may have been committed.
-        id += 1;
         let insert = format!("INSERT INTO ledger VALUES ({id})");
         let done = tokio::time::timeout(ATTEMPT_MAX, open.simple_query(&insert)).await;
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(done, Ok(Ok(_))) {
-            seen.acknowledged.push((id, Instant::now(), at));
-            client = Some((open, at));
-        } else {
-            seen.refused += 1;
+        let acknowledged = matches!(done, Ok(Ok(_)));
+        note(&seen, id, at, acknowledged);
+        // A number is never tried twice: an attempt without an answer may have been committed.
+        id += 1;
+        let pause = if acknowledged { pace.every } else { pace.again_after };
+        client = Some((open, at)).filter(|_| acknowledged);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
         }
+    }
+}
+
+fn note(seen: &Mutex<Seen>, id: u64, at: SocketAddr, acknowledged: bool) {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    if acknowledged {
+        seen.acknowledged.push((id, Instant::now(), at));
+    } else {
+        seen.refused += 1;
     }
 }
