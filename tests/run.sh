@@ -32,7 +32,7 @@ if ! why=$(unshare --net -- "$target/debug/mesh-wan-port" --check 2>&1); then
   skipped=$((skipped + 1))
 fi
 if command -v cargo-nextest >/dev/null; then
-  cargo nextest run --locked --workspace --no-fail-fast
+  cargo nextest run --locked --workspace --no-fail-fast --profile whole --test-threads $((2 * $(nproc)))
 else
   cargo test --locked --workspace --no-fail-fast
 fi

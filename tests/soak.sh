@@ -10,6 +10,12 @@ runs=${RUNS:-200} services=${SERVICES:-8} cuts=${CUTS:-60} rounds=${ROUNDS:-3} s
 waves=$(((runs + services - 1) / services))
 cargo build --locked --workspace --bins
 
+if ! compgen -G '/usr/lib*/faketime/libfaketimeMT.so.1' >/dev/null && ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null &&
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "make soak installs libfaketime, for the rows with clocks that are stepped"
+  apt-get install --yes --quiet libfaketime >/dev/null || echo "libfaketime cannot be installed"
+fi
+
 suite() { cargo test --locked -p mesh-suite "$@"; }
 
 echo "soak: $((waves * services)) runs with random kills: MESH_SOAK_SEED=$seed MESH_SOAK_WAVES=$waves MESH_SOAK_SERVICES=$services"

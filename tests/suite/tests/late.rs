@@ -1,4 +1,5 @@
-//! A packet of an executor of an older generation arrives late, when a newer one has already acted.
+//! A packet of an executor of an older generation arrives late, when a newer one has already acted; or the executor itself
+//! does, having stood still.
 //!
 //! The double holds the packet back until the test lets it arrive; its sender has given up long before.
 
@@ -12,8 +13,9 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_route53::types::RrType;
-use mesh_core::run::{RunState, WorkState};
+use mesh_core::run::{Run, RunState, WorkState};
 use mesh_suite::foreign::{NEW_ALB, OLD_ALB, set};
+use mesh_suite::processes::Signal;
 use mesh_suite::rig::{LONG, describe};
 use mesh_suite::{Foreign, Rig};
 use serde_json::Value;
@@ -122,4 +124,44 @@ async fn a_late_closing_of_a_security_group_is_waited_out_before_the_group_is_op
     let now = rig.mesh().run(&run).await.expect("the run");
     assert_eq!(now.state, RunState::Unwinding, "{}", describe(&now));
     assert!(!rig.writes(OLD).await && !rig.writes(NEW).await, "no two writers, whoever comes late");
+}
+
+/// It would try its call again, as it did before it was stopped, if it did not ask first whether it still may.
+#[tokio::test]
+async fn an_executor_that_stood_still_makes_no_late_call() {
+    let rig = Rig::raise().await;
+    let refused = serde_json::json!({
+        "service": "rds", "region": NEW, "operation": "PromoteReadReplica", "kind": "throttle", "count": 0,
+    });
+    let fault = rig.post("faults", &refused).await["id"].to_string();
+    let run = rig.begin_failover().await;
+    let deadline = Instant::now() + LONG;
+    while rig.fired(&fault).await < 2 {
+        assert!(Instant::now() < deadline, "the promotion was never tried twice");
+        tokio::time::sleep(POLL).await;
+    }
+    let executor = |run: &Run| {
+        let mut open = run.open_intents().filter(|(step, _, _)| step.action.name() == "rds-promote");
+        open.next().map(|(_, _, intent)| format!("agent-{}", intent.agent))
+    };
+    let now = rig.until(&run, "an executor", |run| executor(run).is_some()).await;
+    let still = executor(&now).expect("just seen");
+    rig.signal(&still, Signal::STOP);
+    rig.until(&run, "another agent's turn", |run| executor(run).is_some_and(|now| now != still)).await;
+    rig.release(&fault).await;
+    let done = rig.until_settled(&run).await;
+    rig.judge_failover(&done).await;
+
+    let calls = async || {
+        let effects = rig.get("effects").await;
+        let all = effects.as_array().cloned().unwrap_or_default();
+        all.iter().filter(|effect| effect["operation"] == "PromoteReadReplica").count()
+    };
+    let before = calls().await;
+    assert!(rig.stands_still(&still), "it slept through everything");
+    rig.signal(&still, Signal::CONT);
+    rig.until_whole().await;
+    tokio::time::sleep(QUIET).await;
+    assert_eq!(calls().await, before, "{still} called on a word that is long over");
+    rig.judge_failover(&done).await;
 }
