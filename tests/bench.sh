@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # One JSON line a figure, each beside a peer or a floor of the same run; docs/benchmarks.md says what they mean.
-#   tests/bench.sh [commit] [leader_kill] [footprint] [run_overhead]      default: all
+#   tests/bench.sh [commit] [leader_kill] [footprint] [run_overhead] [switchover_gap] [region_loss] [patroni]   default: all
 # The peer is Debian's etcd: `apt-get install etcd-server`. fsyncs are counted with perf: `apt-get install linux-perf`.
 # Without them the figures come without the peer or the count, and the line says so. The mesh runs as release builds, which
 # are built here first; the AWS double as the debug build that every test uses.
+# region_loss and switchover_gap need PostgreSQL, root and TUN devices; RUNS, RTT, LEADER and SIDE_BY_SIDE choose their runs,
+# BUILD=debug takes the debug builds. patroni needs Debian's patroni; its runs are RUNS_PATRONI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
-benches=${*:-commit leader_kill footprint run_overhead}
+benches=${*:-commit leader_kill footprint run_overhead switchover_gap region_loss patroni}
+build=${BUILD:-release}
 skipped=0
 
 release() {
@@ -24,6 +27,29 @@ mesh_bench() {
     --scratch "$target/bench" "$@" || status=$?
   rm -rf "$target/bench"
   return "$status"
+}
+
+# A PostgreSQL pair through a mesh in regions far apart: each run is mostly waiting.
+far_apart() {
+  local packages=(-p mesh-coordinator -p mesh-agent -p meshctl -p mesh-bench -p mesh-wan)
+  if [ "$build" = debug ]; then
+    cargo build --locked "${packages[@]}"
+  else
+    cargo build --locked --release "${packages[@]}"
+  fi
+  mkdir -p "$target/bench"
+  timeout "${FAR_APART_MAX:-7200}" "$target/$build/mesh-bench" --programs "$target/$build" \
+    --double "$target/debug/mesh-double" --scratch "$target/bench" "$@"
+  rm -rf "$target/bench"
+}
+
+region_loss() {
+  far_apart region-loss --runs "${RUNS:-30}" --rtt "${RTT:-60,100,150}" --leader "${LEADER:-elsewhere,lost}" \
+    --side-by-side "${SIDE_BY_SIDE:-4}" ${EACH:+--each}
+}
+
+switchover_gap() {
+  far_apart switchover-gap --runs "${RUNS:-10}" --rtt "${RTT:-0,60,100,150}" ${EACH:+--each}
 }
 
 # The wall time of the demo's failover beside the time that the provider itself needed in the same run.
@@ -68,6 +94,9 @@ for bench in $benches; do
     leader_kill) mesh_bench leader-kill ;;
     footprint) mesh_bench footprint ;;
     run_overhead) run_overhead ;;
+    region_loss) region_loss ;;
+    switchover_gap) switchover_gap ;;
+    patroni) /usr/bin/python3 tests/bench/patroni.py --runs "${RUNS_PATRONI:-5}" ;;
     *) echo "bench: no bench is named $bench" >&2; exit 2 ;;
   esac
 done

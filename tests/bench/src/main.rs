@@ -7,10 +7,14 @@ mod fsyncs;
 mod leader_kill;
 mod load;
 mod mesh;
+mod pair_alone;
 mod procfs;
+mod region_loss;
 mod report;
+mod rtt;
 mod site;
 mod stats;
+mod switchover_gap;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,17 +60,28 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// A region with the primary of a PostgreSQL pair is cut off: until the other region takes a write.
+    RegionLoss(region_loss::Options),
+    /// The time without a write while a person moves the service.
+    SwitchoverGap(switchover_gap::Options),
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let site = Site::new(&args.programs, args.double, &args.scratch)?;
+    // Their runtimes and network namespaces are each run's own.
+    match &args.bench {
+        Bench::RegionLoss(options) => return region_loss::run(&site, options),
+        Bench::SwitchoverGap(options) => return switchover_gap::run(&site, options),
+        Bench::Commit { .. } | Bench::LeaderKill { .. } | Bench::Footprint { .. } => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let bench = async {
         match args.bench {
             Bench::Commit { rounds, seconds } => commit::run(&site, rounds, Duration::from_secs(seconds)).await,
             Bench::LeaderKill { kills } => leader_kill::run(&site, kills).await,
             Bench::Footprint { seconds } => footprint::run(&site, Duration::from_secs(seconds)).await,
+            Bench::RegionLoss(_) | Bench::SwitchoverGap(_) => Ok(()),
         }
     };
     let ended = runtime.block_on(async { tokio::time::timeout(BENCH_MAX, bench).await });

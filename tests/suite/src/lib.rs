@@ -14,6 +14,7 @@ pub mod foreign;
 pub mod judge;
 pub mod many;
 pub mod mounts;
+pub mod orders;
 pub mod power;
 pub mod processes;
 pub mod relay;
@@ -25,6 +26,7 @@ pub mod writing;
 
 pub use ctl::Said;
 pub use foreign::Foreign;
+pub use orders::Orders;
 pub use rig::Rig;
 pub use terminal::Terminal;
 pub use wide::Wide;

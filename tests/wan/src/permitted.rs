@@ -4,9 +4,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The helper, beside the tests' directory: `cargo build --workspace --bins` makes it.
+/// The helper, beside this program or the tests' directory: `cargo build --workspace --bins` makes it.
 pub fn port_program() -> PathBuf {
     let own = std::env::current_exe().expect("a running test has an executable");
+    let beside = own.with_file_name("mesh-wan-port");
+    if beside.is_file() {
+        return beside;
+    }
     let profile = own.parent().and_then(|deps| deps.parent()).expect("a test lies in target/<profile>/deps");
     profile.join("mesh-wan-port")
 }
