@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Entry of /proc/net/tcp: `sl local_address rem_address st …`, and the inode in the tenth place.
-const LOCAL_FIELD: usize = 1;
-const REMOTE_FIELD: usize = 2;
-const INODE_FIELD: usize = 9;
+/// Entry of /proc/net/tcp: `sl local_address rem_address st …`, and the inode in the tenth place: so many after the addresses.
+const INODE_FIELD: usize = 6;
 const LOOKUPS_MAX: usize = 20;
 const LOOKUP_PAUSE: Duration = Duration::from_millis(5);
 
@@ -25,16 +23,22 @@ impl Diallers {
     pub async fn of(&self, from: SocketAddr, to: SocketAddr) -> Option<String> {
         // The kernel's table is no snapshot: a socket can be missed while others come and go.
         for _ in 0..LOOKUPS_MAX {
-            if let Some(inode) = inode(from, to) {
-                let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let socket = format!("socket:[{inode}]");
-                let own = known.into_iter().find(|(_, pid)| owns(*pid, &socket));
-                return Some(own.map(|(name, _)| name).unwrap_or_default());
+            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // On a machine with many sockets this takes long: others are relayed meanwhile.
+            let looked = tokio::task::spawn_blocking(move || look(known, from, to)).await;
+            if let Ok(Some(name)) = looked {
+                return Some(name);
             }
             tokio::time::sleep(LOOKUP_PAUSE).await;
         }
         None
     }
+}
+
+fn look(known: Vec<(String, u32)>, from: SocketAddr, to: SocketAddr) -> Option<String> {
+    let socket = format!("socket:[{}]", inode(from, to)?);
+    let own = known.into_iter().find(|(_, pid)| owns(*pid, &socket));
+    Some(own.map(|(name, _)| name).unwrap_or_default())
 }
 
 fn owns(pid: u32, socket: &str) -> bool {
@@ -44,13 +48,12 @@ fn owns(pid: u32, socket: &str) -> bool {
 
 /// Of an open socket; a closed one has none any more.
 fn inode(from: SocketAddr, to: SocketAddr) -> Option<String> {
-    let (local, remote) = (entry(from)?, entry(to)?);
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
-    let mut lines = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
     // The same local port may belong to connections with several others.
-    let own =
-        lines.find(|fields| fields.get(LOCAL_FIELD..=REMOTE_FIELD) == Some(&[local.as_str(), remote.as_str()]))?;
-    own.get(INODE_FIELD).filter(|inode| **inode != "0").map(|inode| (*inode).to_owned())
+    let both = format!(" {} {} ", entry(from)?, entry(to)?);
+    let (_, rest) = table.split_once(&both)?;
+    let inode = rest.lines().next()?.split_ascii_whitespace().nth(INODE_FIELD)?;
+    (inode != "0").then(|| inode.to_owned())
 }
 
 fn entry(address: SocketAddr) -> Option<String> {
