@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use mesh_core::ids::RegionId;
 use mesh_core::manifest::PostgresInstance;
 use mesh_core::time::Timestamp;
-use mesh_providers::Providers;
 use mesh_providers::probe::{Answer, Asks, Question};
+use mesh_providers::{Count, Providers};
 
 use crate::prober::Probes;
 
@@ -25,9 +25,16 @@ impl Probes for Providers {
         Self::dynamodb_lag(self, table, receiving).await
     }
 
-    async fn postgres_lag(&self, instance: &PostgresInstance, timeout: Duration) -> Result<Option<Duration>, String> {
-        let seen = self.postgres_look(instance, timeout).await?;
-        let replica = seen.replica.ok_or_else(|| "it is not in recovery".to_owned())?;
-        Ok(replica.lag.filter(|_| replica.streaming))
+    async fn postgres_lag(
+        &self,
+        instance: &PostgresInstance,
+        primary: Option<&PostgresInstance>,
+        timeout: Duration,
+    ) -> Result<Option<Duration>, String> {
+        Self::postgres_lag(self, instance, primary, timeout).await
+    }
+
+    async fn items(&self, count: &Count) -> Result<(u64, u64), String> {
+        Self::count(self, count).await
     }
 }

@@ -10,6 +10,7 @@ use mesh_core::ids::{AgentId, RegionId};
 use mesh_core::manifest::PostgresInstance;
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::Timestamp;
+use mesh_providers::Count;
 use mesh_providers::probe::{self, Answer};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -44,7 +45,16 @@ pub trait Probes: Send + Sync {
     /// The last published latency of a global table from this region to `receiving`, and when it was measured.
     async fn dynamodb_lag(&self, table: &str, receiving: &RegionId) -> Result<Option<(Duration, Timestamp)>, String>;
     /// How far a PostgreSQL replica is behind now; `None` while it does not stream.
-    async fn postgres_lag(&self, instance: &PostgresInstance, timeout: Duration) -> Result<Option<Duration>, String>;
+    async fn postgres_lag(
+        &self,
+        instance: &PostgresInstance,
+        primary: Option<&PostgresInstance>,
+        timeout: Duration,
+    ) -> Result<Option<Duration>, String>;
+    /// Items in the active region, and here.
+    async fn items(&self, count: &Count) -> Result<(u64, u64), String> {
+        Err(format!("nobody counts {count:?}"))
+    }
 }
 
 pub struct Prober {
@@ -116,6 +126,7 @@ impl Prober {
             slip: Arc::clone(&self.slip),
             rng: StdRng::seed_from_u64(seed),
             trouble: String::new(),
+            count: asker::Counting::default(),
         }
     }
 }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_core::decide::safety::ITEMS_FRESH;
 use mesh_core::detect::hysteresis::{Hysteresis, Seen};
+use mesh_core::ids::RegionId;
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::Timestamp;
+use mesh_providers::Count;
 use mesh_providers::probe::Answer;
 use rand::rngs::StdRng;
 
@@ -19,6 +22,8 @@ use crate::clock::{Clock, Stamp};
 
 /// A failure that took so much longer than its time-out was seen by a process that was held up itself.
 const HELD_UP: Duration = Duration::from_secs(1);
+/// The pause after a count, in times that it took.
+const COUNT_REST: u32 = 10;
 /// No room at all for a turn is a slip that costs this agent its vote (`core/detect`).
 const LOST_TURN: Duration = Duration::from_secs(1);
 
@@ -33,6 +38,14 @@ pub(super) struct Asker {
     pub rng: StdRng,
     /// Why the lag could not be read, as it was last logged.
     pub trouble: String,
+    pub count: Counting,
+}
+
+/// Of a table that is counted, by the clock that nobody sets.
+#[derive(Default)]
+pub(super) struct Counting {
+    rest_until: Duration,
+    last: Option<Duration>,
 }
 
 impl Asker {
@@ -101,12 +114,38 @@ impl Asker {
                 let answer = self.bounded(self.probes.dynamodb_lag(&table, &self.signal.region)).await;
                 self.lag(&table, answer)
             }
-            Ask::PostgresqlLag { instance } => {
-                let answer = self.bounded(self.probes.postgres_lag(&instance, self.question.timeout)).await;
+            Ask::Items { count, from } => self.count(&count, from).await,
+            Ask::PostgresqlLag { instance, primary } => {
+                let asking = self.probes.postgres_lag(&instance, primary.as_ref(), self.question.timeout);
+                let answer = self.bounded(asking).await;
                 let now = self.clock.stamp().unix();
                 self.lag(&instance.address(), answer.map(|answer| answer.map(|lag| lag.map(|lag| (lag, now)))))
             }
         }
+    }
+
+    /// Reading a whole table costs its owner: it is done for one part in [`COUNT_REST`] of the time at most. What was counted
+    /// stands while the other region cannot be asked, growing old.
+    async fn count(&mut self, count: &Count, from: RegionId) -> Option<(Reading, Timestamp, Seen)> {
+        let began = self.clock.stamp();
+        if began.monotonic < self.count.rest_until {
+            return None;
+        }
+        let answer = self.bounded(self.probes.items(count)).await;
+        let now = self.clock.stamp();
+        let took = now.monotonic.saturating_sub(began.monotonic);
+        self.count.rest_until = now.monotonic.saturating_add(took.saturating_mul(COUNT_REST));
+        let reason = match answer {
+            Some(Ok((there, here))) => {
+                self.count.last = Some(began.monotonic);
+                // As of when it began: what was written since may be missing here.
+                return Some((Reading::Items { from, there, here }, began.unix(), Seen::measured(now, began.unix())));
+            }
+            Some(Err(reason)) => reason,
+            None => format!("no count within {:?}", self.question.timeout),
+        };
+        let stands = self.count.last.is_some_and(|last| now.monotonic.saturating_sub(last) < ITEMS_FRESH);
+        (!stands).then(|| (Reading::Unknown { reason }, now.unix(), Seen::measured(now, now.unix())))
     }
 
     /// The probe bounds itself; this bounds one that does not.

@@ -99,7 +99,7 @@ impl Board {
             match signal.reading {
                 Reading::Passing { .. } => alive.insert(&signal.region),
                 Reading::Failing { .. } => failing.insert(&signal.region),
-                Reading::ReplicaLag { .. } | Reading::Unknown { .. } => false,
+                Reading::ReplicaLag { .. } | Reading::Items { .. } | Reading::Unknown { .. } => false,
             };
         }
         (alive.union(&failing).count(), failing.difference(&alive).count())

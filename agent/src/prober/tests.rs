@@ -3,7 +3,8 @@ use std::sync::Mutex;
 
 use mesh_core::ids::ServiceId;
 use mesh_core::manifest::{
-    Check, Manifest, Objectives, Policy, Probe, RdsInstance, RegionRole, Resource, ResourceKind, Vantage, WriterMode,
+    Check, Manifest, Objectives, Policy, Probe, RdsInstance, RegionRole, Resource, ResourceKind, RuleScope, SafetyRule,
+    Vantage, WriterMode,
 };
 
 use super::*;
@@ -20,6 +21,9 @@ struct Scripted {
     lags: Mutex<Vec<(Duration, Timestamp)>>,
     lag_asked: Mutex<u32>,
     urls: Mutex<BTreeSet<String>>,
+    /// Counts, the last one first; then none can be made.
+    items: Mutex<Vec<(u64, u64)>>,
+    counted: Mutex<u32>,
 }
 
 #[async_trait]
@@ -42,9 +46,19 @@ impl Probes for Scripted {
         self.rds_lag(table).await
     }
 
-    async fn postgres_lag(&self, instance: &PostgresInstance, _: Duration) -> Result<Option<Duration>, String> {
+    async fn postgres_lag(
+        &self,
+        instance: &PostgresInstance,
+        _: Option<&PostgresInstance>,
+        _: Duration,
+    ) -> Result<Option<Duration>, String> {
         self.urls.lock().expect("no panic").insert(instance.address());
         Ok(self.rds_lag("").await?.map(|(lag, _)| lag))
+    }
+
+    async fn items(&self, _: &Count) -> Result<(u64, u64), String> {
+        *self.counted.lock().expect("no panic") += 1;
+        self.items.lock().expect("no panic").pop().ok_or_else(|| "us-east-1 does not answer".to_owned())
     }
 }
 
@@ -254,4 +268,35 @@ fn a_check_is_asked_only_from_where_it_says() {
     ] {
         assert_eq!(asked(from, here), about, "{from:?} asked in {here}");
     }
+}
+
+fn with_counted_table() -> Watched {
+    let mut service = watched("us-east-1", "health");
+    let regions = ["us-east-1", "us-west-2"].map(region).into();
+    let kind = ResourceKind::DynamodbGlobalTable { table: "orders".to_owned(), regions };
+    service.manifest.resources = vec![Resource { name: "analytics".to_owned(), kind }];
+    let rule = "items-equal(analytics)".parse().expect("a rule");
+    service.manifest.safety = vec![SafetyRule { name: "same".to_owned(), scope: RuleScope::Service, rule }];
+    service
+}
+
+#[tokio::test]
+async fn a_table_is_counted_where_a_service_may_come_and_the_count_stands_while_no_other_can_be_made() {
+    let script = Scripted { items: Mutex::new(vec![(120, 118)]), ..Scripted::default() };
+    let rig = scripted(script, vec![with_counted_table()]);
+    rig.until("later attempts", |rig| *rig.probes.counted.lock().expect("no panic") > 3).await;
+    let signal = rig.readings("items/analytics").remove(&region("us-west-2")).expect("the first stands");
+    assert_eq!(signal.reading, Reading::Items { from: region("us-east-1"), there: 120, here: 118 });
+
+    let active_here = Watched { active: region("us-west-2"), ..with_counted_table() };
+    rig.watchlist.send_replace(Arc::new(vec![active_here]));
+    rig.until("nothing is counted where it is active", |rig| rig.readings("items/analytics").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_table_that_was_never_counted_says_why() {
+    let rig = scripted(Scripted::default(), vec![with_counted_table()]);
+    rig.until("a reason", |rig| !rig.readings("items/analytics").is_empty()).await;
+    let signal = rig.readings("items/analytics").remove(&region("us-west-2")).expect("of the replica here");
+    assert_eq!(signal.reading, Reading::Unknown { reason: "us-east-1 does not answer".to_owned() });
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use mesh_core::ids::RegionId;
+use mesh_core::manifest::safety::Predicate;
 use mesh_core::manifest::{Check, Manifest, PostgresInstance, Resource, ResourceKind};
 use mesh_proto::v1;
-use mesh_providers::probe;
+use mesh_providers::{Count, probe};
 
 use super::board::Subject;
 
@@ -14,6 +15,10 @@ const LAG_EVERY: Duration = Duration::from_secs(5);
 /// A replica of PostgreSQL is asked itself, and tells the present: the age of the last answer counts as loss.
 const REPLAY_LAG_EVERY: Duration = Duration::from_secs(1);
 const LAG_TIMEOUT: Duration = Duration::from_secs(5);
+/// A count is repeated so often at most; a long one makes longer pauses.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// The largest table that is counted takes two sides of 16 s, at two pages a second.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(50);
 /// Whatever a manifest says, nothing is asked more often than this.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -45,6 +50,13 @@ pub enum Ask {
     },
     PostgresqlLag {
         instance: PostgresInstance,
+        /// Asked too: a replica may not know that it hears nothing any more.
+        primary: Option<PostgresInstance>,
+    },
+    /// For a safety rule that wants as many items here as in the active region.
+    Items {
+        count: Count,
+        from: RegionId,
     },
 }
 
@@ -70,10 +82,38 @@ impl Watched {
         });
         let servers = self.manifest.postgres().filter(|_| self.active != *here);
         let replays = servers.filter_map(|(name, instances)| {
-            let ask = Ask::PostgresqlLag { instance: instances.get(here)?.clone() };
+            let primary = instances.get(&self.active).cloned();
+            let ask = Ask::PostgresqlLag { instance: instances.get(here)?.clone(), primary };
             Some((self.subject(here, name), lag_question(ask, REPLAY_LAG_EVERY)))
         });
-        checks.chain(lags).chain(replays).chain(self.table_lags(here)).collect()
+        checks.chain(lags).chain(replays).chain(self.table_lags(here)).chain(self.counts(here)).collect()
+    }
+
+    /// What safety rules want counted, if a service may come here.
+    fn counts(&self, here: &RegionId) -> Vec<(Subject, Question)> {
+        let rules =
+            self.manifest.safety.iter().filter(|_| self.active != *here && self.manifest.regions.contains_key(here));
+        rules
+            .filter_map(|rule| Some((self.subject(here, &rule.rule.counted()?), self.count(&rule.rule, here)?)))
+            .collect()
+    }
+
+    fn count(&self, rule: &Predicate, here: &RegionId) -> Option<Question> {
+        let Predicate::ItemsEqual { resource, table } = rule else { return None };
+        let kind = &self.manifest.resources.iter().find(|known| known.name == *resource)?.kind;
+        let count = match (kind, table) {
+            (ResourceKind::DynamodbGlobalTable { table, regions }, None) if regions.contains(here) => {
+                Count::Table { table: table.clone(), from: self.active.clone() }
+            }
+            (ResourceKind::Postgresql { instances }, Some(table)) => Count::Rows {
+                table: table.clone(),
+                there: instances.get(&self.active)?.clone(),
+                here: instances.get(here)?.clone(),
+            },
+            _ => return None,
+        };
+        let ask = Ask::Items { count, from: self.active.clone() };
+        Some(Question { ask, interval: COUNT_EVERY, timeout: COUNT_TIMEOUT, fail_after: 1, pass_after: 1 })
     }
 
     fn table_lags(&self, here: &RegionId) -> Vec<(Subject, Question)> {

@@ -68,7 +68,12 @@ impl Probes for Thing {
         Ok(Some((Duration::from_secs(1), Timestamp::from_millis(7))))
     }
 
-    async fn postgres_lag(&self, _: &PostgresInstance, _: Duration) -> Result<Option<Duration>, String> {
+    async fn postgres_lag(
+        &self,
+        _: &PostgresInstance,
+        _: Option<&PostgresInstance>,
+        _: Duration,
+    ) -> Result<Option<Duration>, String> {
         Ok(Some(Duration::from_secs(1)))
     }
 }

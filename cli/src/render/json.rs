@@ -24,8 +24,9 @@ pub fn plan(plan: &Plan, hash: &Hash32) -> Value {
 pub fn loss(loss: &PredictedLoss) -> Value {
     match loss {
         PredictedLoss::Nothing => json!({ "kind": "nothing" }),
-        PredictedLoss::Lag { lag, age, observer } => json!({
+        PredictedLoss::Lag { lag, age, observer, signal, measured_at } => json!({
             "kind": "lag", "lag_ms": duration_millis(*lag), "age_ms": duration_millis(*age), "observer": observer,
+            "signal": signal, "measured_at": measured_at,
         }),
         PredictedLoss::Unknown => json!({ "kind": "unknown" }),
     }

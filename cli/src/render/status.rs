@@ -28,6 +28,8 @@ pub struct View {
     pub agents: Vec<v1::AgentStatus>,
     pub membership: v1::Membership,
     pub signals: Vec<Signal>,
+    /// Signals of more agents than are shown.
+    pub signals_left_out: u32,
     /// What the leader makes of each service, in short.
     pub judgements: BTreeMap<ServiceId, JudgementRecord>,
     /// Of the whole mesh; it may have expired.
@@ -60,6 +62,7 @@ impl View {
             agents: status.agents,
             membership: status.membership.unwrap_or_default(),
             signals: signals.collect::<Result<_, _>>()?,
+            signals_left_out: status.signals_left_out,
             judgements,
             freeze,
         })
@@ -84,6 +87,7 @@ impl View {
             "answered_by": self.answered_by,
             "applied_index": self.applied_index,
             "state_hash": self.state_hash,
+            "signals_left_out": self.signals_left_out,
             "freeze": self.freeze.as_ref().filter(|freeze| freeze.until > self.now),
             "services": services.collect::<Vec<_>>(),
             "agents": self.agents.iter().map(agent_json).collect::<Vec<_>>(),
@@ -105,6 +109,12 @@ impl View {
             ));
         }
         out.push_str(&format!("\n{}\n{}", paint.bold("Services"), self.service_table()));
+        if self.signals_left_out > 0 {
+            out.push_str(&format!(
+                "  {} more signals are not counted here: `meshctl why-not SERVICE` counts all\n",
+                self.signals_left_out
+            ));
+        }
         out.push_str(&format!("\n{}\n{}", paint.bold("By itself"), self.by_itself(paint)));
         out.push_str(&format!("\n{}\n{}", paint.bold("Agents"), self.agent_table()));
         out.push_str(&format!("\n{}\n{}", paint.bold("Coordinators"), coordinators(&self.membership)));
@@ -267,7 +277,7 @@ fn health(signals: &[&Signal]) -> String {
         let passing = match signal.reading {
             Reading::Passing { .. } => 1,
             Reading::Failing { .. } => 0,
-            Reading::ReplicaLag { .. } | Reading::Unknown { .. } => continue,
+            Reading::ReplicaLag { .. } | Reading::Items { .. } | Reading::Unknown { .. } => continue,
         };
         let entry = regions.entry(signal.region.as_str()).or_default();
         *entry = (entry.0 + passing, entry.1 + 1);
@@ -359,6 +369,7 @@ fn signal_json(signal: &Signal) -> Value {
         Reading::Passing { latency } => ("passing", json!({ "latency_ms": duration_millis(*latency) })),
         Reading::Failing { reason, since } => ("failing", json!({ "reason": reason, "since": since })),
         Reading::ReplicaLag { lag } => ("replica-lag", json!({ "lag_ms": duration_millis(*lag) })),
+        Reading::Items { from, there, here } => ("items", json!({ "from": from, "there": there, "here": here })),
         Reading::Unknown { reason } => ("unknown", json!({ "reason": reason })),
     };
     json!({
@@ -398,13 +409,7 @@ pub fn service(service: &Service, signals: &[&Signal], now: Timestamp, paint: Pa
         out.push_str(&format!("\n{} {note}\n", paint.yellow("note:")));
     }
     if let Some(noted) = &service.noted {
-        out.push_str(&format!(
-            "\n{} at {} it should have been moved to {}: {}\n",
-            paint.yellow("note:"),
-            text::time(noted.at),
-            noted.to,
-            noted.text
-        ));
+        out.push_str(&format!("\n{} {}\n", paint.yellow("note:"), text::noted(noted)));
     }
     for call in &service.open_calls {
         out.push_str(&format!(
@@ -465,6 +470,7 @@ fn signal_table(signals: &[&Signal], now: Timestamp) -> String {
                 format!("FAILING for {}: {}", text::duration(now.since(*since)), text::clip(reason, 80))
             }
             Reading::ReplicaLag { lag } => format!("lag {}", text::duration(*lag)),
+            Reading::Items { from, there, here } => format!("{here} items, {there} in {from}"),
             Reading::Unknown { reason } => format!("unknown: {}", text::clip(reason, 80)),
         };
         table.row(vec![

@@ -50,13 +50,18 @@ pub fn person(spiffe: &str) -> String {
 pub fn loss(loss: &PredictedLoss) -> String {
     match loss {
         PredictedLoss::Nothing => "nothing: no database is promoted".to_owned(),
-        PredictedLoss::Lag { lag, age, observer } => format!(
-            "none once the old region is fenced and the replica has caught up; without that the last {} of writes \
-             (lag {}, measured {} before that by {observer})",
-            duration(lag.saturating_add(*age)),
-            duration(*lag),
-            duration(*age)
-        ),
+        PredictedLoss::Lag { lag, age, observer, signal, measured_at } => {
+            let known = *measured_at > Timestamp::default();
+            let by = if signal.is_empty() { String::new() } else { format!(" by {signal}") };
+            let at = if known { format!(" at {}", time(*measured_at)) } else { String::new() };
+            format!(
+                "none once the old region is fenced and the replica has caught up; without that the last {} of writes \
+                 (lag {}{by}, measured {} before that by {observer}{at})",
+                duration(lag.saturating_add(*age)),
+                duration(*lag),
+                duration(*age)
+            )
+        }
         PredictedLoss::Unknown => "UNKNOWN: replication lag was never measured while both ends lived".to_owned(),
     }
 }
@@ -66,6 +71,21 @@ pub fn measured(measured: &MeasuredLoss) -> String {
         MeasuredLoss::Nothing { because } => format!("nothing: {because}"),
         MeasuredLoss::Time { lost, source } => format!("the writes of {} (by {source})", duration(*lost)),
         MeasuredLoss::Bytes { lost, source } => format!("{lost} bytes of the old primary's log (by {source})"),
+        MeasuredLoss::After { through, outage, closed, bytes_at_least, source } => {
+            let until = |what: &str, at: &Option<Timestamp>| {
+                at.map(|at| format!("; {what} {} after that", duration(at.since(*through)))).unwrap_or_default()
+            };
+            let bytes =
+                bytes_at_least.map(|bytes| format!("; at least {bytes} bytes of it were seen")).unwrap_or_default();
+            let open = if closed.is_none() { "; nobody proved since when it takes no writes" } else { "" };
+            format!(
+                "not measurable to the write: the target has everything up to {} ({source}), and lacks what the old region \
+                 accepted later{}{}{open}{bytes}",
+                time(*through),
+                until("the outage was first seen", outage),
+                until("the old region was certainly closed", closed),
+            )
+        }
         MeasuredLoss::Unknown { reason } => format!("unknown: {reason}"),
     }
 }
@@ -100,8 +120,29 @@ mod tests {
     #[test]
     fn the_loss_to_expect_is_the_lag_and_its_age() {
         let (lag, age) = (Duration::from_millis(200), Duration::from_secs(3));
-        let said = loss(&PredictedLoss::Lag { lag, age, observer: "usw2-a".to_owned() });
+        let at = Timestamp::from_millis(1_700_000_000_123);
+        let signal = "CloudWatch's ReplicaLag of database".to_owned();
+        let said = loss(&PredictedLoss::Lag { lag, age, observer: "usw2-a".to_owned(), signal, measured_at: at });
         assert!(said.contains("the last 3.2 s of writes"), "{said}");
+        for source in ["ReplicaLag of database", "3.0 s before", "by usw2-a", "2023-11-14 22:13:20.123Z"] {
+            assert!(said.contains(source), "{source}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_said_in_so_many_words_with_what_is_known() {
+        let at = |second: u64| Timestamp::from_millis(1_700_000_000_000 + second * 1000);
+        let measured_loss = MeasuredLoss::After {
+            through: at(0),
+            outage: Some(at(2)),
+            closed: Some(at(16)),
+            bytes_at_least: Some(4_096),
+            source: "rds-promote-database".to_owned(),
+        };
+        let said = measured(&measured_loss);
+        for known in ["not measurable", "22:13:20.000Z", "2.0 s after", "16.0 s after", "at least 4096 bytes"] {
+            assert!(said.contains(known), "{known}: {said}");
+        }
     }
 
     #[test]

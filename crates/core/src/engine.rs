@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::execute::Job;
+use crate::execute::{Job, NOTICE_LOSS};
 use crate::fleet::apply::{is_held_back, predecessors_settled};
 use crate::fleet::{Authority, AuthorityState, Command, Fleet, Service};
 use crate::ids::{AgentId, RegionId, RunId, StepId, Token};
 use crate::plan::{Action, Step};
-use crate::run::{Direction, INTENTS_MAX, Intent, Outcome, OutcomeResult, Run, RunState, Work, WorkState};
+use crate::run::{
+    Direction, INTENTS_MAX, Intent, MeasuredLoss, Outcome, OutcomeResult, Run, RunState, Work, WorkState,
+};
 use crate::time::Timestamp;
 
 pub mod ahead;
@@ -102,7 +104,7 @@ pub fn job(fleet: &Fleet, run: &RunId, step: &StepId, direction: Direction, now:
         retry: step.retry,
         maybe_sent_since: work.maybe_sent_since(),
         retried_by_person: work.retried_by_person(),
-        evidence: evidence(run),
+        evidence: evidence(run, step),
     })
 }
 
@@ -294,7 +296,7 @@ fn ready_at(run: &Run, step: &Step, direction: Direction, work: &Work) -> Timest
     ends.fold(begun, Timestamp::max)
 }
 
-fn evidence(run: &Run) -> BTreeMap<StepId, String> {
+fn evidence(run: &Run, of: &Step) -> BTreeMap<StepId, String> {
     let mut evidence = BTreeMap::new();
     for (id, step) in &run.steps {
         let done = step.forward.intents.iter().rev().find_map(|intent| {
@@ -305,5 +307,14 @@ fn evidence(run: &Run) -> BTreeMap<StepId, String> {
             evidence.insert(id.clone(), read_back);
         }
     }
+    // People who are told read what is lost, too.
+    if let (Action::SnsNotify { .. }, Ok(key)) = (&of.action, StepId::new(NOTICE_LOSS)) {
+        evidence.insert(key, loss_in_words(run));
+    }
     evidence
+}
+
+fn loss_in_words(run: &Run) -> String {
+    let measured = run.measured.as_ref().map_or_else(|| "not yet".to_owned(), MeasuredLoss::in_words);
+    format!("Expected to be lost: {}.\nMeasured: {measured}.", run.loss.in_words())
 }

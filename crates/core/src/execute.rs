@@ -13,6 +13,9 @@ use crate::plan::{Action, Retry};
 use crate::run::{Direction, Outcome, OutcomeResult};
 use crate::time::Timestamp;
 
+/// Under this name the evidence of a notice says in words what is expected to be lost, and what was measured.
+pub const NOTICE_LOSS: &str = "loss";
+
 /// All that an executor is told about one intent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Generation, RegionId, ServiceId, StepId};
 use crate::manifest::{PostgresInstance, RecordSet};
+use crate::time::Timestamp;
 
 /// Most steps a plan may have: a bound on the log entry that carries it.
 pub const STEPS_MAX: usize = 64;
@@ -62,8 +63,17 @@ impl fmt::Display for PlanKind {
 pub enum PredictedLoss {
     /// No database is promoted.
     Nothing,
-    /// Accepted writes of the last `lag` may be missing; measured by `observer`, `age` before the plan was made.
-    Lag { lag: Duration, age: Duration, observer: String },
+    /// Accepted writes of the last `lag` may be missing; measured by `observer`, `age` before the outage began, or before
+    /// the plan was made.
+    Lag {
+        lag: Duration,
+        age: Duration,
+        observer: String,
+        /// What it was read from, of which resource. Empty from before it was kept.
+        signal: String,
+        /// Zero from before it was kept.
+        measured_at: Timestamp,
+    },
     /// Lag was never measured while both ends lived.
     Unknown,
 }

@@ -70,6 +70,17 @@ pub enum MeasuredLoss {
         lost: u64,
         source: String,
     },
+    /// The old primary cannot be asked: what is known is a moment up to which the target has everything.
+    After {
+        through: Timestamp,
+        /// When the outage was first seen.
+        outage: Option<Timestamp>,
+        /// From here on the old region certainly accepted nothing more. None: nobody proved it.
+        closed: Option<Timestamp>,
+        /// Of the old primary's log, seen there before the outage and missing at the target.
+        bytes_at_least: Option<u64>,
+        source: String,
+    },
     Unknown {
         reason: String,
     },

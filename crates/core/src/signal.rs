@@ -35,6 +35,12 @@ pub enum Reading {
     ReplicaLag {
         lag: Duration,
     },
+    /// A table was counted at both ends, `from` first.
+    Items {
+        from: RegionId,
+        there: u64,
+        here: u64,
+    },
     /// The observer could not find out.
     Unknown {
         reason: String,

@@ -61,6 +61,12 @@ impl Tables {
         }
     }
 
+    /// Items there and here, in this order: what is written meanwhile is missing nowhere.
+    pub(crate) async fn count(&self, table: &str, from: &RegionId) -> Result<(u64, u64), ReadError> {
+        let there = Dynamodb::elsewhere(&self.config, from, self.call_timeout).count(table).await?;
+        Ok((there, self.dynamodb.count(table).await?))
+    }
+
     /// Only the sending region publishes it.
     async fn latency(&self, table: &str, from: &RegionId, now: Timestamp) -> Result<Latency, ReadError> {
         let cloudwatch = self.cloudwatch_of(from);

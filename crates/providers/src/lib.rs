@@ -8,6 +8,7 @@ use mesh_core::execute::{CallResult, Job, Observation};
 
 mod aws;
 mod config;
+mod count;
 pub mod dns;
 mod dynamodb;
 mod ecs;
@@ -28,6 +29,7 @@ mod verify;
 
 pub use aws::sts::Caller;
 pub use config::{AwsConfig, ProvidersConfig, SetupError};
+pub use count::Count;
 pub use dns::Resolver;
 pub use postgres::PostgresConfig;
 pub use postgres::probe::{ReplicaSeen, ServerSeen};

@@ -14,12 +14,15 @@ use serde::Deserialize;
 
 use crate::dns::Resolver;
 
+mod behind;
 mod call;
 mod caught_up;
 mod check_replica;
 mod connect;
+mod count;
 mod fence;
 mod notes;
+mod positions;
 pub mod probe;
 mod promote;
 mod rejoin;
@@ -44,12 +47,17 @@ pub struct PostgresConfig {
 
 pub(crate) struct Servers {
     sessions: Sessions,
+    positions: positions::Positions,
     rejoins: rejoin::Rejoins,
 }
 
 impl Servers {
     pub(crate) fn new(credentials_dir: Option<PathBuf>, config: &PostgresConfig, resolver: Resolver) -> Self {
-        Self { sessions: Sessions::new(credentials_dir, resolver), rejoins: rejoin::Rejoins::new(config) }
+        Self {
+            sessions: Sessions::new(credentials_dir, resolver),
+            positions: positions::Positions::default(),
+            rejoins: rejoin::Rejoins::new(config),
+        }
     }
 
     pub(crate) async fn observe(&self, job: &Job, accepted: Option<&str>) -> Observation {
@@ -87,6 +95,7 @@ impl Servers {
                     left: state::left_timeline_at(&session, &state).await?,
                     looked: evidence(job, "postgres-check-replica"),
                     fenced: evidence(job, "postgres-fence"),
+                    positions: self.positions.of(instance),
                     state,
                 };
                 Ok(promote::observe(&seen, job.token, accepted))

@@ -46,8 +46,8 @@ pub struct Providers {
     workloads: Workloads,
     services: Services,
     kafka: Kafka,
-    tables: Tables,
-    servers: Servers,
+    pub(crate) tables: Tables,
+    pub(crate) servers: Servers,
 }
 
 impl Providers {
@@ -111,6 +111,16 @@ impl Providers {
             Ok(Latency::Unreachable(reason)) => Err(reason),
             Err(error) => Err(error.reason()),
         }
+    }
+
+    /// How far a PostgreSQL replica is behind its primary, which may be dead. `None`: it cannot be told now.
+    pub async fn postgres_lag(
+        &self,
+        replica: &PostgresInstance,
+        primary: Option<&PostgresInstance>,
+        timeout: Duration,
+    ) -> Result<Option<Duration>, String> {
+        self.servers.behind(replica, primary, timeout).await
     }
 
     /// What a PostgreSQL server of any region shows of itself now.
@@ -250,7 +260,7 @@ impl Provider for Providers {
     }
 }
 
-fn unix_now() -> Timestamp {
+pub(crate) fn unix_now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(duration_millis(since))
 }

@@ -1,12 +1,14 @@
 //! Database instances: what is observed of one, for each action on it. The decisions are functions of plain values.
 
+use std::time::Duration;
+
 use mesh_core::execute::{CallResult, Job, Observation};
 use mesh_core::ids::StepId;
 use mesh_core::plan::{Action, SecurityGroupPurpose};
 use mesh_core::time::Timestamp;
 use serde::Deserialize;
 
-use crate::aws::cloudwatch::CloudWatch;
+use crate::aws::cloudwatch::{CloudWatch, LagPoint};
 use crate::aws::error::ReadError;
 use crate::aws::rds::{Instance, Rds};
 
@@ -18,6 +20,9 @@ mod retention;
 mod security_groups;
 #[cfg(test)]
 mod tests;
+
+/// What the loss is told from must not keep the service waiting.
+const LAG_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct Databases {
     pub rds: Rds,
@@ -67,7 +72,14 @@ impl Databases {
                 };
                 Ok(caught_up::observe(&found, &lag, rebooted.as_ref()))
             }
-            Action::RdsPromote { instance, .. } => Ok(promote::observe(&self.rds.describe(instance).await?, accepted)),
+            Action::RdsPromote { instance, .. } => {
+                let found = self.rds.describe(instance).await?;
+                let lag = match promote::is_done(&found) && !had_caught_up(job) {
+                    true => self.lag_before(instance, found.seen_at).await,
+                    false => Vec::new(),
+                };
+                Ok(promote::observe(&found, &lag, accepted))
+            }
             Action::RdsSetBackupRetention { instance, days } => {
                 Ok(retention::observe(&self.rds.describe(instance).await?, *days, accepted))
             }
@@ -88,6 +100,19 @@ impl Databases {
             other => CallResult::Rejected { reason: format!("{} sends no database call", other.name()) },
         }
     }
+}
+
+impl Databases {
+    /// For the loss alone, which nobody waits for.
+    async fn lag_before(&self, instance: &str, now: Timestamp) -> Vec<LagPoint> {
+        let points = tokio::time::timeout(LAG_WITHIN, self.cloudwatch.replica_lag(instance, now)).await;
+        points.ok().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// Nothing can be lost by its promotion.
+fn had_caught_up(job: &Job) -> bool {
+    job.evidence.keys().any(|step| step.as_str().starts_with("rds-await-caught-up"))
 }
 
 /// What the fence's read-back says to the reboot.

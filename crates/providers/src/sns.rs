@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mesh_core::execute::{CallResult, Job, Observation};
+use mesh_core::execute::{CallResult, Job, NOTICE_LOSS, Observation};
 use mesh_core::ids::RegionId;
 use mesh_core::plan::Action;
 use mesh_core::time::Timestamp;
@@ -72,7 +72,7 @@ impl Notices {
             .publish(Publication {
                 topic_arn,
                 subject: fit_subject(subject),
-                message: format!("{message}\n\nIdempotency-Key: {}", job.key),
+                message: format!("{message}\n{}\nIdempotency-Key: {}", loss(job), job.key),
                 key: &job.key,
                 fifo,
             })
@@ -138,6 +138,12 @@ fn may_publish(
         )),
         _ => Ok(true),
     }
+}
+
+/// What the mesh knows of it, as lines of the message.
+fn loss(job: &Job) -> String {
+    let told = job.evidence.iter().find(|(name, _)| name.as_str() == NOTICE_LOSS);
+    told.map(|(_, text)| format!("\n{text}\n")).unwrap_or_default()
 }
 
 fn is_fifo(topic_arn: &str) -> bool {

@@ -6,6 +6,10 @@
 mod failover;
 #[path = "postgres/fence.rs"]
 mod fence;
+#[path = "postgres/items.rs"]
+mod items;
+#[path = "postgres/lag.rs"]
+mod lag;
 #[path = "postgres/lost_replies.rs"]
 mod lost_replies;
 #[path = "postgres/rejoin.rs"]

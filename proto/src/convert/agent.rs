@@ -23,6 +23,9 @@ impl From<&Signal> for v1::Signal {
                 v1::signal::Reading::Failing(v1::Failing { reason: reason(text), since: since.as_millis() })
             }
             Reading::ReplicaLag { lag } => v1::signal::Reading::ReplicaLagMs(duration_millis(*lag)),
+            Reading::Items { from, there, here } => {
+                v1::signal::Reading::Items(v1::ItemsCounted { from: from.to_string(), there: *there, here: *here })
+            }
             Reading::Unknown { reason: text } => v1::signal::Reading::Unknown(reason(text)),
         };
         Self {
@@ -64,6 +67,9 @@ impl TryFrom<v1::Signal> for Signal {
                 Reading::Failing { reason: F.text("failing.reason", reason)?, since: timestamp(since) }
             }
             v1::signal::Reading::ReplicaLagMs(ms) => Reading::ReplicaLag { lag: Duration::from_millis(ms) },
+            v1::signal::Reading::Items(v1::ItemsCounted { from, there, here }) => {
+                Reading::Items { from: F.name("items.from", from)?, there, here }
+            }
             v1::signal::Reading::Unknown(reason) => Reading::Unknown { reason: F.text("unknown", reason)? },
         };
         Ok(Self {

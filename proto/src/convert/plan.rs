@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::DecodeError;
 use crate::bounds::{COMPOSED_BYTES_MAX, LIST_LEN_MAX};
-use crate::fields::{Fields, strings};
+use crate::fields::{Fields, strings, timestamp};
 use crate::v1::{self, predicted_loss::Loss};
 
 enums! {
@@ -60,10 +60,12 @@ impl From<&PredictedLoss> for v1::PredictedLoss {
     fn from(loss: &PredictedLoss) -> Self {
         let loss = match loss {
             PredictedLoss::Nothing => Loss::Nothing(v1::Nothing {}),
-            PredictedLoss::Lag { lag, age, observer } => Loss::Lag(v1::LagLoss {
+            PredictedLoss::Lag { lag, age, observer, signal, measured_at } => Loss::Lag(v1::LagLoss {
                 lag_ms: duration_millis(*lag),
                 age_ms: duration_millis(*age),
                 observer: observer.clone(),
+                signal: signal.clone(),
+                measured_at: measured_at.as_millis(),
             }),
             PredictedLoss::Unknown => Loss::Unknown(v1::Nothing {}),
         };
@@ -77,10 +79,12 @@ impl TryFrom<v1::PredictedLoss> for PredictedLoss {
     fn try_from(wire: v1::PredictedLoss) -> Result<Self, DecodeError> {
         match Fields("PredictedLoss").required("loss", wire.loss)? {
             Loss::Nothing(v1::Nothing {}) => Ok(Self::Nothing),
-            Loss::Lag(v1::LagLoss { lag_ms, age_ms, observer }) => Ok(Self::Lag {
+            Loss::Lag(v1::LagLoss { lag_ms, age_ms, observer, signal, measured_at }) => Ok(Self::Lag {
                 lag: Duration::from_millis(lag_ms),
                 age: Duration::from_millis(age_ms),
                 observer: Fields("LagLoss").text("observer", observer)?,
+                signal: Fields("LagLoss").text("signal", signal)?,
+                measured_at: timestamp(measured_at),
             }),
             Loss::Unknown(v1::Nothing {}) => Ok(Self::Unknown),
         }

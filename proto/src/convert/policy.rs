@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesh_core::fleet::{AutomaticNote, Freeze};
 use mesh_core::manifest::{LossPolicy, RuleScope, SafetyRule, Window};
 use mesh_core::run::{Cause, MeasuredLoss, Release};
-use mesh_core::time::duration_millis;
+use mesh_core::time::{Timestamp, duration_millis};
 
 use crate::DecodeError;
 use crate::bounds::{COMPOSED_BYTES_MAX, LIST_LEN_MAX};
@@ -132,6 +132,15 @@ impl From<&MeasuredLoss> for v1::MeasuredLoss {
             MeasuredLoss::Nothing { because } => (Loss::Nothing(because), String::new()),
             MeasuredLoss::Time { lost, source } => (Loss::TimeMs(duration_millis(lost)), source),
             MeasuredLoss::Bytes { lost, source } => (Loss::Bytes(lost), source),
+            MeasuredLoss::After { through, outage, closed, bytes_at_least, source } => {
+                let after = v1::LostAfter {
+                    through: through.as_millis(),
+                    outage: outage.map(Timestamp::as_millis),
+                    closed: closed.map(Timestamp::as_millis),
+                    bytes_at_least,
+                };
+                (Loss::After(after), source)
+            }
             MeasuredLoss::Unknown { reason } => (Loss::Unknown(reason), String::new()),
         };
         Self { loss: Some(loss), source }
@@ -149,6 +158,13 @@ impl TryFrom<v1::MeasuredLoss> for MeasuredLoss {
             Loss::Nothing(because) => Self::Nothing { because: F.text("nothing", because)? },
             Loss::TimeMs(ms) => Self::Time { lost: Duration::from_millis(ms), source },
             Loss::Bytes(lost) => Self::Bytes { lost, source },
+            Loss::After(v1::LostAfter { through, outage, closed, bytes_at_least }) => Self::After {
+                through: timestamp(through),
+                outage: outage.map(timestamp),
+                closed: closed.map(timestamp),
+                bytes_at_least,
+                source,
+            },
             Loss::Unknown(reason) => Self::Unknown { reason: F.text("unknown", reason)? },
         })
     }

@@ -451,7 +451,13 @@ pub fn plans() -> Vec<Plan> {
 }
 
 pub fn losses() -> Vec<PredictedLoss> {
-    let lag = PredictedLoss::Lag { lag: ms(1_500), age: ms(2_500), observer: "usw2-a".to_owned() };
+    let lag = PredictedLoss::Lag {
+        lag: ms(1_500),
+        age: ms(2_500),
+        observer: "usw2-a".to_owned(),
+        signal: "CloudWatch's ReplicaLag of database".to_owned(),
+        measured_at: at(79),
+    };
     vec![PredictedLoss::Nothing, lag, PredictedLoss::Unknown]
 }
 
@@ -666,6 +672,13 @@ pub fn measured_losses() -> Vec<MeasuredLoss> {
         MeasuredLoss::Time { lost: ms(1_250), source: source() },
         MeasuredLoss::Unknown { reason: "nobody counted".to_owned() },
         MeasuredLoss::Bytes { lost: 4_096, source: source() },
+        MeasuredLoss::After {
+            through: at(80),
+            outage: Some(at(81)),
+            closed: Some(at(82)),
+            bytes_at_least: Some(8_192),
+            source: source(),
+        },
     ]
 }
 
@@ -744,6 +757,7 @@ pub fn signals() -> Vec<Signal> {
         Reading::Failing { reason: "connection refused".to_owned(), since: at(13) },
         Reading::ReplicaLag { lag: ms(14) },
         Reading::Unknown { reason: "no answer".to_owned() },
+        Reading::Items { from: region("us-east-1"), there: 120, here: 118 },
     ];
     let signal = |reading| Signal {
         observer: id::<AgentId>("usw2-a"),

@@ -10,7 +10,7 @@ use crate::double::Double;
 use crate::dynamodb;
 use crate::faults::Order;
 use crate::http as web;
-use crate::rds::replication;
+use crate::rds::{Instance, Write, replication};
 use crate::world::{RegionState, World};
 
 pub const PREFIX: &str = "/_double/";
@@ -105,6 +105,7 @@ fn state(world: &mut World) -> Value {
                 "security_groups": groups,
                 "backup_retention": instance.backup_retention,
                 "writes": instance.writes.len(),
+                "lost_writes": lost(world, instance),
                 "replica_lag_ms": replication::lag_ms(instance, world.now_ms),
             })
         })
@@ -126,6 +127,13 @@ fn state(world: &mut World) -> Value {
         "msk": compute::msk(world),
         "settings": world.settings,
     })
+}
+
+/// How many, and when the first and the last of them were accepted.
+fn lost(world: &World, instance: &Instance) -> Value {
+    let lost = replication::lost(world, instance);
+    let at = |write: Option<&Write>| write.map(|write| write.at_ms);
+    json!({ "count": lost.len(), "first_at_ms": at(lost.first()), "last_at_ms": at(lost.last()) })
 }
 
 /// Every message that ever arrived in the queues of that name, also those that a client has deleted.

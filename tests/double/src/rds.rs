@@ -100,6 +100,8 @@ pub struct Instance {
     /// The moment of the source that this replica has reached.
     pub applied_through_ms: u64,
     pub link_lost: Option<replication::LinkLost>,
+    /// What it replicated until its promotion.
+    pub promoted_from: Option<InstanceKey>,
 }
 
 impl Instance {

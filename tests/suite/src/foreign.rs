@@ -45,6 +45,14 @@ impl Foreign {
         sent.unwrap_or_else(|error| panic!("modify {instance}: {error:?}"));
     }
 
+    /// An item of a table, by its key alone.
+    pub async fn put_item(&self, region: &str, table: &str, key: &str, value: &str) {
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config(&self.endpoint, region).await);
+        let value = aws_sdk_dynamodb::types::AttributeValue::S(value.to_owned());
+        let sent = dynamodb.put_item().table_name(table).item(key, value).send().await;
+        sent.unwrap_or_else(|error| panic!("put an item into {table}: {error:?}"));
+    }
+
     /// Waits until the instance takes the order: another change may be under way.
     pub async fn reboot(&self, region: &str, instance: &str) {
         let rds = aws_sdk_rds::Client::new(&config(&self.endpoint, region).await);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use mesh_core::run::RunState;
 use mesh_suite::Rig;
 use mesh_suite::foreign::ZONE;
+use meshctl::demo::maip::{self, Plot};
 use serde_json::{Value, json};
 
 const ACCOUNT: &str = "123456789012";
@@ -81,6 +82,26 @@ async fn the_policies_are_enough_for_a_failover_and_hold_no_call_that_it_does_no
             assert!(made.contains(&action), "{action} is allowed, and a failover does not use it");
         }
     }
+}
+
+#[tokio::test]
+async fn a_table_is_counted_with_its_own_policy_and_without_it_the_rule_says_what_is_missing() {
+    let rig = Rig::raise().await;
+    limit(&rig, &["agent-observe.json"]).await;
+    let policy = "safety:\n  - { name: same-items, rule: items-equal(merchant-analytics) }\n".to_owned();
+    let plot = Plot { asked_at: None, policy };
+    let yaml = maip::manifest_with(&rig.stand.world, &rig.stand.ready, &plot).expect("a manifest");
+    rig.adopt(maip::SERVICE, &yaml).await;
+    let rule = |judged: &Value, state: &str, words: &str| {
+        let rules = judged["rules"].as_array().cloned().unwrap_or_default();
+        let text = |rule: &Value| rule["text"].as_str().unwrap_or_default().to_owned();
+        rules.iter().any(|rule| rule["rule"] == "safety" && rule["state"] == state && text(rule).contains(words))
+    };
+    let refused = |judged: &Value| rule(judged, "missing", "not authorized") || rule(judged, "missing", "AccessDenied");
+    rig.until_judged(maip::SERVICE, "no leave to count", refused).await;
+    limit(&rig, &["agent-observe.json", "agent-count.json"]).await;
+    rig.until_judged(maip::SERVICE, "a count", |judged| rule(judged, "held", "0 items in us-east-1, 0 in us-west-2"))
+        .await;
 }
 
 #[tokio::test]

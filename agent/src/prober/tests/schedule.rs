@@ -55,7 +55,12 @@ impl Probes for Slow {
         Ok(None)
     }
 
-    async fn postgres_lag(&self, _: &PostgresInstance, _: Duration) -> Result<Option<Duration>, String> {
+    async fn postgres_lag(
+        &self,
+        _: &PostgresInstance,
+        _: Option<&PostgresInstance>,
+        _: Duration,
+    ) -> Result<Option<Duration>, String> {
         Ok(None)
     }
 }
@@ -157,7 +162,12 @@ async fn a_failure_seen_by_an_agent_that_was_held_up_is_no_evidence() {
             Ok(None)
         }
 
-        async fn postgres_lag(&self, _: &PostgresInstance, _: Duration) -> Result<Option<Duration>, String> {
+        async fn postgres_lag(
+            &self,
+            _: &PostgresInstance,
+            _: Option<&PostgresInstance>,
+            _: Duration,
+        ) -> Result<Option<Duration>, String> {
             Ok(None)
         }
     }

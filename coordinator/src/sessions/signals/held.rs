@@ -15,6 +15,9 @@ use super::Age;
 /// Measurements of a lag that are kept beside the newest, of another time each: about an hour of CloudWatch's.
 const LAGS_MAX: usize = 64;
 
+/// A pass that comes later than this may end a silence. A check is fresh for 3 s at least.
+const AGAIN_WITHIN: Duration = Duration::from_secs(3);
+
 pub type Key = (RegionId, String);
 
 #[derive(Clone)]
@@ -50,11 +53,17 @@ impl Held {
         self.newest.heard
     }
 
-    pub fn renew(&mut self, signal: Signal, age: Age, observed: Instant, now: Instant) {
+    /// True if it may change a verdict at once: it is not as well as it was a moment ago.
+    pub fn renew(&mut self, signal: Signal, age: Age, observed: Instant, now: Instant) -> bool {
         if is_lag(&signal) && is_lag(self.signal()) {
             self.measure(told(signal, age, observed, now, None));
-            return;
+            return true;
         }
+        let passes = |signal: &Signal| matches!(signal.reading, Reading::Passing { .. });
+        let again = passes(&signal)
+            && passes(self.signal())
+            && self.newest.alternations == age.alternations
+            && now.saturating_duration_since(self.newest.heard) < AGAIN_WITHIN;
         if is_unbroken(&signal, age) {
             self.unbroken = Some(self.unbroken.map_or(observed, |before| before.max(observed)));
         }
@@ -64,6 +73,7 @@ impl Held {
         let since =
             failing_since(&signal, age, before, now).map(|since| self.unbroken.map_or(since, |it| since.max(it)));
         self.newest = told(signal, age, observed, now, since);
+        !again
     }
 
     /// Measurements may come late, and again.
@@ -110,7 +120,7 @@ fn is_unbroken(signal: &Signal, age: Age) -> bool {
     match signal.reading {
         Reading::Passing { .. } => true,
         Reading::Failing { .. } => age.failing == Some(Duration::ZERO),
-        Reading::ReplicaLag { .. } | Reading::Unknown { .. } => false,
+        Reading::ReplicaLag { .. } | Reading::Items { .. } | Reading::Unknown { .. } => false,
     }
 }
 
@@ -120,6 +130,9 @@ fn failing_since(signal: &Signal, age: Age, before: Option<Instant>, now: Instan
         (Reading::Failing { .. }, Some(Duration::ZERO)) => None,
         (Reading::Failing { .. }, Some(failing)) => Some(now.checked_sub(failing).unwrap_or(now)),
         (Reading::Failing { .. }, None) => Some(before.unwrap_or(now)),
-        (Reading::Passing { .. } | Reading::ReplicaLag { .. } | Reading::Unknown { .. }, _) => None,
+        (
+            Reading::Passing { .. } | Reading::ReplicaLag { .. } | Reading::Items { .. } | Reading::Unknown { .. },
+            _,
+        ) => None,
     }
 }

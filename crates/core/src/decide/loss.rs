@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::detect::{Evidence, RegionVerdict, Verdict};
 use crate::fleet::Service;
 use crate::ids::RegionId;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ResourceKind};
 use crate::plan::PredictedLoss;
+use crate::run::MeasuredLoss;
 use crate::signal::Reading;
 use crate::time::{Timestamp, duration_millis};
 
@@ -19,6 +20,8 @@ pub struct LagSample {
     pub lag: Duration,
     pub at: Timestamp,
     pub observer: String,
+    /// What it was read from.
+    pub signal: String,
 }
 
 /// The outage that a loss is counted from.
@@ -44,9 +47,13 @@ pub fn onset(service: &Service, verdict: &RegionVerdict, now: Timestamp) -> Onse
         Verdict::Suspect | Verdict::Down => verdict.since,
     };
     let Some(at) = failing else { return Onset::now(now) };
-    let critical = service.manifest.checks.iter().filter(|check| check.critical);
-    let unseen = critical.map(|check| check.interval.saturating_add(check.timeout)).min().unwrap_or_default();
-    Onset { at, lived: at.minus(unseen) }
+    Onset { at, lived: at.minus(unseen(&service.manifest)) }
+}
+
+/// For so long before the first failure nobody knows whether the primary lived.
+pub(crate) fn unseen(manifest: &Manifest) -> Duration {
+    let critical = manifest.checks.iter().filter(|check| check.critical);
+    critical.map(|check| check.interval.saturating_add(check.timeout)).min().unwrap_or_default()
 }
 
 pub fn samples(service: &Service, evidence: &Evidence) -> Vec<LagSample> {
@@ -60,10 +67,23 @@ pub fn samples(service: &Service, evidence: &Evidence) -> Vec<LagSample> {
                 lag: *lag,
                 at: sight.observed_at,
                 observer: sight.signal.observer.to_string(),
+                signal: signal_of(&service.manifest, &sight.signal.subject),
             }),
-            Reading::Passing { .. } | Reading::Failing { .. } | Reading::Unknown { .. } => None,
+            Reading::Passing { .. } | Reading::Failing { .. } | Reading::Items { .. } | Reading::Unknown { .. } => None,
         })
         .collect()
+}
+
+/// What tells how far a resource's copy is behind.
+fn signal_of(manifest: &Manifest, resource: &str) -> String {
+    let kind = manifest.resources.iter().find(|known| known.name == resource).map(|known| &known.kind);
+    let signal = match kind {
+        Some(ResourceKind::Rds { .. }) => "CloudWatch's ReplicaLag",
+        Some(ResourceKind::DynamodbGlobalTable { .. }) => "CloudWatch's ReplicationLatency",
+        Some(ResourceKind::Postgresql { .. }) => "replayed WAL",
+        Some(_) | None => "lag",
+    };
+    format!("{signal} of {resource}")
 }
 
 /// The largest of the databases' expected losses; unknown if one was never measured while both ends lived.
@@ -91,9 +111,13 @@ pub fn of_resource(resource: &str, to: &RegionId, onset: Onset, samples: &[LagSa
         .filter(|sample| sample.resource == resource && sample.region == *to && sample.at <= onset.lived)
         .max_by_key(|sample| (sample.at, sample.lag));
     match newest {
-        Some(sample) => {
-            PredictedLoss::Lag { lag: sample.lag, age: onset.at.since(sample.at), observer: sample.observer.clone() }
-        }
+        Some(sample) => PredictedLoss::Lag {
+            lag: sample.lag,
+            age: onset.at.since(sample.at),
+            observer: sample.observer.clone(),
+            signal: sample.signal.clone(),
+            measured_at: sample.at,
+        },
         None => PredictedLoss::Unknown,
     }
 }
@@ -105,6 +129,22 @@ impl PredictedLoss {
             Self::Nothing => Some(Duration::ZERO),
             Self::Lag { lag, age, .. } => Some(lag.saturating_add(*age)),
             Self::Unknown => None,
+        }
+    }
+
+    /// The target is known to have every write up to this moment.
+    pub fn through(&self) -> Option<Timestamp> {
+        match self {
+            Self::Lag { lag, measured_at, .. } if *measured_at > Timestamp::default() => Some(measured_at.minus(*lag)),
+            Self::Nothing | Self::Lag { .. } | Self::Unknown => None,
+        }
+    }
+
+    /// When the outage that it is counted to was first seen, or the plan was made.
+    pub fn counted_to(&self) -> Option<Timestamp> {
+        match self {
+            Self::Lag { age, measured_at, .. } if *measured_at > Timestamp::default() => Some(measured_at.plus(*age)),
+            Self::Nothing | Self::Lag { .. } | Self::Unknown => None,
         }
     }
 
@@ -148,13 +188,47 @@ impl PredictedLoss {
     pub fn in_words(&self) -> String {
         match self {
             Self::Nothing => "nothing: no database is promoted".to_owned(),
-            Self::Lag { lag, age, observer } => format!(
-                "the writes of up to {} (lag {}, measured {} before by {observer})",
+            Self::Lag { lag, age, observer, signal, .. } => format!(
+                "the writes of up to {} (lag {}{}, measured {} before by {observer})",
                 words(lag.saturating_add(*age)),
                 words(*lag),
+                if signal.is_empty() { String::new() } else { format!(" by {signal}") },
                 words(*age)
             ),
             Self::Unknown => "unknown: replication lag was never measured while both ends lived".to_owned(),
+        }
+    }
+}
+
+impl MeasuredLoss {
+    /// For people.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Nothing { because } => format!("nothing: {because}"),
+            Self::Time { lost, source } => format!("the writes of {} (by {source})", words(*lost)),
+            Self::Bytes { lost, source } => format!("{lost} bytes of the old primary's log (by {source})"),
+            Self::After { through, outage, closed, bytes_at_least, source } => {
+                let before = outage.map_or_else(
+                    || format!("up to {through}"),
+                    |outage| format!("up to {} before the outage was first seen", words(outage.since(*through))),
+                );
+                let closed = closed.map_or_else(
+                    || "nobody proved since when the old region takes no writes".to_owned(),
+                    |closed| {
+                        format!(
+                            "the old region was certainly closed {} after that moment",
+                            words(closed.since(*through))
+                        )
+                    },
+                );
+                let bytes = bytes_at_least.map(|bytes| format!("; at least {bytes} bytes of it were seen"));
+                format!(
+                    "not measurable to the write: the target has everything {before} ({source}), and lacks what was \
+                     accepted later; {closed}{}",
+                    bytes.unwrap_or_default()
+                )
+            }
+            Self::Unknown { reason } => reason.clone(),
         }
     }
 }

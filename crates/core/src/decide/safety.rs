@@ -7,14 +7,14 @@ use super::{RuleRecord, RuleState};
 use crate::detect::{Evidence, RegionVerdict, Verdict};
 use crate::fleet::{Fleet, Service};
 use crate::ids::{RegionId, ServiceId, StepId};
+use crate::manifest::RuleScope;
 use crate::manifest::safety::{Predicate, SafetyRule, is_of_kind};
-use crate::manifest::{ResourceKind, RuleScope};
 use crate::plan::{Plan, Step};
 use crate::run::{Run, WorkState};
 use crate::signal::Reading;
 
-/// A reading of items counts for so long.
-const ITEMS_FRESH: std::time::Duration = std::time::Duration::from_secs(600);
+/// A count of items is believed for so long. The longest count that an agent makes is repeated within it.
+pub const ITEMS_FRESH: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The rules that runs of the service must obey: its own, and those of the mesh, whoever's manifest they stand in.
 pub fn rules_of<'f>(fleet: &'f Fleet, service: &'f Service) -> Vec<&'f SafetyRule> {
@@ -67,7 +67,7 @@ fn measured(
                 None => (RuleState::Missing, loss.in_words()),
             }
         }
-        Predicate::ItemsEqual { resource } => items_equal(service, to, evidence, resource),
+        Predicate::ItemsEqual { .. } => items_equal(service, to, evidence, rule),
         Predicate::After { .. } => (RuleState::NotApplicable, "a rule about the order of steps".to_owned()),
     }
 }
@@ -87,29 +87,34 @@ fn regions_on(service: &Service, verdicts: &BTreeMap<RegionId, RegionVerdict>, a
     (if enough { RuleState::Held } else { RuleState::Blocks }, text)
 }
 
-/// An agent of the target that compares says `passing` or `failing` about the subject `items-equal/RESOURCE`.
-fn items_equal(service: &Service, to: &RegionId, evidence: &Evidence, resource: &str) -> (RuleState, String) {
-    let table = service.manifest.resources.iter().find(|known| known.name == resource);
-    if !table.is_some_and(|known| matches!(known.kind, ResourceKind::DynamodbGlobalTable { .. })) {
-        return (RuleState::NotApplicable, format!("{resource} is no DynamoDB table"));
-    }
-    let subject = format!("items-equal/{resource}");
-    let newest = evidence
-        .of_service(&service.manifest.service)
-        .iter()
-        .filter(|sight| sight.signal.region == *to && sight.signal.subject == subject)
-        .filter(|sight| evidence.now.since(sight.observed_at) <= ITEMS_FRESH)
-        .max_by_key(|sight| sight.observed_at);
-    match newest.map(|sight| (&sight.signal.reading, &sight.signal.observer)) {
-        Some((Reading::Passing { .. }, observer)) => {
-            (RuleState::Held, format!("{observer} counted as many items in {to} as in {}", service.active))
+/// An agent of the target counts both ends, and says so about the subject that the rule is called by. Of a region that is
+/// lost nothing can be counted any more: what was counted before it stands, with its age.
+fn items_equal(service: &Service, to: &RegionId, evidence: &Evidence, rule: &Predicate) -> (RuleState, String) {
+    let subject = rule.counted().unwrap_or_default();
+    let table = rule.resource().unwrap_or_default();
+    let told = evidence.of_service(&service.manifest.service);
+    let told = || told.iter().filter(|sight| sight.signal.region == *to && sight.signal.subject == subject);
+    let counts = told().filter_map(|sight| match &sight.signal.reading {
+        Reading::Items { from, there, here } if *from == service.active => {
+            Some((sight.observed_at, &sight.signal.observer, *there, *here))
         }
-        Some((Reading::Failing { reason, .. }, observer)) => (RuleState::Blocks, format!("{observer}: {reason}")),
-        Some((Reading::Unknown { reason }, observer)) => (RuleState::Missing, format!("{observer}: {reason}")),
-        Some((Reading::ReplicaLag { .. }, _)) | None => {
-            (RuleState::Missing, format!("nobody has counted {resource} in the last {} s", ITEMS_FRESH.as_secs()))
-        }
+        _ => None,
+    });
+    let fresh = counts.filter(|(at, ..)| evidence.now.since(*at) <= ITEMS_FRESH);
+    if let Some((at, observer, there, here)) = fresh.max_by_key(|(at, ..)| *at) {
+        let state = if there == here { RuleState::Held } else { RuleState::Blocks };
+        let age = words(evidence.now.since(at));
+        return (
+            state,
+            format!("{there} items in {}, {here} in {to}, counted {age} ago by {observer}", service.active),
+        );
     }
+    let why = told().find_map(|sight| match &sight.signal.reading {
+        Reading::Unknown { reason } => Some(format!("{}: {reason}", sight.signal.observer)),
+        _ => None,
+    });
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    (RuleState::Missing, format!("nobody has counted {table} at both ends in the last {}{why}", words(ITEMS_FRESH)))
 }
 
 /// Rules about the order of steps that this plan cannot obey: what is held back stands before what it waits for.

@@ -11,6 +11,7 @@ use crate::plan::PredictedLoss;
 use super::{Conclusion, RuleState};
 use stand::{BROKE, NOW, Stand, healthy, lag, verdict};
 
+mod items;
 mod losses;
 pub(crate) mod stand;
 

@@ -148,7 +148,7 @@ impl Hysteresis {
                 }
                 self.reading = Reading::Failing { reason, since };
             }
-            Reading::Passing { .. } | Reading::ReplicaLag { .. } | Reading::Unknown { .. } => {
+            Reading::Passing { .. } | Reading::ReplicaLag { .. } | Reading::Items { .. } | Reading::Unknown { .. } => {
                 if self.failures >= self.fail_after {
                     if matches!(self.reading, Reading::Passing { .. }) {
                         self.alternate();
@@ -201,7 +201,7 @@ mod tests {
                 match reading {
                     Reading::Passing { .. } => "up".to_owned(),
                     Reading::Failing { since, .. } => format!("down@{}", since.as_millis() / 1000),
-                    Reading::ReplicaLag { .. } => "lag".to_owned(),
+                    Reading::ReplicaLag { .. } | Reading::Items { .. } => "lag".to_owned(),
                     Reading::Unknown { .. } => "?".to_owned(),
                 }
             })

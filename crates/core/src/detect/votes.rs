@@ -48,7 +48,7 @@ impl<'a> Vote<'a> {
         service: &Service,
         evidence: &'a Evidence,
     ) -> Option<Self> {
-        if matches!(sight.signal.reading, Reading::ReplicaLag { .. }) {
+        if matches!(sight.signal.reading, Reading::ReplicaLag { .. } | Reading::Items { .. }) {
             return None;
         }
         let observer = evidence.observers.get(&sight.signal.observer);
@@ -109,7 +109,7 @@ impl<'a> Vote<'a> {
         let sees = match &self.sight.signal.reading {
             Reading::Failing { reason, .. } => Sees::Failing { since: self.since(), reason: reason.clone() },
             Reading::Unknown { reason } => Sees::Unknown { reason: reason.clone() },
-            Reading::Passing { .. } | Reading::ReplicaLag { .. } => Sees::Passing,
+            Reading::Passing { .. } | Reading::ReplicaLag { .. } | Reading::Items { .. } => Sees::Passing,
         };
         View {
             observer: self.observer().clone(),

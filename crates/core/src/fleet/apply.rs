@@ -8,6 +8,7 @@ use crate::time::Timestamp;
 mod keys;
 pub(crate) mod leases;
 mod manifests;
+mod measured;
 mod orders;
 mod policy;
 mod release;

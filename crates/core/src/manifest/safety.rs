@@ -36,9 +36,13 @@ pub enum Predicate {
     After { step: String, before: String },
     /// `lag(database) < 5s`: the expected loss of this resource.
     Lag { resource: String, below: Duration },
-    /// `items-equal(sessions)`: the target has as many items of this table as the region that is being left.
-    ItemsEqual { resource: String },
+    /// `items-equal(sessions)`, `items-equal(database, public.orders)`: the target has as many items of this table as the
+    /// region that is being left. A DynamoDB resource is a table; of a database one is named.
+    ItemsEqual { resource: String, table: Option<String> },
 }
+
+/// PostgreSQL cuts longer names.
+const TABLE_PART_MAX: usize = 63;
 
 /// Kinds of steps, as gates name them; a kind of a lower rank comes before one of a higher rank in every plan. With the
 /// actions that are of each.
@@ -67,7 +71,7 @@ pub const PHASES: &[(&str, u8, &[&str])] = &[
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{given:?} is no rule: write `regions-on >= N`, `KIND after KIND`, `lag(RESOURCE) < 5s` or `items-equal(RESOURCE)`"
+    "{given:?} is no rule: write `regions-on >= N`, `KIND after KIND`, `lag(RESOURCE) < 5s`, `items-equal(TABLE)` or `items-equal(DATABASE, TABLE)`"
 )]
 pub struct PredicateError {
     pub given: String,
@@ -82,10 +86,19 @@ impl Predicate {
         }
     }
 
+    /// What a count for this rule is called among the signals.
+    pub fn counted(&self) -> Option<String> {
+        match self {
+            Self::ItemsEqual { resource, table: None } => Some(format!("items/{resource}")),
+            Self::ItemsEqual { resource, table: Some(table) } => Some(format!("items/{resource}/{table}")),
+            Self::RegionsOn { .. } | Self::After { .. } | Self::Lag { .. } => None,
+        }
+    }
+
     /// The resource whose data it is about.
     pub fn resource(&self) -> Option<&str> {
         match self {
-            Self::Lag { resource, .. } | Self::ItemsEqual { resource } => Some(resource),
+            Self::Lag { resource, .. } | Self::ItemsEqual { resource, .. } => Some(resource),
             Self::RegionsOn { .. } | Self::After { .. } => None,
         }
     }
@@ -104,7 +117,8 @@ impl fmt::Display for Predicate {
             Self::RegionsOn { at_least } => write!(f, "regions-on >= {at_least}"),
             Self::After { step, before } => write!(f, "{step} after {before}"),
             Self::Lag { resource, below } => write!(f, "lag({resource}) < {}ms", below.as_millis()),
-            Self::ItemsEqual { resource } => write!(f, "items-equal({resource})"),
+            Self::ItemsEqual { resource, table: None } => write!(f, "items-equal({resource})"),
+            Self::ItemsEqual { resource, table: Some(table) } => write!(f, "items-equal({resource}, {table})"),
         }
     }
 }
@@ -142,7 +156,12 @@ fn parse(text: &str) -> Option<Predicate> {
         return Some(Predicate::Lag { resource: name(resource)?, below });
     }
     if let Some(rest) = text.strip_prefix("items-equal(").or_else(|| text.strip_prefix("items_equal(")) {
-        return Some(Predicate::ItemsEqual { resource: name(rest.strip_suffix(')')?)? });
+        let inside = rest.strip_suffix(')')?;
+        let (resource, table) = match inside.split_once(',') {
+            Some((resource, table)) => (resource, Some(table_name(table)?)),
+            None => (inside, None),
+        };
+        return Some(Predicate::ItemsEqual { resource: name(resource)?, table });
     }
     let (step, before) = text.split_once(" after ")?;
     let (step, before) = (name(step)?, name(before)?);
@@ -152,6 +171,17 @@ fn parse(text: &str) -> Option<Predicate> {
 fn name(text: &str) -> Option<String> {
     let text = text.trim();
     crate::ids::StepId::new(text).ok().map(|name| name.to_string())
+}
+
+/// `orders` or `public.orders`, in the letters that PostgreSQL takes without quotes.
+fn table_name(text: &str) -> Option<String> {
+    let text = text.trim();
+    let plain = |part: &str| {
+        part.len() <= TABLE_PART_MAX
+            && part.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    (text.split('.').count() <= 2 && text.split('.').all(plain)).then(|| text.to_owned())
 }
 
 /// `500ms`, `5s`, `2m`, `1h`.
@@ -181,6 +211,7 @@ mod tests {
             ("lag(database) < 5s", "lag(database) < 5000ms"),
             ("lag( database )<250ms", "lag(database) < 250ms"),
             ("items_equal(sessions)", "items-equal(sessions)"),
+            ("items-equal( database,public.orders )", "items-equal(database, public.orders)"),
         ] {
             let rule: Predicate = given.parse().expect("a rule");
             assert_eq!(rule.to_string(), written);
@@ -198,6 +229,10 @@ mod tests {
             "lag(database) < 5",
             "lag() < 5s",
             "items-equal(a) or lag(b) < 1s",
+            "items-equal(database, )",
+            "items-equal(database, a.b.c)",
+            "items-equal(database, orders; DROP TABLE orders)",
+            "items-equal(database, \"Orders\")",
             "traffic after traffic",
             "after promotion",
             "a after b after c",

@@ -14,6 +14,7 @@ use super::call::Call;
 use super::caught_up::{another_cluster, lacks};
 use super::connect::Sessions;
 use super::notes::Notes;
+use super::positions::History;
 use super::state::{State, TIMELINE};
 use super::unfence::is_open;
 use super::{Fenced, Looked, lsn};
@@ -29,10 +30,12 @@ pub(super) struct Seen {
     pub left: Option<u64>,
     pub looked: Option<Looked>,
     pub fenced: Option<Fenced>,
+    /// What the old primary had, as this agent saw it.
+    pub positions: History,
 }
 
 pub(super) fn observe(seen: &Seen, token: Token, accepted: bool) -> Observation {
-    let Seen { state, notes, left, looked, fenced } = seen;
+    let Seen { state, notes, left, looked, fenced, positions } = seen;
     let Some(looked) = looked else {
         return Observation::Pending { note: "waits for the look at the replica".to_owned() };
     };
@@ -58,11 +61,16 @@ pub(super) fn observe(seen: &Seen, token: Token, accepted: bool) -> Observation 
             note: "default_transaction_read_only is on in the server's own configuration".to_owned(),
         };
     }
+    let unfenced = left.filter(|_| fenced.is_none());
+    let reached = unfenced.and_then(|left| positions.reached(looked.timeline, left));
+    let last = unfenced.and_then(|left| Some(positions.last(looked.timeline)?.flushed.saturating_sub(left)));
     let read_back = json!({
         "timeline": state.timeline,
         "from_timeline": looked.timeline,
         "left_at": left.map(lsn),
         "writable": true,
+        "replicated_through_ms": reached.map(|known| known.asked_at),
+        "lost_bytes_at_least": last,
         // The look before it proved that it had everything up to the fence.
         "measured_loss_bytes": fenced.as_ref().map(|_| 0),
         "provider_time_ms": state.now_ms,

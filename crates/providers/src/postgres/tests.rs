@@ -168,6 +168,7 @@ fn a_promotion_is_of_the_timeline_that_was_looked_at() {
         left: Some(500),
         looked: Some(looked()),
         fenced: Some(fenced()),
+        positions: Default::default(),
     };
     let of = |seen: promote::Seen, accepted: bool| kind(&promote::observe(&seen, token(7), accepted));
     let promoted = || State { timeline: 4, ..primary() };
@@ -189,8 +190,14 @@ fn a_promotion_is_of_the_timeline_that_was_looked_at() {
 #[test]
 fn what_was_promoted_before_the_run_only_takes_the_token() {
     let looked = Looked { in_recovery: false, ..looked() };
-    let seen =
-        |state: State, notes| promote::Seen { state, notes, left: None, looked: Some(looked.clone()), fenced: None };
+    let seen = |state: State, notes| promote::Seen {
+        state,
+        notes,
+        left: None,
+        looked: Some(looked.clone()),
+        fenced: None,
+        positions: Default::default(),
+    };
     assert_eq!(kind(&promote::observe(&seen(primary(), None), token(7), false)), "ready");
     let open = Some(notes(Stand::Open, 7));
     assert_eq!(kind(&promote::observe(&seen(primary(), open), token(7), false)), "satisfied");

@@ -79,7 +79,7 @@ fn a_fence_holds_when_the_closed_group_alone_is_active_on_an_available_instance(
 fn an_accepted_call_is_waited_for_and_not_repeated() {
     let open = instance("available");
     assert_eq!(kind(&security_groups::observe(&open, &groups(&["sg-x"]), None, true)), "pending");
-    assert_eq!(kind(&promote::observe(&replica("available"), true)), "pending");
+    assert_eq!(kind(&promote::observe(&replica("available"), &[], true)), "pending");
     assert_eq!(kind(&retention::observe(&open, 14, true)), "pending");
     assert_eq!(kind(&reboot::observe(&open, &[], &fence(), true)), "pending");
 }
@@ -185,7 +185,7 @@ fn a_promotion_is_done_when_the_instance_is_available_without_a_source() {
         (replica("modifying"), "pending"),
         (replica("failed"), "blocked"),
     ] {
-        assert_eq!(kind(&promote::observe(&found, false)), expected, "{found:?}");
+        assert_eq!(kind(&promote::observe(&found, &[], false)), expected, "{found:?}");
     }
 }
 

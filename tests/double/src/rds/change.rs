@@ -178,7 +178,7 @@ pub fn rebooted(world: &mut World, key: &InstanceKey) {
 pub fn promoted(world: &mut World, key: &InstanceKey) {
     let (now_ms, delay) = (world.now_ms, world.settings.backing_up_ms);
     let Some(instance) = world.rds.instances.get_mut(key) else { return };
-    instance.source = None;
+    instance.promoted_from = instance.source.take();
     instance.read_only = false;
     instance.promoting = false;
     data::stop(instance);

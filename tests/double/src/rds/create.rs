@@ -50,6 +50,7 @@ pub fn read_replica(world: &mut World, region: &str, input: &Node) -> Result<Nod
         cursor: 0,
         applied_through_ms: now_ms,
         link_lost: None,
+        promoted_from: None,
     };
     world.rds.instances.insert(key.clone(), instance);
     world.activities.start(key.to_string(), CREATION, now_ms);

@@ -50,6 +50,13 @@ pub fn lag_ms(instance: &Instance, now_ms: u64) -> Option<u64> {
     instance.source.as_ref().map(|_| now_ms.saturating_sub(instance.applied_through_ms))
 }
 
+/// What the source of a promoted instance has accepted, before and since, and the instance never got. Nothing is lost of
+/// one that was not promoted.
+pub fn lost<'a>(world: &'a World, instance: &Instance) -> &'a [Write] {
+    let source = instance.promoted_from.as_ref().and_then(|from| world.rds.instances.get(from));
+    source.and_then(|source| source.writes.get(instance.cursor..)).unwrap_or_default()
+}
+
 fn source_of<'a>(world: &'a World, key: &InstanceKey) -> Option<&'a Instance> {
     let replica = world.rds.instances.get(key)?;
     replica.source.as_ref().and_then(|source| world.rds.instances.get(source))

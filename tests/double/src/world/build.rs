@@ -89,6 +89,7 @@ impl World {
             cursor: 0,
             applied_through_ms: self.now_ms,
             link_lost: None,
+            promoted_from: None,
         })
     }
 

@@ -19,7 +19,13 @@ fn predicted(stand: &Stand) -> PredictedLoss {
 }
 
 fn expects(lag_s: u64, age_s: u64) -> PredictedLoss {
-    PredictedLoss::Lag { lag: seconds(lag_s), age: seconds(age_s), observer: "west-a".to_owned() }
+    PredictedLoss::Lag {
+        lag: seconds(lag_s),
+        age: seconds(age_s),
+        observer: "west-a".to_owned(),
+        signal: "CloudWatch's ReplicaLag of database".to_owned(),
+        measured_at: at(BROKE - age_s),
+    }
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Approvals that say how far a run may go, and for what loss: consent to what the fence did not prove, the release of
-//! a run of mode `fence`, a step that is left out. And what the promotion shows of the loss.
-
-use std::time::Duration;
+//! a run of mode `fence`, a step that is left out.
 
 use super::orders::begin_windows;
 use super::policy::people_to_proceed;
@@ -9,8 +7,7 @@ use super::runs::note;
 use crate::access;
 use crate::fleet::Service;
 use crate::ids::{KeyId, StepId};
-use crate::plan::Action;
-use crate::run::{MeasuredLoss, Need, OutcomeResult, Release, Run, RunState, WorkState};
+use crate::run::{Need, Release, Run, RunState, WorkState};
 use crate::time::Timestamp;
 
 use super::steps::predecessors_settled;
@@ -119,59 +116,4 @@ fn awaiting(run: &Run) -> Option<StepId> {
             Some(WorkState::Done | WorkState::Skipped { .. } | WorkState::Failed { .. }) | None => false,
         });
     (!busy).then(|| first.id.clone())
-}
-
-/// What was lost, once every promotion is done: nothing where the target had caught up with a fenced primary, else what
-/// the promotions measured.
-pub(super) fn measure(run: &mut Run) {
-    let is_done =
-        |step: &crate::plan::Step| run.steps.get(&step.id).is_some_and(|work| work.forward.state == WorkState::Done);
-    let mut promotions = run.plan.steps.iter().filter(|step| step.action.is_promotion()).peekable();
-    if run.measured.is_some() || promotions.peek().is_none() || !promotions.all(is_done) {
-        return;
-    }
-    let caught_up = |step: &&crate::plan::Step| {
-        matches!(step.action, Action::RdsAwaitCaughtUp { .. } | Action::PostgresAwaitCaughtUp { .. })
-    };
-    let mut waits = run.plan.steps.iter().filter(caught_up).peekable();
-    if waits.peek().is_some() && waits.all(is_done) {
-        let because = "the target had every write of the fenced primary before it was promoted".to_owned();
-        run.measured = Some(MeasuredLoss::Nothing { because });
-        return;
-    }
-    let shown =
-        run.plan.steps.iter().filter(|step| step.action.is_promotion()).filter_map(|step| measured_by(run, step));
-    run.measured = Some(shown.max_by_key(|(size, _)| *size).map_or_else(
-        || MeasuredLoss::Unknown {
-            reason: "the old primary could not be compared with the target when that was promoted; what it has beyond the \
-                     target shows once it is back"
-                .to_owned(),
-        },
-        |(_, loss)| loss,
-    ));
-}
-
-fn measured_by(run: &Run, step: &crate::plan::Step) -> Option<(u64, MeasuredLoss)> {
-    let intents = &run.steps.get(&step.id)?.forward.intents;
-    let read_back = intents.iter().rev().find_map(|intent| {
-        intent
-            .outcome
-            .as_ref()
-            .filter(|outcome| outcome.result == OutcomeResult::Done)
-            .map(|outcome| &outcome.read_back)
-    })?;
-    let source = step.id.to_string();
-    if let Some(ms) = number(read_back, "measured_loss_ms") {
-        return Some((ms, MeasuredLoss::Time { lost: Duration::from_millis(ms), source }));
-    }
-    let lost = number(read_back, "measured_loss_bytes")?;
-    Some((lost, MeasuredLoss::Bytes { lost, source }))
-}
-
-/// A whole number of a flat JSON document.
-fn number(json: &str, key: &str) -> Option<u64> {
-    let (_, rest) = json.split_once(&format!("\"{key}\""))?;
-    let rest = rest.trim_start().strip_prefix(':')?.trim_start();
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    rest.get(..end)?.parse().ok()
 }

@@ -139,7 +139,7 @@ impl Fleet {
         let Some(run) = self.runs.get_mut(id) else { return touched };
         let service = self.services.get(&run.plan.service);
         let unproven = service.and_then(crate::fleet::Service::ending).is_some();
-        super::release::measure(run);
+        super::measured::measure(run, service, now);
         let ended = match run.state {
             RunState::Running => {
                 let ended = settle_forward(run, unproven, now);

@@ -363,7 +363,13 @@ fn an_approval_lapses_when_more_is_expected_to_be_lost() {
     let mut stand = fenced();
     let rested = play(&mut stand.fleet, NOW + 1, &[], &mut all_done);
     let early = proceed(&stand.fleet, "k1");
-    let more = PredictedLoss::Lag { lag: Duration::from_secs(8), age: Duration::ZERO, observer: "west-a".to_owned() };
+    let more = PredictedLoss::Lag {
+        lag: Duration::from_secs(8),
+        age: Duration::ZERO,
+        observer: "west-a".to_owned(),
+        signal: String::new(),
+        measured_at: at(NOW),
+    };
     let note = Command::NoteLoss { run: RunId::new("maip-g1").expect("a run"), loss: more };
     accepted(&mut stand.fleet, at(rested), &note);
     refused(&mut stand.fleet, at(rested), &note);
@@ -531,37 +537,96 @@ fn a_target_that_had_caught_up_lost_nothing() {
     assert_eq!(run.loss.total(), Some(Duration::from_secs(3)), "beside what was predicted");
 }
 
-#[test]
-fn what_a_promotion_measured_is_kept_and_else_it_is_unknown_with_a_reason() {
-    for (read_back, expected) in
-        [(r#"{"timeline": 2, "measured_loss_ms": 1250}"#, Some(Duration::from_millis(1_250))), ("{}", None)]
-    {
-        let mut stand = Stand::outage();
-        stand.maip().manifest.policy.loss = LossPolicy::Accept;
-        enroll(&mut stand.fleet);
-        stand.fleet.now = at(NOW);
-        let begin = the(stand.starts());
-        accepted(&mut stand.fleet, at(NOW), &begin);
-        let mut answer = |_: &Fleet, _: &engine::View, job: &crate::execute::Job| {
-            let done = crate::run::Outcome { read_back: read_back.to_owned(), ..outcome(OutcomeResult::Done) };
-            (job.region.as_str() != EAST).then_some(done)
-        };
-        let rested = play(&mut stand.fleet, NOW + 1, &[EAST], &mut answer);
-        let known = run(&stand.fleet, "maip-g1");
-        let subject = access::loss_subject(&known.id, &known.plan_hash, &known.loss);
-        let id = known.id.clone();
-        for key in ["k1", "k2"] {
-            let approve =
-                Command::Approve { run: id.clone(), approval: approval(key, &subject, 99_999), by: "x".to_owned() };
-            accepted(&mut stand.fleet, at(rested), &approve);
-        }
-        play(&mut stand.fleet, rested + 1, &[EAST], &mut answer);
-        match (&run(&stand.fleet, "maip-g1").measured, expected) {
-            (Some(MeasuredLoss::Time { lost, source }), Some(wanted)) => {
-                assert_eq!((*lost, source.as_str()), (wanted, "rds-promote-database"));
-            }
-            (Some(MeasuredLoss::Unknown { reason }), None) => assert!(!reason.is_empty()),
-            (measured, _) => panic!("{read_back}: {measured:?}"),
-        }
+/// The run of an outage whose old region is beyond reach: two people consent, and every step answers with `read_back`.
+fn lost_region(stand: &mut Stand, read_back: &str) -> MeasuredLoss {
+    stand.maip().manifest.policy.loss = LossPolicy::Accept;
+    enroll(&mut stand.fleet);
+    stand.fleet.now = at(NOW);
+    let begin = the(stand.starts());
+    accepted(&mut stand.fleet, at(NOW), &begin);
+    let mut answer = |_: &Fleet, _: &engine::View, job: &crate::execute::Job| {
+        let done = crate::run::Outcome { read_back: read_back.to_owned(), ..outcome(OutcomeResult::Done) };
+        (job.region.as_str() != EAST).then_some(done)
+    };
+    let rested = play(&mut stand.fleet, NOW + 1, &[EAST], &mut answer);
+    let known = run(&stand.fleet, "maip-g1");
+    let subject = access::loss_subject(&known.id, &known.plan_hash, &known.loss);
+    let id = known.id.clone();
+    for key in ["k1", "k2"] {
+        let approve =
+            Command::Approve { run: id.clone(), approval: approval(key, &subject, 99_999), by: "x".to_owned() };
+        accepted(&mut stand.fleet, at(rested), &approve);
     }
+    play(&mut stand.fleet, rested + 1, &[EAST], &mut answer);
+    run(&stand.fleet, "maip-g1").measured.clone().expect("the promotion is done")
+}
+
+#[test]
+fn what_a_promotion_counted_is_kept() {
+    let measured = lost_region(&mut Stand::outage(), r#"{"timeline": 2, "measured_loss_ms": 1250}"#);
+    let lost = Duration::from_millis(1_250);
+    assert_eq!(measured, MeasuredLoss::Time { lost, source: "rds-promote-database".to_owned() });
+}
+
+/// `through`, `outage`, `closed`, `bytes_at_least`; and a word of the source.
+fn after(measured: &MeasuredLoss) -> ([Option<u64>; 4], &str) {
+    let MeasuredLoss::After { through, outage, closed, bytes_at_least, source } = measured else {
+        panic!("{measured:?}")
+    };
+    let ms = |at: &crate::time::Timestamp| at.as_millis();
+    ([Some(ms(through)), outage.as_ref().map(ms), closed.as_ref().map(ms), *bytes_at_least], source)
+}
+
+#[test]
+fn what_cannot_be_counted_is_told_from_the_moment_up_to_which_the_target_has_everything() {
+    let broke = BROKE * 1000;
+    // By what was measured before the outage: a lag of two seconds, a second before it.
+    let measured = lost_region(&mut Stand::outage(), "{}");
+    let (known, source) = after(&measured);
+    assert_eq!(known, [Some(broke - 3_000), Some(broke), None, None], "consent proves nothing closed");
+    assert!(source.contains("ReplicaLag of database") && source.contains("west-a"), "{source}");
+
+    // By the WAL position at which the target was promoted.
+    let shown = format!(r#"{{"replicated_through_ms":{},"lost_bytes_at_least":4096}}"#, broke - 700);
+    let measured = lost_region(&mut Stand::outage(), &shown);
+    let (known, source) = after(&measured);
+    assert_eq!(known, [Some(broke - 700), Some(broke), None, Some(4_096)]);
+    assert!(source.contains("rds-promote-database"), "{source}");
+}
+
+#[test]
+fn a_lag_that_was_published_of_the_time_after_the_outage_measures_nothing() {
+    let broke = BROKE * 1000;
+    let points = format!("{}:1500 {}:0 {}:61000", broke - 1_000, broke + 1, broke + 60_000);
+    let measured = lost_region(&mut Stand::outage(), &format!(r#"{{"replica_lag": "{points}"}}"#));
+    let (known, source) = after(&measured);
+    assert_eq!(known[0], Some(broke - 2_500), "of the last before it: {source}");
+    let measured = lost_region(&mut Stand::outage(), &format!(r#"{{"replica_lag": "{}:0"}}"#, broke + 1));
+    assert_eq!(after(&measured).0[0], Some(broke - 3_000), "as it was expected");
+}
+
+#[test]
+fn a_loss_that_nothing_tells_of_is_not_measurable_in_so_many_words() {
+    let mut stand = Stand::outage();
+    stand.sights.clear();
+    let measured = lost_region(&mut stand, "{}");
+    let MeasuredLoss::Unknown { reason } = &measured else { panic!("{measured:?}") };
+    assert!(reason.contains("not measurable"), "{reason}");
+}
+
+#[test]
+fn the_notice_says_what_was_expected_to_be_lost_and_what_was_measured() {
+    let mut stand = Stand::outage();
+    let begin = the(stand.starts());
+    accepted(&mut stand.fleet, at(NOW), &begin);
+    let mut told = Vec::new();
+    play(&mut stand.fleet, NOW + 1, &[], &mut |_, _, job: &crate::execute::Job| {
+        let loss = job.evidence.iter().find(|(name, _)| name.as_str() == crate::execute::NOTICE_LOSS);
+        told.extend(loss.map(|(_, text)| (job.action.name(), text.clone())));
+        Some(outcome(OutcomeResult::Done))
+    });
+    let [(action, text)] = told.as_slice() else { panic!("one notice: {told:?}") };
+    assert_eq!(*action, "sns-notify");
+    assert!(text.contains("ReplicaLag of database, measured 1.0 s before by west-a"), "{text}");
+    assert!(text.contains("Measured: nothing"), "{text}");
 }

@@ -43,6 +43,7 @@ fn the_loss_to_expect_is_the_newest_lag_or_unknown() {
         lag: Duration::from_secs(lag_s),
         at: at(at_s),
         observer: "west-a".to_owned(),
+        signal: "lag of database".to_owned(),
     };
     let loss = |lag: Vec<LagSample>| {
         plan_failover(&fleet.services[&service("maip")], &region(WEST), &Evidence { onset: Onset::now(at(20)), lag })
@@ -51,8 +52,13 @@ fn the_loss_to_expect_is_the_newest_lag_or_unknown() {
     };
     assert_eq!(loss(Vec::new()), PredictedLoss::Unknown);
     let lag = loss(vec![sample(10, 9), sample(15, 2), sample(12, 8)]);
-    let expected =
-        PredictedLoss::Lag { lag: Duration::from_secs(2), age: Duration::from_secs(5), observer: "west-a".to_owned() };
+    let expected = PredictedLoss::Lag {
+        lag: Duration::from_secs(2),
+        age: Duration::from_secs(5),
+        observer: "west-a".to_owned(),
+        signal: "lag of database".to_owned(),
+        measured_at: at(15),
+    };
     assert_eq!(lag, expected);
 }
 

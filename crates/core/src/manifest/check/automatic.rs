@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{ITEMS_MAX, Problems};
 use crate::manifest::safety::{PHASES, Predicate};
-use crate::manifest::{AutomaticMode, Manifest};
+use crate::manifest::{AutomaticMode, Manifest, ResourceKind};
 
 pub(super) fn check_automatic(manifest: &Manifest, found: &mut Problems) {
     let policy = &manifest.policy;
@@ -60,12 +60,26 @@ fn check_predicate(manifest: &Manifest, rule: &Predicate, path: &str, found: &mu
             format!("{at_least} of {} regions, of which one is being left", manifest.regions.len()),
             "from 1 to one less than the regions of the service, or it would block for ever",
         ),
-        Predicate::Lag { resource, .. } | Predicate::ItemsEqual { resource } => found.unless(
+        Predicate::Lag { resource, .. } => found.unless(
             manifest.resources.iter().any(|known| known.name == *resource),
             path,
             format!("{resource:?} is no resource of this service"),
             "name an entry of resources",
         ),
+        Predicate::ItemsEqual { resource, table } => {
+            let kind = manifest.resources.iter().find(|known| known.name == *resource).map(|known| &known.kind);
+            let countable = matches!(
+                (kind, table),
+                (Some(ResourceKind::DynamodbGlobalTable { .. }), None)
+                    | (Some(ResourceKind::Postgresql { .. }), Some(_))
+            );
+            found.unless(
+                countable,
+                path,
+                format!("{rule} names nothing that an agent can count"),
+                "items-equal(NAME) of a dynamodb-global-table, or items-equal(NAME, TABLE) of a postgresql resource",
+            );
+        }
         Predicate::After { step, before } => {
             let order = |kind: &str| PHASES.iter().find(|(name, _, _)| *name == kind).map(|(_, rank, _)| *rank);
             let words = || PHASES.iter().map(|(name, _, _)| *name).collect::<Vec<_>>().join(", ");
