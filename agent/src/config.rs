@@ -1,10 +1,12 @@
 //! The agent's configuration file.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mesh_core::ids::{AgentId, RegionId};
+use mesh_providers::hook::{self, HookConfig};
 use mesh_providers::{AwsConfig, PostgresConfig, ProvidersConfig};
 use mesh_runtime::client::COORDINATORS_MAX;
 use mesh_runtime::config::{self, ConfigError};
@@ -40,6 +42,9 @@ pub struct AgentConfig {
     pub timing: TimingConfig,
     #[serde(default)]
     pub lease: LeaseConfig,
+    /// Commands of the operator's own that manifests may name.
+    #[serde(default)]
+    pub hooks: BTreeMap<String, HookConfig>,
 }
 
 /// What this agent serves of leases; nothing where an address is absent.
@@ -98,6 +103,7 @@ impl AgentConfig {
             route53_nameservers: self.dns.route53_nameservers.clone(),
             credentials_dir: self.credentials_dir.clone(),
             postgresql: self.postgresql.clone(),
+            hooks: self.hooks.clone(),
         }
     }
 
@@ -115,6 +121,9 @@ impl AgentConfig {
         if !CALL_TIMEOUT_MS.contains(&self.timing.call_timeout) {
             let (least, most) = CALL_TIMEOUT_MS.into_inner();
             return Some(("call_timeout", format!("must be {least} to {most} milliseconds")));
+        }
+        if let Some(reason) = hook::fault(&self.hooks) {
+            return Some(("hooks", reason));
         }
         if self.aws.access_key_id.is_some() != self.aws.secret_access_key.is_some() {
             let key = if self.aws.access_key_id.is_some() { "access_key_id" } else { "secret_access_key" };

@@ -243,6 +243,9 @@ pub struct Failover {
     /// Start exactly this plan, as `plan failover --save` kept it.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub plan: Option<PathBuf>,
+    /// Start it though the service is frozen, and go on until a later freeze: why. The reason is kept in the audit.
+    #[arg(long, value_name = "REASON", conflicts_with = "dry_run")]
+    pub despite_freeze: Option<String>,
     /// An approval that sets a safety rule aside for the plan of `--plan`; two of different people for each rule.
     #[arg(long = "approval", value_name = "FILE", requires = "plan")]
     pub approvals: Vec<PathBuf>,

@@ -62,6 +62,15 @@ pub struct StepCheck {
     pub agent: String,
 }
 
+/// What a person says that a start is to pass over.
+#[derive(Clone, Copy, Default)]
+pub struct Despite<'a> {
+    /// Overrides of safety rules.
+    pub approvals: &'a [Approval],
+    /// Why, though the service is frozen.
+    pub freeze: Option<&'a str>,
+}
+
 pub enum Order {
     Pause,
     Resume,
@@ -201,16 +210,12 @@ impl Mesh {
     }
 
     /// The run, and whether it was going already.
-    pub async fn start_run(
-        &self,
-        plan: &Plan,
-        hash: &Hash32,
-        approvals: &[Approval],
-    ) -> Result<(RunId, bool), Failure> {
+    pub async fn start_run(&self, plan: &Plan, hash: &Hash32, despite: &Despite<'_>) -> Result<(RunId, bool), Failure> {
         let request = v1::StartRunRequest {
             plan: Some(plan.into()),
             plan_hash: hash.0.to_vec(),
-            approvals: approvals.iter().map(Into::into).collect(),
+            approvals: despite.approvals.iter().map(Into::into).collect(),
+            despite_freeze: despite.freeze.map(str::to_owned),
         };
         let answer = self.call(|mut client| {
             let request = request.clone();

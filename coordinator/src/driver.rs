@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mesh_core::engine;
 use mesh_core::fleet::Command;
+use mesh_core::notice;
 use mesh_core::time::Timestamp;
 use mesh_runtime::backoff::Backoff;
 use tokio::sync::watch;
@@ -108,14 +109,18 @@ fn round(
 ) -> Duration {
     let held = node.sessions.ahead.held();
     let view = view::of(node, led_since);
-    let (commands, wakeup) = node.replica.with_fleet(|fleet| {
+    let (commands, notices, wakeup) = node.replica.with_fleet(|fleet| {
         let now = Instant::now();
         calls.note(fleet, now);
         let mut due = view.due(fleet);
         due.retain(|command| !calls.bars(fleet, command, now) && !ahead::is_held(command, &held));
-        (due, engine::next_wakeup(fleet, &view.all))
+        let wakeup = engine::next_wakeup(fleet, &view.all).into_iter().chain(notice::next_wakeup(fleet, view.all.now)).min();
+        (due, notice::due(fleet, &view.all), wakeup)
     });
     for command in lost.take_up(node, commands) {
+        proposals.propose(&node.replica, command);
+    }
+    for command in notices {
         proposals.propose(&node.replica, command);
     }
     let of_leases = leases::due(node, &view.all);

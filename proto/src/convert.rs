@@ -44,6 +44,7 @@ mod fleet;
 mod judgement;
 mod lease;
 mod manifest;
+mod notice;
 mod plan;
 mod policy;
 mod probe;

@@ -13,7 +13,7 @@ use super::plan::{nothing_to_do, planned_json, print_plans};
 use crate::args::Failover;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::mesh::{Mesh, Planned, Plans};
+use crate::mesh::{Despite, Mesh, Planned, Plans};
 use crate::plan_file;
 use crate::prompt::confirm;
 use crate::render::{json, report};
@@ -29,7 +29,8 @@ pub async fn failover(context: &Context, args: &Failover) -> Outcome {
     };
     nothing_to_do(&plans, &target.services)?;
     let what = format!("fail over to {}", target.to);
-    let how = How { yes: args.yes, no_wait: args.no_wait, approvals: &approvals };
+    let despite = Despite { approvals: &approvals, freeze: args.despite_freeze.as_deref() };
+    let how = How { yes: args.yes, no_wait: args.no_wait, despite };
     run_plans(context, &mesh, &plans, &what, &how).await
 }
 
@@ -37,12 +38,12 @@ pub async fn failover(context: &Context, args: &Failover) -> Outcome {
 struct How<'a> {
     yes: bool,
     no_wait: bool,
-    approvals: &'a [Approval],
+    despite: Despite<'a>,
 }
 
 impl How<'_> {
-    const fn asking(yes: bool) -> Self {
-        Self { yes, no_wait: false, approvals: &[] }
+    fn asking(yes: bool) -> Self {
+        Self { yes, no_wait: false, despite: Despite::default() }
     }
 }
 
@@ -76,7 +77,7 @@ async fn run_plans(context: &Context, mesh: &Mesh, plans: &Plans, what: &str, ho
         if several {
             output.note(&format!("{} {nth} of {}", output.paint.bold("wave"), waves.len()));
         }
-        let runs = start(context, mesh, &of_wave, how.approvals).await?;
+        let runs = start(context, mesh, &of_wave, &how.despite).await?;
         if how.no_wait {
             return started_only(context, plans, *wave, &runs);
         }
@@ -104,13 +105,13 @@ async fn start(
     context: &Context,
     mesh: &Mesh,
     planned: &[&Planned],
-    approvals: &[Approval],
+    despite: &Despite<'_>,
 ) -> Result<Vec<RunId>, Failure> {
     let mut runs = Vec::new();
     for planned in planned {
         let started = match &planned.existing_run {
             Some(run) => Ok((run.clone(), true)),
-            None => mesh.start_run(&planned.plan, &planned.hash, approvals).await,
+            None => mesh.start_run(&planned.plan, &planned.hash, despite).await,
         };
         let (run, existing) = started.map_err(|failure| explain_start(failure, &runs))?;
         let word = if existing { "attached to" } else { "started" };

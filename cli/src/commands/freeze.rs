@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_core::fleet::Freeze;
 use mesh_core::ids::ServiceId;
 use mesh_core::time::duration_millis;
 use serde_json::json;
@@ -10,6 +11,7 @@ use super::Context;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::mesh::Frozen;
+use crate::render::status::View;
 use crate::render::text;
 
 pub async fn freeze(context: &Context, service: Option<&ServiceId>, lasting: Duration, reason: &str) -> Outcome {
@@ -44,12 +46,30 @@ fn said(service: Option<&ServiceId>, frozen: &Frozen) -> String {
 }
 
 pub async fn unfreeze(context: &Context, service: Option<&ServiceId>) -> Outcome {
-    context.mesh()?.unfreeze(service).await?;
-    context.output.either(&json!({ "service": service, "frozen": false }), || match service {
-        Some(service) => format!("{service}: no longer frozen by itself"),
-        None => "the mesh is no longer frozen; services that are frozen by themselves stay so".to_owned(),
+    let mesh = context.mesh()?;
+    mesh.unfreeze(service).await?;
+    // It is ended, whether what else is frozen can be told or not.
+    let view = mesh.status(false).await.and_then(View::of).ok();
+    let still = view.map(|view| still_frozen(&view, service)).unwrap_or_default();
+    context.output.either(&json!({ "service": service, "frozen": false, "still_frozen": still }), || {
+        let what = service.map_or_else(|| "the mesh".to_owned(), ToString::to_string);
+        let rest = |still: &String| format!("\n{still}");
+        format!("{what}: no longer frozen{}", still.iter().map(rest).collect::<String>())
     })?;
     Ok(Exit::Ok)
+}
+
+/// The other freezes that concern whoever ended this one, each with what ends it.
+fn still_frozen(view: &View, ended: Option<&ServiceId>) -> Vec<String> {
+    let lasts = |freeze: &Option<Freeze>| freeze.clone().filter(|freeze| freeze.until > view.now);
+    let said = |what: &str, freeze: &Freeze, end: &str| {
+        format!("{what} is still frozen until {}: {}; `{end}` ends that", text::time(freeze.until), freeze.reason)
+    };
+    if ended.is_some() {
+        return lasts(&view.freeze).iter().map(|freeze| said("every service", freeze, "meshctl unfreeze")).collect();
+    }
+    let own = view.services.iter().filter_map(|(id, service)| Some((id, lasts(&service.freeze)?)));
+    own.map(|(id, freeze)| said(id.as_str(), &freeze, &format!("meshctl unfreeze {id}"))).collect()
 }
 
 pub async fn acknowledge(context: &Context, service: &ServiceId) -> Outcome {

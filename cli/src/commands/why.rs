@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Outcome;
-use crate::render::{json as shapes, report, why as render};
+use crate::render::{json as shapes, report, text, why as render};
 
 pub async fn why(context: &Context, run: &RunId) -> Outcome {
     let (run, left_out) = context.mesh()?.why(run).await?;
@@ -27,7 +27,20 @@ pub async fn why(context: &Context, run: &RunId) -> Outcome {
 }
 
 pub async fn why_not(context: &Context, service: &ServiceId, to: Option<&RegionId>) -> Outcome {
-    let judged = context.mesh()?.why_not(service, to).await?;
-    context.output.either(&render::json(&judged), || render::judgement(&judged, context.output.paint))?;
+    let mesh = context.mesh()?;
+    let judged = mesh.why_not(service, to).await?;
+    // What was noted is beside the judgement: its absence is no reason to show neither.
+    let noted = mesh.find_service(service).await.ok().flatten().and_then(|service| service.noted);
+    let mut value = render::json(&judged);
+    if let (Some(noted), Some(value)) = (&noted, value.as_object_mut()) {
+        value.insert("noted".to_owned(), json!(noted));
+    }
+    context.output.either(&value, || {
+        let judgement = render::judgement(&judged, context.output.paint);
+        match &noted {
+            Some(noted) => format!("{}\n\n{}", judgement.trim_end(), text::noted(noted)),
+            None => judgement,
+        }
+    })?;
     Ok(Exit::Ok)
 }

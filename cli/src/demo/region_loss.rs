@@ -324,7 +324,8 @@ impl Judged for Loss {
         expect(self.run_ms.is_some(), "the run has not ended");
         expect(self.writers_max == Some(1), "writers_max is not 1");
         expect(self.effects_twice == Some(0), "effects_twice is not 0");
-        expect(self.notices == Some(1), "notices is not 1");
+        // That a run began, and that it is done.
+        expect(self.notices == Some(2), "notices is not 2");
         expect(
             self.api_region.as_deref() == Some(self.to.as_str()),
             "the public name is not answered by the other region",
@@ -382,7 +383,7 @@ mod tests {
     fn more_loss_than_was_said_is_a_broken_promise() {
         let mut seen = Loss { accepted_before: 1, verdict_ms: Some(1), first_write_ms: Some(1), ..Loss::new() };
         (seen.run_ms, seen.writers_max, seen.effects_twice) = (Some(1), Some(1), Some(0));
-        (seen.notices, seen.api_region) = (Some(1), Some(maip::NEW.to_owned()));
+        (seen.notices, seen.api_region) = (Some(2), Some(maip::NEW.to_owned()));
         (seen.predicted_loss_ms, seen.measured_loss_ms) = (Some(300), Some(300));
         assert!(seen.conclude(), "{:?}", seen.failures);
         let mut unsaid = Loss { predicted_loss_ms: None, ..seen.clone() };

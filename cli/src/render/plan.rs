@@ -168,6 +168,8 @@ pub fn action(action: &Action) -> String {
             instance.address(),
             source.address()
         ),
+        Action::HookFence { hook } => format!("run the agent's hook {hook} until its check says closed"),
+        Action::HookUnfence { hook } => format!("run the agent's hook {hook} until its check says open"),
         Action::HttpVerify { url, expect_status, body_contains, consecutive } => {
             let body = body_contains.as_ref().map(|text| format!(" and {text:?} in the body")).unwrap_or_default();
             format!("GET {url} until it answers {expect_status}{body}, {consecutive} times in a row")

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_core::notice::{About, AutomaticNote};
 use mesh_core::plan::PredictedLoss;
 use mesh_core::run::MeasuredLoss;
 use mesh_core::time::Timestamp;
@@ -98,6 +99,17 @@ pub fn clip(text: &str, max: usize) -> String {
     let mut clipped: String = text.chars().take(max.saturating_sub(1)).collect();
     clipped.push('…');
     clipped
+}
+
+/// What was decided automatically, and who was told.
+pub fn noted(note: &AutomaticNote) -> String {
+    let at = time(note.at);
+    let said = match note.about {
+        About::ShouldMove => format!("at {at} it should have been moved to {}: {}", note.to, note.text),
+        About::Blocked => format!("at {at} it was due to move and was kept from it: {}", note.text),
+        About::Began => format!("at {at} a move to {} began by itself", note.to),
+    };
+    format!("{said}. Told: {}", note.telling())
 }
 
 #[cfg(test)]

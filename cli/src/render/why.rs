@@ -17,7 +17,7 @@ const REASON_LEN_MAX: usize = 80;
 /// The judgement that a run came of; none if a person asked for it.
 pub fn cause(run: &Run) -> Option<&JudgementRecord> {
     match &run.cause {
-        Cause::Asked => None,
+        Cause::Asked | Cause::DespiteFreeze { .. } => None,
         Cause::Automatic { judgement } => Some(judgement),
     }
 }
@@ -28,8 +28,12 @@ pub fn acted(judged: &JudgementRecord, paint: Paint) -> String {
 }
 
 pub fn asked(run: &Run) -> String {
+    let despite = match &run.cause {
+        Cause::DespiteFreeze { reason } => format!(" despite a freeze ({reason})"),
+        Cause::Asked | Cause::Automatic { .. } => String::new(),
+    };
     format!(
-        "{} was asked for by {} at {}: no judgement of the mesh",
+        "{} was asked for by {} at {}{despite}: no judgement of the mesh",
         run.id,
         text::person(&run.requested_by),
         text::time(run.started_at)

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use mesh_core::engine;
 use mesh_core::fleet::Fleet;
 use mesh_core::ids::{AgentId, IntentSeq, RunId, ServiceId, StepId};
+use mesh_core::notice;
 use mesh_core::run::Direction;
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
@@ -24,8 +25,16 @@ struct Open {
 }
 
 pub fn offer_open(node: &Node, lost: &Lost, now: Timestamp) {
-    let open = node.replica.with_fleet(open_intents);
-    let known: BTreeSet<_> = open.iter().map(|open| open.intent.clone()).collect();
+    let (open, notices) = node.replica.with_fleet(|fleet| (open_intents(fleet), notice::jobs(fleet, now)));
+    let mut known: BTreeSet<_> = open.iter().map(|open| open.intent.clone()).collect();
+    known.extend(notices.iter().map(|(_, job)| (job.service.clone(), job.token.intent)));
+    for (agent, job) in notices {
+        let Some(session) = node.sessions.of(&agent) else { continue };
+        if session.first_offer(&(job.service.clone(), job.token.intent), &known) {
+            info!(%agent, service = %job.service, step = %job.step, intent = %job.token.intent, "notice offered");
+            session.send(Message::Offer(v1::Job::from(&job)));
+        }
+    }
     for open in open {
         if lost.holds(&open.run, open.intent.1) {
             continue;

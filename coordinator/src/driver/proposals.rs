@@ -119,6 +119,9 @@ pub(super) fn subject(command: &Command) -> String {
         Command::Grant { run, step: id } => step(run, id, Direction::Forward),
         Command::StartRun { plan, .. } => format!("{}/start", plan.service),
         Command::NoteAutomatic { service, .. } => format!("{service}/note"),
+        Command::AskNotice { service, step, .. } | Command::CloseNotice { service, step, .. } => {
+            format!("{service}/{step}/told")
+        }
         Command::NoteLoss { run, .. } => format!("{run}/loss"),
         Command::Revoke { run } => format!("{run}/revoke"),
         Command::ProveClosed { run, .. } => format!("{run}/closed"),
@@ -135,6 +138,8 @@ pub(super) fn kind(command: &Command) -> &'static str {
         Command::Grant { .. } => "grant",
         Command::StartRun { .. } => "start-run",
         Command::NoteAutomatic { .. } => "note-automatic",
+        Command::AskNotice { .. } => "ask-notice",
+        Command::CloseNotice { .. } => "close-notice",
         Command::NoteLoss { .. } => "note-loss",
         Command::Revoke { .. } => "revoke",
         Command::ProveClosed { .. } => "prove-closed",

@@ -130,7 +130,9 @@ fn fences<'a>(plan: &'a Plan, step: &Step, region: &RegionId) -> Vec<&'a StepId>
     let fences = before.filter(|other| {
         let fence = matches!(
             &other.action,
-            Action::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Fence, .. } | Action::PostgresFence { .. }
+            Action::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Fence, .. }
+                | Action::PostgresFence { .. }
+                | Action::HookFence { .. }
         );
         fence && other.region == *region
     });

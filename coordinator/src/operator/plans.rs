@@ -171,7 +171,8 @@ pub async fn start_run(
     }
     node.replica.with_fleet(|fleet| refuse_altered(fleet, &plan))?;
     let (safety, approvals) = measure(node, &plan, request.approvals)?;
-    let (by, cause) = (caller.to_string(), Cause::Asked);
+    let by = caller.to_string();
+    let cause = request.despite_freeze.map_or(Cause::Asked, |reason| Cause::DespiteFreeze { reason });
     let command = Command::StartRun { plan: Box::new(plan), plan_hash, by, cause, safety, approvals };
     match refusal::commit(node, command).await? {
         Reply::RunStarted { run, existing } => Ok(v1::StartRunResponse { run: run.to_string(), existing }),

@@ -78,6 +78,8 @@ fn subject(command: &Command) -> Option<String> {
         | Command::Unfreeze { .. }
         | Command::Acknowledge { .. }
         | Command::NoteAutomatic { .. }
+        | Command::AskNotice { .. }
+        | Command::CloseNotice { .. }
         | Command::NoteLoss { .. } => None,
     }
 }

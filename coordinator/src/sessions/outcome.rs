@@ -1,7 +1,8 @@
 //! An agent's report of how an intent ended: committed first, acknowledged then.
 
 use mesh_core::fleet::{Command, Fleet, Reply};
-use mesh_core::ids::{AgentId, IntentSeq, RunId, StepId};
+use mesh_core::ids::{AgentId, IntentSeq, RunId, ServiceId, StepId};
+use mesh_core::notice::{self, Telling};
 use mesh_core::run::{Direction, Outcome, OutcomeResult};
 use mesh_proto::v1;
 use tonic::Status;
@@ -61,13 +62,7 @@ pub async fn settle(node: &Node, agent: &AgentId, report: v1::OutcomeReport) -> 
 }
 
 async fn commit(node: &Node, agent: &AgentId, report: Report) -> Result<bool, Status> {
-    let command = Command::CloseIntent {
-        run: report.run.clone(),
-        step: report.step.clone(),
-        direction: report.direction,
-        seq: report.seq,
-        outcome: report.outcome.clone(),
-    };
+    let command = closing(node, agent, &report);
     let reply = ahead::commit(node, command).await.map_err(|error| refusal::of_consensus(&error))?;
     match reply {
         Reply::Refused(refused) => {
@@ -88,7 +83,43 @@ async fn commit(node: &Node, agent: &AgentId, report: Report) -> Result<bool, St
     }
 }
 
+fn closing(node: &Node, agent: &AgentId, report: &Report) -> Command {
+    let notice = node.replica.with_fleet(|fleet| asked(fleet, report).map(|(service, _, topic)| (service, topic)));
+    if let Some((service, topic)) = notice {
+        let outcome = match report.outcome.result {
+            OutcomeResult::Done => Telling::Published { agent: agent.clone(), topic },
+            OutcomeResult::Refused { .. } => Telling::Failed { reason: report.outcome.detail.clone() },
+            OutcomeResult::Unknown => {
+                Telling::Failed { reason: format!("it may have been published: {}", report.outcome.detail) }
+            }
+        };
+        return Command::CloseNotice { service, step: report.step.clone(), seq: report.seq, outcome };
+    }
+    Command::CloseIntent {
+        run: report.run.clone(),
+        step: report.step.clone(),
+        direction: report.direction,
+        seq: report.seq,
+        outcome: report.outcome.clone(),
+    }
+}
+
+/// The notice that is reported: its service, whom it is with, and the topic.
+fn asked(fleet: &Fleet, report: &Report) -> Option<(ServiceId, AgentId, String)> {
+    let service = ServiceId::new(report.service.as_str()).ok()?;
+    if notice::run_name(&service).as_ref() != Some(&report.run) {
+        return None;
+    }
+    match fleet.services.get(&service)?.noted.as_ref()?.told.get(&report.step)? {
+        Telling::Asked { agent, seq, topic, .. } if *seq == report.seq => Some((service, agent.clone(), topic.clone())),
+        Telling::Asked { .. } | Telling::Due | Telling::Published { .. } | Telling::Failed { .. } => None,
+    }
+}
+
 fn standing(fleet: &Fleet, agent: &AgentId, report: &Report) -> Standing {
+    if let Some((_, asked, _)) = asked(fleet, report) {
+        return if asked == *agent { Standing::Open } else { Standing::Foreign };
+    }
     let work = fleet.runs.get(&report.run).and_then(|run| run.work(&report.step, report.direction));
     let intent = work.and_then(|work| work.intents.iter().find(|intent| intent.seq == report.seq));
     match intent {

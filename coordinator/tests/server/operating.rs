@@ -217,7 +217,7 @@ async fn steps_that_nobody_planned_are_refused_also_for_the_state_after_the_pres
     let asked = |plan: &mesh_core::plan::Plan| v1::StartRunRequest {
         plan_hash: mesh_proto::plan_hash(plan).0.to_vec(),
         plan: Some(plan.into()),
-        approvals: Vec::new(),
+        ..Default::default()
     };
     world.shared.apply(&world.shared.with_fleet(start_failover));
     // The run may end between the look at this plan and its commit.

@@ -14,6 +14,7 @@ use crate::detect::{Evidence, RegionVerdict, Verdict};
 use crate::fleet::{Fleet, Service};
 use crate::ids::{RegionId, ServiceId};
 use crate::manifest::AutomaticMode;
+use crate::notice::About;
 use crate::plan::PredictedLoss;
 use crate::time::Timestamp;
 
@@ -205,9 +206,11 @@ impl<'a> Case<'a> {
         if let Some(run) = &service.current_run {
             return Conclusion::Nothing { text: format!("run {run} of {id} is going already") };
         }
-        let told = service.noted.as_ref().filter(|note| now.since(note.at) < service.manifest.policy.cool_down);
+        let told = service.noted.as_ref().filter(|note| note.about == About::ShouldMove);
+        let told = told.filter(|note| now.since(note.at) < service.manifest.policy.cool_down);
         if let Some(note) = told {
-            let text = format!("a person was told {} ago: {}", loss::words(now.since(note.at)), note.text);
+            let ago = loss::words(now.since(note.at));
+            let text = format!("it was noted {ago} ago: {}. {}", note.text, note.telling());
             return Conclusion::Nothing { text };
         }
         let mut text = format!(

@@ -45,7 +45,7 @@ pub fn next(fleet: &Fleet, view: &View) -> Vec<Command> {
     for (service, run) in live_runs(fleet) {
         commands.extend(lost_intents(run, view));
         let moving = matches!(run.state, RunState::Running | RunState::Unwinding);
-        if moving && run.paused.is_none() && fleet.frozen(&run.plan.service, view.now).is_none() {
+        if moving && fleet.halted(run, view.now).is_none() {
             commands.extend(due_steps(fleet, service, run, view));
         }
     }
@@ -63,7 +63,7 @@ pub fn next_wakeup(fleet: &Fleet, view: &View) -> Option<Timestamp> {
         if run.paused.is_some() {
             continue;
         }
-        let thawed = fleet.thawed_at(&run.plan.service);
+        let thawed = fleet.thawed_at(run);
         times.extend(thawed);
         for (step, direction, work) in candidates(fleet, run) {
             let ready = ready_at(run, step, direction, work).max(thawed.unwrap_or_default());
@@ -89,7 +89,7 @@ pub fn job(fleet: &Fleet, run: &RunId, step: &StepId, direction: Direction, now:
         Direction::Forward => step.action.clone(),
         Direction::Undo => step.undo.clone()?,
     };
-    let thawed = fleet.thawed_at(&run.plan.service).unwrap_or_default();
+    let thawed = fleet.thawed_at(run).unwrap_or_default();
     let spent = now.since(work.started_at.unwrap_or(intent.opened_at).max(thawed));
     Some(Job {
         service: run.plan.service.clone(),
@@ -166,7 +166,7 @@ fn candidates<'f>(fleet: &Fleet, run: &'f Run) -> Vec<(&'f Step, Direction, &'f 
 }
 
 fn due_steps(fleet: &Fleet, service: &Service, run: &Run, view: &View) -> Vec<Command> {
-    let thawed = fleet.thawed_at(&run.plan.service).unwrap_or_default();
+    let thawed = fleet.thawed_at(run).unwrap_or_default();
     candidates(fleet, run)
         .into_iter()
         .filter_map(|(step, direction, work)| due_step(service, run, step, direction, work, thawed, view))

@@ -13,6 +13,8 @@ use crate::decide::RuleRecord;
 use crate::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, ServiceId, StepId};
 use crate::lease::{AskList, Proof};
 use crate::manifest::Manifest;
+pub use crate::notice::AutomaticNote;
+use crate::notice::Telling;
 use crate::plan::{Plan, PredictedLoss};
 use crate::run::{Approval, Cause, Direction, Outcome, Run};
 use crate::time::Timestamp;
@@ -68,7 +70,7 @@ pub struct Service {
     /// When a person last said that they have looked.
     pub acknowledged_at: Option<Timestamp>,
     pub freeze: Option<Freeze>,
-    /// Mode `notify`: what would have been done.
+    /// What was last decided automatically, or was blocked.
     pub noted: Option<AutomaticNote>,
 }
 
@@ -80,13 +82,6 @@ pub struct Freeze {
     pub by: String,
     pub reason: String,
     pub at: Timestamp,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AutomaticNote {
-    pub at: Timestamp,
-    pub to: RegionId,
-    pub text: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -292,11 +287,27 @@ pub enum Command {
         service: ServiceId,
         by: String,
     },
-    /// Leader, mode `notify`: what would have been done.
+    /// Leader: what would have been done (mode `notify`), or is blocked (modes `fence` and `full`).
     NoteAutomatic {
         service: ServiceId,
         to: RegionId,
         text: String,
+    },
+    /// Leader: an agent may publish this notice.
+    AskNotice {
+        service: ServiceId,
+        step: StepId,
+        /// Time of the note.
+        at: Timestamp,
+        topic: String,
+        agent: AgentId,
+    },
+    /// What came of it.
+    CloseNotice {
+        service: ServiceId,
+        step: StepId,
+        seq: IntentSeq,
+        outcome: Telling,
     },
     /// Leader: more is expected to be lost than when the run's approvals were given.
     NoteLoss {

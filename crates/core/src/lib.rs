@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod ids;
 pub mod lease;
 pub mod manifest;
+pub mod notice;
 pub mod plan;
 pub mod planner;
 pub mod run;

@@ -185,6 +185,10 @@ pub enum Action {
     PostgresPromote { instance: PostgresInstance },
     /// Makes a former primary a replica of `source`, by pg_rewind or a base backup, on its own host.
     PostgresRejoin { instance: PostgresInstance, source: PostgresInstance },
+    /// The operator's own command on the agent's host that closes the region, by its name in the agent's configuration.
+    HookFence { hook: String },
+    /// The command that opens it again.
+    HookUnfence { hook: String },
     /// GET `url` through the public name until it passes `consecutive` times in a row.
     HttpVerify { url: String, expect_status: u16, body_contains: Option<String>, consecutive: u32 },
     /// Publish to an SNS topic; on a FIFO topic the intent's key is the deduplication id.
@@ -230,6 +234,8 @@ impl Action {
             Self::PostgresAwaitCaughtUp { .. } => "postgres-await-caught-up",
             Self::PostgresPromote { .. } => "postgres-promote",
             Self::PostgresRejoin { .. } => "postgres-rejoin",
+            Self::HookFence { .. } => "hook-fence",
+            Self::HookUnfence { .. } => "hook-unfence",
             Self::HttpVerify { .. } => "http-verify",
             Self::SnsNotify { .. } => "sns-notify",
         }
@@ -266,6 +272,8 @@ impl Action {
             | Self::PostgresUnfence { .. }
             | Self::PostgresPromote { .. }
             | Self::PostgresRejoin { .. }
+            | Self::HookFence { .. }
+            | Self::HookUnfence { .. }
             | Self::SnsNotify { .. } => true,
         }
     }
@@ -277,6 +285,7 @@ impl Action {
                 self,
                 Self::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Unfence, .. }
                     | Self::PostgresUnfence { .. }
+                    | Self::HookUnfence { .. }
             )
     }
 
@@ -343,6 +352,7 @@ impl Action {
             | Self::PostgresAwaitCaughtUp { instance }
             | Self::PostgresPromote { instance }
             | Self::PostgresRejoin { instance, .. } => format!("postgres/{region}/{}", instance.address()),
+            Self::HookFence { hook } | Self::HookUnfence { hook } => format!("hook/{region}/{hook}"),
             Self::HttpVerify { url, .. } => url.clone(),
             Self::SnsNotify { topic_arn, .. } => topic_arn.clone(),
         }
@@ -384,6 +394,7 @@ impl Action {
             Self::PostgresRejoin { .. } => {
                 "the agent runs on the server's host and may rebuild the data directory; the source is a primary"
             }
+            Self::HookFence { .. } | Self::HookUnfence { .. } => "the agent's configuration has a hook of this name",
             Self::HttpVerify { .. } => "none",
             Self::SnsNotify { .. } => "the topic exists",
         }
@@ -423,6 +434,8 @@ impl Action {
             Self::PostgresAwaitCaughtUp { .. } => "the replayed WAL reaches the fenced primary's last",
             Self::PostgresPromote { .. } => "out of recovery, on a newer timeline, sessions admitted, writable",
             Self::PostgresRejoin { .. } => "in recovery, streaming from the source on its timeline",
+            Self::HookFence { .. } => "the hook's check ends with exit code 0: closed",
+            Self::HookUnfence { .. } => "the hook's check ends with exit code 1: open",
             Self::HttpVerify { .. } => "the answers themselves",
             Self::SnsNotify { .. } => "the message id (SNS has no read-back)",
         }

@@ -10,6 +10,7 @@ use crate::ids::{RegionId, ServiceId, StepId};
 use crate::manifest::{Manifest, RdsInstance, WriterMode};
 use crate::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility, SecurityGroupPurpose, Step};
 
+mod hooks;
 mod postgres;
 mod resources;
 
@@ -234,6 +235,10 @@ impl Builder<'_> {
         for server in servers {
             closed.insert(self.close_server(server, looks)?);
         }
+        let hooks: Vec<String> = self.manifest.fence.hooks().map(str::to_owned).collect();
+        for hook in hooks.iter().filter(|_| leased) {
+            closed.insert(self.close_by_hook(hook, looks)?);
+        }
         if closed.is_empty() {
             closed.clone_from(looks);
         }
@@ -254,6 +259,12 @@ impl Builder<'_> {
         let mut opened = Vec::new();
         for server in servers {
             opened.push(self.promote_server(server, &grant)?);
+        }
+        let mut written: BTreeSet<StepId> = promoted.iter().map(|ids| ids.promote.clone()).collect();
+        written.extend(opened.iter().cloned());
+        written.insert(grant.clone());
+        for hook in hooks.iter().filter(|_| leased) {
+            opened.push(self.open_by_hook(hook, &written)?);
         }
         if promoted.is_empty() && opened.is_empty() {
             opened.push(grant);

@@ -49,6 +49,8 @@ pub enum Cause {
     /// A person asked for it.
     #[default]
     Asked,
+    /// A person asked for it, though its service was frozen, for this reason. A freeze of later halts it.
+    DespiteFreeze { reason: String },
     /// The mesh decided by itself, from this.
     Automatic { judgement: Box<JudgementRecord> },
 }
@@ -246,7 +248,7 @@ impl Cause {
     /// Absent when a person asked.
     pub fn mode(&self) -> Option<AutomaticMode> {
         match self {
-            Self::Asked => None,
+            Self::Asked | Self::DespiteFreeze { .. } => None,
             Self::Automatic { judgement } => match &judgement.conclusion {
                 Conclusion::Act { mode, .. } => Some(*mode),
                 // It would not have begun; the stricter of the modes that act.

@@ -1,5 +1,6 @@
 //! What the providers are told about the world they look at.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use mesh_core::ids::RegionId;
 use serde::Deserialize;
 
+use crate::hook::HookConfig;
 use crate::postgres::PostgresConfig;
 
 /// One AWS call, connection included. RDS and Route 53 answer within one or two seconds when they are well.
@@ -33,6 +35,9 @@ pub struct ProvidersConfig {
     pub credentials_dir: Option<PathBuf>,
     #[serde(default)]
     pub postgresql: PostgresConfig,
+    /// By name.
+    #[serde(default)]
+    pub hooks: BTreeMap<String, HookConfig>,
 }
 
 /// The agent's `[aws]` table. Without it the standard AWS environment applies.

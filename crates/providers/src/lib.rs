@@ -13,6 +13,7 @@ pub mod dns;
 mod dynamodb;
 mod ecs;
 mod eks;
+pub mod hook;
 mod kubernetes;
 mod msk;
 pub mod permit;

@@ -24,6 +24,7 @@ use crate::dns::Resolver;
 use crate::dynamodb::Tables;
 use crate::ecs::Services;
 use crate::eks::NodeGroups;
+use crate::hook::Hooks;
 use crate::kubernetes::Workloads;
 use crate::postgres::Servers;
 use crate::probe::Trouble;
@@ -48,6 +49,7 @@ pub struct Providers {
     kafka: Kafka,
     pub(crate) tables: Tables,
     pub(crate) servers: Servers,
+    hooks: Hooks,
 }
 
 impl Providers {
@@ -80,6 +82,7 @@ impl Providers {
             kafka: Kafka::new(&regional),
             tables: Tables::new(&regional, &config.region, config.aws.cloudwatch_period_s, config.aws.call_timeout),
             servers: Servers::new(config.credentials_dir.clone(), &config.postgresql, resolver.clone()),
+            hooks: Hooks(config.hooks.clone()),
             asker: Asker::new(&config, regional, resolver),
             region: config.region,
         }))
@@ -156,6 +159,8 @@ impl Providers {
             | Action::PostgresAwaitCaughtUp { .. }
             | Action::PostgresPromote { .. }
             | Action::PostgresRejoin { .. }
+            | Action::HookFence { .. }
+            | Action::HookUnfence { .. }
             | Action::SnsNotify { .. } => job.region == self.region,
             Action::Grant => {
                 return Some("a grant is committed by the coordinators; no agent carries it out".to_owned());
@@ -218,6 +223,7 @@ impl Provider for Providers {
             | Action::PostgresAwaitCaughtUp { .. }
             | Action::PostgresPromote { .. }
             | Action::PostgresRejoin { .. } => self.servers.observe(job, accepted).await,
+            Action::HookFence { .. } | Action::HookUnfence { .. } => self.hooks.observe(job).await,
             Action::Grant => Observation::Blocked { reason: "a grant is committed, not carried out".to_owned() },
         }
     }
@@ -242,6 +248,7 @@ impl Provider for Providers {
             | Action::PostgresUnfence { .. }
             | Action::PostgresPromote { .. }
             | Action::PostgresRejoin { .. } => self.servers.call(job).await,
+            Action::HookFence { .. } | Action::HookUnfence { .. } => self.hooks.call(job).await,
             Action::RdsCheckReplica { .. }
             | Action::RdsAwaitCaughtUp { .. }
             | Action::PostgresCheckReplica { .. }

@@ -87,6 +87,8 @@ impl From<&Action> for v1::Action {
             Action::PostgresCheckReplica { instance, promoted_ok } => {
                 Wire::PostgresCheckReplica(v1::PostgresCheckReplica { instance: Some((&instance).into()), promoted_ok })
             }
+            Action::HookFence { hook } => Wire::HookFence(hook),
+            Action::HookUnfence { hook } => Wire::HookUnfence(hook),
             Action::PostgresFence { instance } => Wire::PostgresFence((&instance).into()),
             Action::PostgresUnfence { instance } => Wire::PostgresUnfence((&instance).into()),
             Action::PostgresAwaitCaughtUp { instance } => Wire::PostgresAwaitCaughtUp((&instance).into()),
@@ -231,6 +233,8 @@ impl TryFrom<v1::Action> for Action {
                 let instance = Fields("PostgresCheckReplica").message("instance", instance)?;
                 Ok(Self::PostgresCheckReplica { instance, promoted_ok })
             }
+            Wire::HookFence(hook) => Ok(Self::HookFence { hook: Fields("Action").text("hook_fence", hook)? }),
+            Wire::HookUnfence(hook) => Ok(Self::HookUnfence { hook: Fields("Action").text("hook_unfence", hook)? }),
             Wire::PostgresFence(instance) => Ok(Self::PostgresFence { instance: instance.try_into()? }),
             Wire::PostgresUnfence(instance) => Ok(Self::PostgresUnfence { instance: instance.try_into()? }),
             Wire::PostgresAwaitCaughtUp(instance) => Ok(Self::PostgresAwaitCaughtUp { instance: instance.try_into()? }),

@@ -35,6 +35,7 @@ fn encode(command: &Command) -> Wire {
             plan_hash: plan_hash.0.to_vec(),
             by,
             cause: policy::cause(&cause),
+            despite_freeze: policy::despite_freeze(&cause),
             safety: safety.iter().map(Into::into).collect(),
             approvals: encode_all(&approvals),
         }),
@@ -46,6 +47,19 @@ fn encode(command: &Command) -> Wire {
         Command::NoteAutomatic { service, to, text } => {
             Wire::NoteAutomatic(v1::NoteAutomatic { service: service.into(), to: to.into(), text })
         }
+        Command::AskNotice { service, step, at, topic, agent } => Wire::AskNotice(v1::AskNotice {
+            service: service.into(),
+            step: step.into(),
+            at: at.as_millis(),
+            topic,
+            agent: agent.into(),
+        }),
+        Command::CloseNotice { service, step, seq, outcome } => Wire::CloseNotice(v1::CloseNotice {
+            service: service.into(),
+            step: step.into(),
+            seq: seq.0,
+            outcome: Some((&outcome).into()),
+        }),
         Command::NoteLoss { run, loss } => Wire::NoteLoss(v1::NoteLoss { run: run.into(), loss: Some((&loss).into()) }),
         Command::OpenIntent { run, step, direction, agent } => Wire::OpenIntent(v1::OpenIntent {
             run: run.into(),
@@ -120,13 +134,13 @@ fn decode(command: Wire) -> Decoded<Command> {
             const F: Fields = Fields("RegisterAgent");
             Ok(Command::RegisterAgent { agent: F.name("agent", agent)?, region: F.name("region", region)? })
         }
-        Wire::StartRun(v1::StartRun { plan, plan_hash, by, cause, safety, approvals }) => {
+        Wire::StartRun(v1::StartRun { plan, plan_hash, by, cause, safety, approvals, despite_freeze }) => {
             const F: Fields = Fields("StartRun");
             Ok(Command::StartRun {
                 plan: Box::new(F.message("plan", plan)?),
                 plan_hash: F.hash("plan_hash", &plan_hash)?,
                 by: F.text("by", by)?,
-                cause: policy::read_cause(F, cause)?,
+                cause: policy::read_cause(F, cause, despite_freeze)?,
                 safety: F.list("safety", safety)?,
                 approvals: F.list("approvals", approvals)?,
             })
@@ -239,6 +253,25 @@ fn decode(command: Wire) -> Decoded<Command> {
                 service: F.name("service", service)?,
                 to: F.name("to", to)?,
                 text: F.text_max("text", text, COMPOSED_BYTES_MAX)?,
+            })
+        }
+        Wire::AskNotice(v1::AskNotice { service, step, at, topic, agent }) => {
+            const F: Fields = Fields("AskNotice");
+            Ok(Command::AskNotice {
+                service: F.name("service", service)?,
+                step: F.name("step", step)?,
+                at: timestamp(at),
+                topic: F.text("topic", topic)?,
+                agent: F.name("agent", agent)?,
+            })
+        }
+        Wire::CloseNotice(v1::CloseNotice { service, step, seq, outcome }) => {
+            const F: Fields = Fields("CloseNotice");
+            Ok(Command::CloseNotice {
+                service: F.name("service", service)?,
+                step: F.name("step", step)?,
+                seq: IntentSeq(seq),
+                outcome: F.message("outcome", outcome)?,
             })
         }
         Wire::NoteLoss(v1::NoteLoss { run, loss }) => {

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use mesh_core::fleet::{AutomaticNote, Freeze};
+use mesh_core::fleet::Freeze;
 use mesh_core::manifest::{LossPolicy, RuleScope, SafetyRule, Window};
 use mesh_core::run::{Cause, MeasuredLoss, Release};
 use mesh_core::time::{Timestamp, duration_millis};
 
 use crate::DecodeError;
-use crate::bounds::{COMPOSED_BYTES_MAX, LIST_LEN_MAX};
+use crate::bounds::LIST_LEN_MAX;
 use crate::fields::{Decoded, Fields, strings, timestamp};
 use crate::v1::{self, measured_loss::Loss};
 
 by_value!(
     Freeze => v1::Freeze,
-    AutomaticNote => v1::AutomaticNote,
     MeasuredLoss => v1::MeasuredLoss,
     Release => v1::Release,
     SafetyRule => v1::SafetyRule,
@@ -22,14 +21,26 @@ by_value!(
 
 pub(super) fn cause(cause: &Cause) -> Option<v1::Judgement> {
     match cause {
-        Cause::Asked => None,
+        Cause::Asked | Cause::DespiteFreeze { .. } => None,
         Cause::Automatic { judgement } => Some(judgement.as_ref().into()),
     }
 }
 
-pub(super) fn read_cause(fields: Fields, wire: Option<v1::Judgement>) -> Decoded<Cause> {
+pub(super) fn despite_freeze(cause: &Cause) -> Option<String> {
+    match cause {
+        Cause::DespiteFreeze { reason } => Some(reason.clone()),
+        Cause::Asked | Cause::Automatic { .. } => None,
+    }
+}
+
+pub(super) fn read_cause(fields: Fields, wire: Option<v1::Judgement>, despite: Option<String>) -> Decoded<Cause> {
     let judgement = fields.optional("cause", wire)?.map(Box::new);
-    Ok(judgement.map_or(Cause::Asked, |judgement| Cause::Automatic { judgement }))
+    match (judgement, despite) {
+        (None, None) => Ok(Cause::Asked),
+        (None, Some(reason)) => Ok(Cause::DespiteFreeze { reason: fields.text("despite_freeze", reason)? }),
+        (Some(judgement), None) => Ok(Cause::Automatic { judgement }),
+        (Some(_), Some(_)) => Err(fields.refuse("despite_freeze", "nothing automatic ignores a freeze")),
+    }
 }
 
 /// What was written before there was a choice says nothing.
@@ -105,24 +116,6 @@ impl TryFrom<v1::Freeze> for Freeze {
             reason: F.text("reason", reason)?,
             at: timestamp(at),
         })
-    }
-}
-
-impl From<&AutomaticNote> for v1::AutomaticNote {
-    fn from(note: &AutomaticNote) -> Self {
-        let AutomaticNote { at, to, text } = note;
-        Self { at: at.as_millis(), to: to.to_string(), text: text.clone() }
-    }
-}
-
-impl TryFrom<v1::AutomaticNote> for AutomaticNote {
-    type Error = DecodeError;
-
-    fn try_from(wire: v1::AutomaticNote) -> Result<Self, DecodeError> {
-        const F: Fields = Fields("AutomaticNote");
-        let v1::AutomaticNote { at, to, text } = wire;
-        let text = F.text_max("text", text, COMPOSED_BYTES_MAX)?;
-        Ok(Self { at: timestamp(at), to: F.name("to", to)?, text })
     }
 }
 

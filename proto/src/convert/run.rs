@@ -46,6 +46,7 @@ impl From<&Run> for v1::Run {
             timeline: timeline.iter().map(Into::into).collect(),
             ended_at: ended_at.map(Timestamp::as_millis),
             cause: policy::cause(cause),
+            despite_freeze: policy::despite_freeze(cause),
             loss: Some(loss.into()),
             measured: measured.as_ref().map(Into::into),
             released: released.as_ref().map(Into::into),
@@ -77,6 +78,7 @@ impl TryFrom<v1::Run> for Run {
             measured,
             released,
             overrides,
+            despite_freeze,
         } = wire;
         let plan: Plan = F.message("plan", plan)?;
         Ok(Self {
@@ -94,7 +96,7 @@ impl TryFrom<v1::Run> for Run {
             steps: F.map("steps", steps, |path, step| F.nested(path, step))?,
             timeline: F.list_max("timeline", timeline, HISTORY_LEN_MAX)?,
             ended_at: ended_at.map(timestamp),
-            cause: policy::read_cause(F, cause)?,
+            cause: policy::read_cause(F, cause, despite_freeze)?,
             measured: F.optional("measured", measured)?,
             released: F.optional("released", released)?,
             overrides: F.text_set("overrides", overrides)?,

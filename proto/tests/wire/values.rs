@@ -8,8 +8,8 @@ use mesh_core::decide::{Conclusion, JudgementRecord, RuleRecord, RuleState};
 use mesh_core::detect::{Pattern, Quorum, RegionVerdict, Sees, Verdict, View};
 use mesh_core::execute::{CallResult, Job};
 use mesh_core::fleet::{
-    AgentRecord, Authority, AuthorityState, AutomaticNote, Command, EnrolledKey, Freeze, OpenCall, Refusal,
-    RefusalCode, Reply, Service,
+    AgentRecord, Authority, AuthorityState, Command, EnrolledKey, Freeze, OpenCall, Refusal, RefusalCode, Reply,
+    Service,
 };
 use mesh_core::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, ServiceId, StepId, Token};
 use mesh_core::lease::{AskList, Fence, Fencing, LEASE_DEFAULT, Proof};
@@ -19,6 +19,7 @@ use mesh_core::manifest::{
     RecordSet, RegionRole, Resource, ResourceKind, Routing, RuleScope, SafetyRule, Threshold, TrafficRecord, Vantage,
     Verification, WriterMode,
 };
+use mesh_core::notice::{About, AutomaticNote, Telling};
 use mesh_core::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility, SecurityGroupPurpose, Step};
 use mesh_core::run::{
     Approval, Cause, Direction, Intent, MeasuredLoss, Need, Outcome, OutcomeResult, Pause, Release, Run, RunState,
@@ -397,6 +398,12 @@ fn postgres_actions() -> Vec<Action> {
     ]
 }
 
+/// Not among [`actions`], which the golden files of plans and journals hold.
+pub fn hook_actions() -> Vec<Action> {
+    let hook = || "stop-writers".to_owned();
+    vec![Action::HookFence { hook: hook() }, Action::HookUnfence { hook: hook() }]
+}
+
 fn data_actions() -> Vec<Action> {
     let (table, from) = ("analytics".to_owned(), region("us-east-1"));
     vec![
@@ -566,6 +573,11 @@ pub fn run() -> Run {
     }
 }
 
+/// Asked for by a person who knew of the freeze.
+pub fn despite() -> Run {
+    Run { cause: Cause::DespiteFreeze { reason: "the region burns".to_owned() }, ..run() }
+}
+
 pub fn runs() -> Vec<Run> {
     let bare = Run {
         paused: None,
@@ -577,6 +589,24 @@ pub fn runs() -> Vec<Run> {
         ..run()
     };
     run_states().into_iter().map(|state| Run { state, ..run() }).chain([bare]).collect()
+}
+
+/// With every way in which somebody is told.
+pub fn note() -> AutomaticNote {
+    let (agent, topic) = (id("usw2-a"), "arn:aws:sns:us-west-2:123456789012:oncall".to_owned());
+    let told = [
+        ("a", Telling::Due),
+        ("b", Telling::Asked { agent, seq: IntentSeq(21), topic: topic.clone(), at: at(4_006) }),
+        ("c", Telling::Published { agent: id("usw2-b"), topic }),
+        ("d", Telling::Failed { reason: "denied".to_owned() }),
+    ];
+    AutomaticNote {
+        at: at(4_005),
+        to: region("us-west-2"),
+        text: "it would move".to_owned(),
+        about: About::Blocked,
+        told: told.into_iter().map(|(step, telling)| (id(step), telling)).collect(),
+    }
 }
 
 pub fn service() -> Service {
@@ -610,7 +640,8 @@ pub fn service() -> Service {
         automatic_at: Some(at(4_003)),
         acknowledged_at: Some(at(4_004)),
         freeze: Some(freeze()),
-        noted: Some(AutomaticNote { at: at(4_005), to: region("us-west-2"), text: "it would move".to_owned() }),
+        // As versions wrote it that told nobody.
+        noted: Some(AutomaticNote { about: About::ShouldMove, told: BTreeMap::new(), ..note() }),
         asks: vec![AskList { version: 4, members: set([id("use1-a"), id("usw2-a")]) }],
         lease_longest: ms(17_000),
     }
@@ -882,6 +913,25 @@ pub fn commands() -> Vec<(&'static str, Command)> {
         (
             "note-automatic",
             Command::NoteAutomatic { service: id("maip"), to: region("us-west-2"), text: "it would move".to_owned() },
+        ),
+        (
+            "ask-notice",
+            Command::AskNotice {
+                service: id("maip"),
+                step: id("sns-notify-oncall"),
+                at: at(4_005),
+                topic: "arn:aws:sns:us-west-2:123456789012:oncall".to_owned(),
+                agent: id("usw2-a"),
+            },
+        ),
+        (
+            "close-notice",
+            Command::CloseNotice {
+                service: id("maip"),
+                step: id("sns-notify-oncall"),
+                seq: IntentSeq(22),
+                outcome: Telling::Failed { reason: "denied".to_owned() },
+            },
         ),
         ("note-loss", Command::NoteLoss { run: run.clone(), loss: losses().remove(1) }),
         ("pause", Command::Pause { run: run.clone(), by: by.clone() }),

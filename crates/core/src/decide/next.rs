@@ -10,12 +10,15 @@ use crate::detect::{self, Evidence, Verdict};
 use crate::fleet::{Command, Fleet, Service};
 use crate::ids::{Hash32, RegionId, ServiceId};
 use crate::manifest::AutomaticMode;
+use crate::notice::About;
 use crate::plan::{Plan, PlanKind, PredictedLoss};
 use crate::planner;
 use crate::run::{Cause, Need, Run, RunState};
 
 /// Who starts an automatic run, in the audit and in the run.
 pub const BY_ITSELF: &str = "mesh";
+/// What blocks for less than so many times `sustained` is not worth waking anybody: a wave, a dependency, a new leader.
+const BLOCKED_FOR: u32 = 2;
 /// A growth of the expected loss below this is not worth an entry of the log.
 const GROWTH_MIN: Duration = Duration::from_secs(1);
 
@@ -49,7 +52,7 @@ pub fn may_command(fleet: &Fleet, judgement: &Judgement) -> bool {
     };
     match judgement.conclusion {
         Conclusion::Act { .. } | Conclusion::Notify { .. } => true,
-        Conclusion::Nothing { .. } | Conclusion::Blocked { .. } => held(),
+        Conclusion::Nothing { .. } | Conclusion::Blocked { .. } => held() || blocked(fleet, judgement).is_some(),
     }
 }
 
@@ -67,10 +70,32 @@ pub fn commands(
             to: to.clone(),
             text: super::record::clip(text),
         }),
-        Conclusion::Nothing { .. } | Conclusion::Blocked { .. } | Conclusion::Act { .. } => None,
+        Conclusion::Blocked { .. } => blocked(fleet, one),
+        Conclusion::Nothing { .. } | Conclusion::Act { .. } => None,
     }));
     commands.extend(starts(fleet, judgements, evidence, hash));
     commands
+}
+
+/// It was due to act long ago, and nobody was told yet that a rule keeps it from that.
+fn blocked(fleet: &Fleet, judgement: &Judgement) -> Option<Command> {
+    let Conclusion::Blocked { text } = &judgement.conclusion else { return None };
+    let service = fleet.services.get(&judgement.service)?;
+    let policy = &service.manifest.policy;
+    let acts = matches!(policy.automatic, AutomaticMode::Fence | AutomaticMode::Full);
+    if !acts || !service.armed || service.current_run.is_some() {
+        return None;
+    }
+    let active = judgement.regions.get(&service.active).filter(|active| active.verdict == Verdict::Down)?;
+    if judgement.at.since(active.since?) < policy.sustained.saturating_mul(BLOCKED_FOR) {
+        return None;
+    }
+    let known = service.noted.as_ref().filter(|note| note.about == About::Blocked);
+    if known.is_some_and(|note| judgement.at.since(note.at) < policy.cool_down) {
+        return None;
+    }
+    let to = service.manifest.regions.keys().find(|region| **region != service.active)?.clone();
+    Some(Command::NoteAutomatic { service: judgement.service.clone(), to, text: super::record::clip(text) })
 }
 
 fn starts(

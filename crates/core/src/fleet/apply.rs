@@ -9,6 +9,7 @@ mod keys;
 pub(crate) mod leases;
 mod manifests;
 mod measured;
+mod notices;
 mod orders;
 mod policy;
 mod release;
@@ -112,6 +113,8 @@ impl Fleet {
             Command::Unfreeze { service, by } => self.unfreeze(service.as_ref(), by),
             Command::Acknowledge { service, by } => self.acknowledge(service, by),
             Command::NoteAutomatic { service, to, text } => self.note_automatic(service, to, text),
+            Command::AskNotice { service, step, at, topic, agent } => self.ask_notice(service, step, *at, topic, agent),
+            Command::CloseNotice { service, step, seq, outcome } => self.close_notice(service, step, *seq, outcome),
             Command::NoteLoss { run, loss } => self.note_loss(run, loss),
             Command::Restored { backup, made_at, lost_at, by: _ } => self.restored(*backup, *made_at, *lost_at),
         }
@@ -152,6 +155,8 @@ fn describe(command: &Command) -> (String, &'static str, Option<ServiceId>, Opti
         Command::Unfreeze { service, by } => (by.clone(), "unfreeze", service.clone(), None),
         Command::Acknowledge { service, by } => (by.clone(), "acknowledge", Some(service.clone()), None),
         Command::NoteAutomatic { service, .. } => (mesh(), "note-automatic", Some(service.clone()), None),
+        Command::AskNotice { service, .. } => (mesh(), "ask-notice", Some(service.clone()), None),
+        Command::CloseNotice { service, .. } => (mesh(), "close-notice", Some(service.clone()), None),
         Command::NoteLoss { run, .. } => (mesh(), "note-loss", None, Some(run.clone())),
         Command::Restored { by, .. } => (by.clone(), "restored", None, None),
     }

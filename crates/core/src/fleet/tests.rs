@@ -13,8 +13,10 @@ use crate::run::{Approval, Direction, Need, Outcome, OutcomeResult, Run, RunStat
 use crate::time::Timestamp;
 
 mod automatic;
+mod despite;
 mod history;
 mod leases;
+mod notices;
 mod plans;
 mod walk;
 

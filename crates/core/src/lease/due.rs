@@ -11,8 +11,8 @@ use crate::fleet::apply::leases::{closing_steps, fence_seen, looks_done};
 use crate::fleet::{AuthorityState, Command, Fleet, Service};
 use crate::ids::{AgentId, Generation, RegionId, ServiceId};
 use crate::lease::closing::FenceSeen;
-use crate::plan::PlanKind;
-use crate::run::{Need, Run, RunState};
+use crate::plan::{Action, PlanKind, Step};
+use crate::run::{Direction, Need, Run, RunState, Work, WorkState};
 
 /// An agent that has been silent for so long leaves the ask lists, so that the others can hold without it. It gets no
 /// lease until it is back on them.
@@ -129,7 +129,7 @@ pub fn case<'a>(
     let fence = match closing_steps(&run.plan).next() {
         // What was never promoted is a replica still, and an abort is refused once a promotion may have been sent.
         _ if !forward && has_promotion(run) => FenceSeen::Closed,
-        _ if !forward => FenceSeen::NoSteps,
+        _ if !forward => seen_closed_again(run),
         None => FenceSeen::NoSteps,
         Some(_) if fence_seen(run) => FenceSeen::Closed,
         Some(_) => FenceSeen::Open,
@@ -146,6 +146,21 @@ pub fn case<'a>(
         dead_man,
         fence,
     }
+}
+
+/// Of a target that a run opened and has to close again.
+fn seen_closed_again(run: &Run) -> FenceSeen {
+    let opened = |step: &&Step| matches!(step.action, Action::HookUnfence { .. }) && step.region == run.plan.to;
+    let mut steps = run.plan.steps.iter().filter(opened).peekable();
+    if steps.peek().is_none() {
+        return FenceSeen::NoSteps;
+    }
+    let is_closed = |step: &Step| {
+        let done = |work: &Work| matches!(work.state, WorkState::Done);
+        let untouched = run.work(&step.id, Direction::Forward).is_some_and(|work| work.intents.is_empty());
+        untouched || run.work(&step.id, Direction::Undo).is_some_and(done)
+    };
+    if steps.all(is_closed) { FenceSeen::Closed } else { FenceSeen::Open }
 }
 
 /// The agents of the region that may have had a lease since it was granted: all that were on a list.

@@ -12,6 +12,9 @@ pub(super) fn fence(fields: Fields<'_>) -> Option<Fence> {
     if fields.word("active").is_some() {
         return Some(Fence::PostgresqlReadOnly);
     }
+    if let Some(name) = fields.text("hook") {
+        return Some(Fence::Hook { name });
+    }
     fields.word("unfenced").map(|_| Fence::Unfenced)
 }
 

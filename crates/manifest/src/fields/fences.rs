@@ -20,12 +20,17 @@ pub(super) static FENCE: Record = Record {
             "An agent of the region closes it: the fence step of a postgresql resource.",
         ),
         optional(
+            "hook",
+            Kind::Name,
+            "An agent of the region closes it with a command that its own configuration has under this name.",
+        ),
+        optional(
             "unfenced",
             Kind::Word(&words(&["accepted"])),
             "accepted: a region that cannot be fenced counts as closed, and two regions may be written.",
         ),
     ],
-    one_of: &["lease-endpoint", "watchdog", "active", "unfenced"],
+    one_of: &["lease-endpoint", "watchdog", "active", "hook", "unfenced"],
     at_most_one: &[],
     needs: &[],
 };

@@ -118,6 +118,7 @@ pub async fn providers(double: &Running, (id, secret): (&str, &str)) -> Arc<Prov
         route53_nameservers: Vec::new(),
         credentials_dir: None,
         postgresql: Default::default(),
+        hooks: Default::default(),
     };
     Providers::new(config).await.expect("the configuration is right")
 }

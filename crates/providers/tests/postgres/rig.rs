@@ -71,6 +71,7 @@ pub async fn providers(credentials: &Path, postgresql: PostgresConfig) -> Arc<Pr
         route53_nameservers: Vec::new(),
         credentials_dir: Some(credentials.to_owned()),
         postgresql,
+        hooks: Default::default(),
     };
     Providers::new(config).await.expect("the configuration is right")
 }

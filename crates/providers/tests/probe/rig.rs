@@ -34,6 +34,7 @@ pub async fn providers(nameservers: Vec<SocketAddr>, credentials: Option<&Path>)
         route53_nameservers: Vec::new(),
         credentials_dir,
         postgresql: PostgresConfig::default(),
+        hooks: Default::default(),
     };
     Providers::new(config).await.expect("the configuration is right")
 }

@@ -84,6 +84,7 @@ pub async fn providers_at(endpoint: &str, nameservers: Vec<SocketAddr>) -> Arc<P
         route53_nameservers: nameservers,
         credentials_dir: None,
         postgresql: Default::default(),
+        hooks: Default::default(),
     };
     Providers::new(config).await.expect("the configuration is right")
 }

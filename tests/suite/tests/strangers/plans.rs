@@ -5,6 +5,7 @@ use mesh_core::plan::{Action, Plan, PlanKind};
 use mesh_proto::plan_hash;
 use mesh_suite::Rig;
 use meshctl::exit::Exit;
+use meshctl::mesh::Despite;
 
 pub async fn an_altered_plan_is_neither_run_nor_checked(rig: &Rig) {
     let mesh = rig.mesh();
@@ -16,12 +17,12 @@ pub async fn an_altered_plan_is_neither_run_nor_checked(rig: &Rig) {
     let mut flipped = made.hash;
     flipped.0[0] ^= 1;
     for (plan, hash) in [(good, flipped), (good, Hash32::default()), (&without_fence(good), made.hash)] {
-        let failure = mesh.start_run(plan, &hash, &[]).await.expect_err("the hash is not of this plan");
+        let failure = mesh.start_run(plan, &hash, &Despite::default()).await.expect_err("the hash is not of this plan");
         assert_eq!(failure.exit, Exit::Refused, "{failure}");
         assert!(failure.message.contains("make the plan again"), "{failure}");
     }
     for (what, plan) in forgeries(good) {
-        let failure = mesh.start_run(&plan, &plan_hash(&plan), &[]).await.expect_err(what);
+        let failure = mesh.start_run(&plan, &plan_hash(&plan), &Despite::default()).await.expect_err(what);
         assert_eq!(failure.exit, Exit::Refused, "{what}: {failure}");
         assert!(failure.message.len() > 20, "{what}: {failure}");
     }

@@ -102,7 +102,7 @@ pub async fn a_message_above_the_limit_is_refused_and_the_coordinator_lives(rig:
     let node = papers::identities(rig, "large-node", "spiffe://demo/region/us-east-1/coordinator/coordinator-1");
     let large = || vec![0; MESSAGE_MAX + 1];
     for address in papers::coordinators(rig) {
-        let request = v1::StartRunRequest { plan: None, plan_hash: large(), approvals: Vec::new() };
+        let request = v1::StartRunRequest { plan: None, plan_hash: large(), ..Default::default() };
         too_large(OperatorClient::new(channel(&address, &admin)).start_run(request).await.map(drop));
         let manifest = v1::ApplyManifestRequest { source: "#".repeat(MESSAGE_MAX), ..Default::default() };
         too_large(OperatorClient::new(channel(&address, &admin)).apply_manifest(manifest).await.map(drop));

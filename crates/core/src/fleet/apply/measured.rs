@@ -72,7 +72,7 @@ fn after(run: &Run, promotions: &[&Step], service: Option<&Service>, now: Timest
 /// When the outage was first seen; of a run that a person asked for, when the plan was made.
 fn outage(run: &Run) -> Option<Timestamp> {
     let judged = match &run.cause {
-        Cause::Asked => None,
+        Cause::Asked | Cause::DespiteFreeze { .. } => None,
         Cause::Automatic { judgement } => judgement.regions.get(&run.plan.from).and_then(|verdict| verdict.since),
     };
     judged.or_else(|| run.loss.counted_to())

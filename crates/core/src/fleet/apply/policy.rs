@@ -1,4 +1,4 @@
-//! Freezes, acknowledgements, what is noted of automatic decisions; and what an automatic start must find when it is
+//! Freezes, acknowledgements; and what an automatic start must find when it is
 //! committed, whatever its leader saw.
 
 use std::time::Duration;
@@ -7,8 +7,8 @@ use super::{Change, Outcome, conflict, invalid, not_found, precondition};
 use crate::access;
 use crate::decide::rules::replicated;
 use crate::decide::{RuleRecord, RuleState, order, safety};
-use crate::fleet::{AutomaticNote, Entity, Fleet, Freeze, Refusal, RefusalCode, Reply, Service};
-use crate::ids::{Hash32, RegionId, RunId, ServiceId};
+use crate::fleet::{Entity, Fleet, Freeze, Refusal, RefusalCode, Reply, Service};
+use crate::ids::{Hash32, RunId, ServiceId};
 use crate::manifest::{AutomaticMode, LossPolicy};
 use crate::plan::{Plan, PlanKind, PredictedLoss};
 use crate::run::{Approval, Cause, Run};
@@ -27,9 +27,16 @@ impl Fleet {
         self.freezes(service).filter(|freeze| freeze.until > now).max_by_key(|freeze| freeze.until)
     }
 
-    /// When the last freeze of the service ends or ended.
-    pub fn thawed_at(&self, service: &ServiceId) -> Option<Timestamp> {
-        self.freezes(service).map(|freeze| freeze.until).max()
+    /// When the last freeze that halts or halted the run ends or ended.
+    pub fn thawed_at(&self, run: &Run) -> Option<Timestamp> {
+        self.freezes_of(run).map(|freeze| freeze.until).max()
+    }
+
+    /// A run that was asked for despite a freeze is halted by what people say later alone.
+    fn freezes_of(&self, run: &Run) -> impl Iterator<Item = &Freeze> {
+        let despite = matches!(run.cause, Cause::DespiteFreeze { .. });
+        let started = run.started_at;
+        self.freezes(&run.plan.service).filter(move |freeze| !despite || freeze.at > started)
     }
 
     fn freezes(&self, service: &ServiceId) -> impl Iterator<Item = &Freeze> {
@@ -42,8 +49,19 @@ impl Fleet {
         if let Some(pause) = &run.paused {
             return Some(format!("run {} is paused by {}", run.id, pause.by));
         }
-        let freeze = self.frozen(&run.plan.service, now)?;
-        Some(format!("{} is frozen until {} by {}: {}", run.plan.service, freeze.until, freeze.by, freeze.reason))
+        let freezes = self.freezes_of(run).filter(|freeze| freeze.until > now);
+        Some(self.in_words(&run.plan.service, freezes.max_by_key(|freeze| freeze.until)?))
+    }
+
+    /// What is frozen, and what ends it.
+    fn in_words(&self, service: &ServiceId, freeze: &Freeze) -> String {
+        let own = self.services.get(service).and_then(|service| service.freeze.as_ref());
+        let (what, end) = if own == Some(freeze) {
+            (service.to_string(), format!("meshctl unfreeze {service}"))
+        } else {
+            (format!("the whole mesh, and so {service},"), "meshctl unfreeze".to_owned())
+        };
+        format!("{what} is frozen until {} by {}: {}. `{end}` ends it", freeze.until, freeze.by, freeze.reason)
     }
 
     pub(super) fn freeze(&mut self, service: Option<&ServiceId>, until: Timestamp, by: &str, reason: &str) -> Outcome {
@@ -117,21 +135,6 @@ impl Fleet {
         Ok(Change { reply: Reply::Ok, touched: vec![Entity::Service(id.clone())], text })
     }
 
-    pub(super) fn note_automatic(&mut self, id: &ServiceId, to: &RegionId, text: &str) -> Outcome {
-        let now = self.now;
-        let service = self.services.get_mut(id).ok_or_else(|| no_service(id))?;
-        let policy = &service.manifest.policy;
-        if policy.automatic != AutomaticMode::Notify {
-            return Err(precondition(format!("{id} is not of mode notify: {}", policy.automatic.name())));
-        }
-        if service.noted.as_ref().is_some_and(|note| now.since(note.at) < policy.cool_down) {
-            return Err(conflict(format!("a person was told of {id} already, less than a cool-down ago")));
-        }
-        service.noted = Some(AutomaticNote { at: now, to: to.clone(), text: text.to_owned() });
-        let text = format!("{id} would fail over to {to}: {text}");
-        Ok(Change { reply: Reply::Ok, touched: vec![Entity::Service(id.clone())], text })
-    }
-
     pub(super) fn note_loss(&mut self, id: &RunId, loss: &PredictedLoss) -> Outcome {
         let now = self.now;
         let run = self.live_run(id)?;
@@ -148,13 +151,20 @@ impl Fleet {
     /// may have overlooked of the replicated state is.
     pub(super) fn check_start(&self, service: &Service, plan: &Plan, cause: &Cause) -> Result<(), Refusal> {
         let id = &service.manifest.service;
-        if let Some(freeze) = self.frozen(id, self.now) {
-            return Err(precondition(format!(
-                "{id} is frozen until {} by {}: {}. `meshctl unfreeze` ends it",
-                freeze.until, freeze.by, freeze.reason
-            )));
-        }
-        let Cause::Automatic { judgement } = cause else { return Ok(()) };
+        let frozen = self.frozen(id, self.now).map(|freeze| self.in_words(id, freeze));
+        let judgement = match (cause, frozen) {
+            (Cause::DespiteFreeze { reason }, _) if reason.trim().is_empty() || reason.len() > REASON_MAX => {
+                return Err(invalid("despite a freeze needs a reason of 1 to 1024 bytes: others will ask"));
+            }
+            (Cause::Asked | Cause::DespiteFreeze { .. }, None) | (Cause::DespiteFreeze { .. }, Some(_)) => {
+                return Ok(());
+            }
+            (Cause::Asked, Some(frozen)) => {
+                return Err(precondition(format!("{frozen}; `--despite-freeze REASON` starts it all the same")));
+            }
+            (Cause::Automatic { .. }, Some(frozen)) => return Err(precondition(frozen)),
+            (Cause::Automatic { judgement }, None) => judgement,
+        };
         if plan.kind != PlanKind::Failover || judgement.service != *id {
             return Err(invalid("only a failover of the service that was judged begins by itself"));
         }

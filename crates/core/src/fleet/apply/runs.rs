@@ -66,10 +66,16 @@ impl Fleet {
         let overrides = self.check_safety(service, plan, plan_hash, safety, approvals)?;
         let run = run_id(id, plan.generation).map_err(|error| invalid(error.to_string()))?;
         self.insert_run(run.clone(), plan, plan_hash, by, cause);
+        if matches!(cause, Cause::Automatic { .. }) {
+            self.note_began(&run, plan);
+        }
         for rule in overrides {
             self.note_override(&run, &rule);
         }
-        let text = format!("{} of {id} from {} to {}, plan {}", plan.kind, plan.from, plan.to, plan_hash.short());
+        let mut text = format!("{} of {id} from {} to {}, plan {}", plan.kind, plan.from, plan.to, plan_hash.short());
+        if let Cause::DespiteFreeze { reason } = cause {
+            text.push_str(&format!(", despite the freeze: {reason}"));
+        }
         let touched = vec![Entity::Service(id.clone()), Entity::Run(run.clone())];
         Ok(Change { reply: Reply::RunStarted { run, existing: false }, touched, text })
     }
@@ -112,7 +118,11 @@ impl Fleet {
             released: None,
             overrides: BTreeSet::new(),
         };
-        let begun = if automatic { "begun by the mesh itself".to_owned() } else { format!("asked for by {by}") };
+        let begun = match cause {
+            Cause::Asked => format!("asked for by {by}"),
+            Cause::DespiteFreeze { reason } => format!("asked for by {by} despite the freeze: {reason}"),
+            Cause::Automatic { .. } => "begun by the mesh itself".to_owned(),
+        };
         note(&mut run, self.now, None, begun);
         self.runs.insert(id, run);
     }
@@ -256,6 +266,7 @@ pub(super) fn closes_old_region(plan: &Plan, step: &crate::plan::Step) -> bool {
                 | Action::RdsReboot { .. }
                 | Action::RdsAwaitCaughtUp { .. }
                 | Action::PostgresFence { .. }
+                | Action::HookFence { .. }
                 | Action::PostgresAwaitCaughtUp { .. }
         )
 }

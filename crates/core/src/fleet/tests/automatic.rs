@@ -138,7 +138,11 @@ fn a_freeze_keeps_runs_from_starting_until_it_expires_or_is_ended() {
         accepted(&mut stand.fleet, at(NOW), &freeze);
         assert!(refusal(&mut stand.fleet, NOW + 1, &begin).contains("frozen"));
         let asked = start(&stand.fleet, WEST);
-        assert_eq!(refused(&mut stand.fleet, at(NOW + 1), &asked), RefusalCode::Precondition, "by hand neither");
+        assert_eq!(
+            refused(&mut stand.fleet, at(NOW + 1), &asked),
+            RefusalCode::Precondition,
+            "a person says so in words"
+        );
         let mut thawed = stand.fleet.clone();
         let unfreeze = Command::Unfreeze { service: of, by: "ann".to_owned() };
         accepted(&mut thawed, at(NOW + 2), &unfreeze);

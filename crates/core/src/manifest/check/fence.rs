@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{ITEMS_MAX, Problems};
+use crate::ids::StepId;
 use crate::lease::{DRIFT_PERCENT, Fence};
 use crate::manifest::{Manifest, WriterMode};
 
@@ -12,6 +13,8 @@ const LENGTH: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from
 const MARGIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(30);
 /// A check interval, the killing of sessions and the longest request, together.
 const REACTION: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+/// With its kind before it, it names a step.
+const HOOK_NAME_MAX: usize = 40;
 
 pub(super) fn check_fence(manifest: &Manifest, found: &mut Problems) {
     let fencing = &manifest.fence;
@@ -46,10 +49,11 @@ pub(super) fn check_fence(manifest: &Manifest, found: &mut Problems) {
                 "no `postgresql` resource could be made read-only",
                 "name the server under resources",
             ),
-            Fence::Hook { .. } => found.add(
-                format!("{path}.hook"),
-                "this version carries out no hooks",
-                "name a dead-man fence, or the fence of a `postgresql` resource",
+            Fence::Hook { name } => found.unless(
+                StepId::new(name.as_str()).is_ok() && name.len() <= HOOK_NAME_MAX,
+                &format!("{path}.hook"),
+                format!("{name:?} is no name of a hook"),
+                format!("a-z, 0-9, '-', '.' and '_', at most {HOOK_NAME_MAX}: as the agents' configuration has it"),
             ),
             Fence::Unfenced => {}
         }
