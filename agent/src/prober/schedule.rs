@@ -1,12 +1,16 @@
 //! When a question's turns are. Each is reckoned from the first, not from the end of the one before it: a slow probe
-//! loses turns, and makes no other late.
+//! loses turns, and makes no other late. When in its turn it is asked is drawn anew each time: a region that fails at a
+//! steady beat of an interval's fraction would otherwise fail whenever it is looked at, and so for all observers.
 
 use std::time::Duration;
 
 use rand::Rng;
 
-/// Of the interval: agents that were started together do not stay in step.
-const JITTER: f64 = 0.1;
+/// Of the interval: the part of a turn in which its question is asked; the rest is for a slot that is waited for.
+const SPREAD: f64 = 0.9;
+/// Of the interval: so much later in its turn than the one before at most. Two questions lie at most one and a half
+/// intervals apart, which `mesh_core::detect` counts on.
+const LATER_MAX: f64 = 0.5;
 /// Of the interval: the first answers come soon, and not all at once.
 const FIRST: f64 = 0.5;
 
@@ -19,6 +23,8 @@ pub struct Schedule {
     first: Option<Duration>,
     /// Turns on the grid that were given out or lost.
     turns: u64,
+    /// Of the interval: when in its turn the last one was.
+    offset: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +39,7 @@ impl Schedule {
         let interval = interval.max(Duration::from_millis(1));
         let phase = interval.mul_f64(rng.random_range(0.0..1.0));
         let anchor = now.saturating_add(phase).saturating_add(interval.mul_f64(FIRST));
-        Self { anchor, interval, first: Some(now.saturating_add(phase.mul_f64(FIRST))), turns: 0 }
+        Self { anchor, interval, first: Some(now.saturating_add(phase.mul_f64(FIRST))), turns: 0, offset: 0.0 }
     }
 
     /// The next turn that is not over, and how many were lost before it.
@@ -49,8 +55,8 @@ impl Schedule {
         let turn = self.turns.max(begun.saturating_sub(1));
         let lost = turn.saturating_sub(self.turns);
         self.turns = turn.saturating_add(1);
-        let begins = self.grid(turn);
-        let at = begins.saturating_add(self.interval.mul_f64(rng.random_range(0.0..JITTER)));
+        self.offset = rng.random_range(0.0..(self.offset + LATER_MAX).min(SPREAD));
+        let at = self.grid(turn).saturating_add(self.interval.mul_f64(self.offset)).max(now);
         (Turn { at, over: self.grid(self.turns) }, lost)
     }
 
@@ -110,6 +116,25 @@ mod tests {
     }
 
     #[test]
+    fn no_beat_of_an_interval_s_fraction_is_met_by_every_question() {
+        let down = |at: Duration, beat: Duration| at.as_nanos() / beat.as_nanos() % 2 == 0;
+        for seed in 0..200 {
+            let (mut rng, mut now) = (rng(seed), START);
+            let mut schedule = Schedule::new(now, INTERVAL, &mut rng);
+            let mut rows = [0u32; 3];
+            let mut longest = 0;
+            for _ in 0..100 {
+                now = schedule.next(now, &mut rng).0.at;
+                for (row, beats) in rows.iter_mut().zip([2, 4, 10]) {
+                    *row = if down(now, INTERVAL / beats) { *row + 1 } else { 0 };
+                    longest = longest.max(*row);
+                }
+            }
+            assert!(longest < 40, "seed {seed}: {longest} questions in a row met the same half of a beat");
+        }
+    }
+
+    #[test]
     fn a_process_that_was_stopped_begins_where_the_grid_is_now() {
         let mut rng = rng(1);
         let mut schedule = Schedule::new(START, INTERVAL, &mut rng);
@@ -118,7 +143,7 @@ mod tests {
         let later = second.over + INTERVAL * 50 + INTERVAL / 2;
         let (turn, lost) = schedule.next(later, &mut rng);
         assert_eq!(lost, 50);
-        assert!(turn.at <= later && later < turn.over, "the present turn is still asked");
+        assert!(turn.at < turn.over && later < turn.over, "the present turn is still asked");
         let (next, lost) = schedule.next(later, &mut rng);
         assert_eq!(lost, 0);
         assert!(next.at >= turn.over);
@@ -146,8 +171,7 @@ mod tests {
         let (turns, _) = taken(|_| Duration::ZERO);
         let gaps: Vec<Duration> =
             turns.windows(2).skip(1).filter_map(|pair| Some(pair.last()?.at - pair.first()?.at)).collect();
-        let tenth = INTERVAL.mul_f64(JITTER);
-        assert!(gaps.iter().all(|gap| *gap >= INTERVAL - tenth && *gap <= INTERVAL + tenth));
+        assert!(gaps.iter().all(|gap| *gap <= INTERVAL * 3 / 2), "detection counts on it");
         let distinct: std::collections::BTreeSet<_> = gaps.iter().collect();
         assert!(distinct.len() > 900, "{} different gaps", distinct.len());
     }

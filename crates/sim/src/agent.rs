@@ -50,6 +50,9 @@ pub struct Subject {
     /// Number of its last publication; 0: none.
     number: u64,
     lags: VecDeque<(Arc<Signal>, Seen)>,
+    /// The grid of its turns, and when in its turn it was asked last.
+    anchor: Micros,
+    offset: Micros,
 }
 
 /// What survives a crash.
@@ -143,6 +146,8 @@ impl World {
             seen: Seen::default(),
             number: 0,
             lags: VecDeque::new(),
+            anchor: 0,
+            offset: 0,
         }
     }
 
@@ -152,6 +157,7 @@ impl World {
         let epoch = self.agents[agent].epoch;
         for subject in 0..self.agents[agent].subjects.len() {
             let phase = self.rng.below(self.set.interval_s * SECOND) + 1;
+            self.agents[agent].subjects[subject].anchor = now + phase;
             self.after(phase, Event::Probe { agent, subject, epoch });
         }
         let tick = self.rng.below(TICK / 4) + 1;
@@ -207,12 +213,7 @@ impl World {
         if self.agents[agent].epoch != epoch {
             return;
         }
-        let (now, interval) = (self.now, self.set.interval_s * SECOND);
-        // Turns are on a grid; those that were missed are lost.
-        let next = due + interval * ((now - due) / interval + 1);
-        let jitter = self.rng.below(interval / 10 + 1);
-        self.note_slip(agent, Duration::from_micros(now - due));
-        self.at(next.max(now + 1) + jitter, Event::Probe { agent, subject, epoch });
+        self.note_slip(agent, Duration::from_micros(self.now - due));
         let it = &self.agents[agent];
         let (from, about, is_lag) =
             (Self::agents_of(it.region), it.subjects[subject].region, it.subjects[subject].is_lag);
@@ -220,6 +221,7 @@ impl World {
         let names_fail = it.names_fail > 0;
         if names_fail {
             self.net.met += 1;
+            self.next_turn(agent, subject, epoch, PROBE_TIMEOUT / 2);
             self.after(PROBE_TIMEOUT / 2, Event::Answer { agent, subject, epoch, answer: Answer::Unknown });
             return;
         }
@@ -227,14 +229,28 @@ impl World {
         let took = self.net.round_trip(from, to, PROBE_TIMEOUT, &mut rng);
         let answers = if is_lag { self.cloud.tells_lag(about) } else { self.cloud.answers(about, &mut rng) };
         self.counts.probes += 1;
-        match (took, answers) {
-            (Some(took), Ok(late)) if took + late <= PROBE_TIMEOUT => {
-                self.after(took + late, Event::Answer { agent, subject, epoch, answer: Answer::Passed });
-            }
+        let (took, answer) = match (took, answers) {
+            (Some(took), Ok(late)) if took + late <= PROBE_TIMEOUT => (took + late, Answer::Passed),
             // Refused at once, or no answer in time.
-            (Some(took), Err(())) => self.after(took, Event::Answer { agent, subject, epoch, answer: Answer::Failed }),
-            _ => self.after(PROBE_TIMEOUT, Event::Answer { agent, subject, epoch, answer: Answer::Failed }),
-        }
+            (Some(took), Err(())) => (took, Answer::Failed),
+            _ => (PROBE_TIMEOUT, Answer::Failed),
+        };
+        self.next_turn(agent, subject, epoch, took);
+        self.after(took, Event::Answer { agent, subject, epoch, answer });
+    }
+
+    /// As `agent/src/prober/schedule.rs` has it.
+    fn next_turn(&mut self, agent: usize, subject: usize, epoch: u32, took: Micros) {
+        let (over, interval) = (self.now + took, self.set.interval_s * SECOND);
+        let (anchor, offset) = {
+            let of = &self.agents[agent].subjects[subject];
+            (of.anchor, of.offset)
+        };
+        let turn = (self.now - anchor.min(self.now)) / interval + 1;
+        let spread = if self.bug(Bug::InStep) { interval / 10 } else { (offset + interval / 2).min(interval / 10 * 9) };
+        let offset = self.rng.below(spread);
+        self.agents[agent].subjects[subject].offset = offset;
+        self.at((anchor + turn * interval + offset).max(over), Event::Probe { agent, subject, epoch });
     }
 
     pub fn answer(&mut self, agent: usize, subject: usize, epoch: u32, answer: Answer, late: Micros) {

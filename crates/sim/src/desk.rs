@@ -62,6 +62,11 @@ impl Held {
         matches!(self.signal.reading, Reading::Failing { .. })
     }
 
+    /// From the first to the last failure of the present row.
+    pub fn row(&self) -> Duration {
+        self.failing_since.map_or(Duration::ZERO, |since| self.observed.saturating_sub(since))
+    }
+
     pub fn sight(&self, at: Timestamp, now: Duration) -> Sight {
         let dated = |then: Duration| at.minus(Duration::from_millis(duration_millis(now.saturating_sub(then))));
         Sight {

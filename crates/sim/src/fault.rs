@@ -91,8 +91,11 @@ impl World {
             }
             Fault::Flap(directions, half) => {
                 if begins {
-                    self.cut(&directions.clone(), true);
+                    self.cut(directions, true);
+                    self.flapped.insert(nth);
                     self.after(*half, Event::Flip { nth, cut: false });
+                } else if self.flapped.remove(&nth) {
+                    self.cut(directions, false);
                 }
             }
             Fault::Down(region) => self.count(begins, |world| &mut world.cloud.servers[*region].down),
@@ -138,12 +141,14 @@ impl World {
 
     pub fn flip(&mut self, nth: usize, cut: bool) {
         let Planned { fault: Fault::Flap(directions, half), until, .. } = self.faults[nth].clone() else { return };
-        self.cut(&directions, cut);
-        let next = self.now + half;
-        // It ends whole.
-        if cut || next < until {
-            self.at(next, Event::Flip { nth, cut: !cut });
+        if self.now >= until {
+            return;
         }
+        let changes = if cut { self.flapped.insert(nth) } else { self.flapped.remove(&nth) };
+        if changes {
+            self.cut(&directions, cut);
+        }
+        self.after(half, Event::Flip { nth, cut: !cut });
         self.look_at_quorum();
     }
 

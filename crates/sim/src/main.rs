@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use mesh_sim::noise::{EPISODES, Noise};
+use mesh_sim::plant::{BUGS, Bug};
 use mesh_sim::report::{self, Swarm};
 use mesh_sim::rows::ROWS;
 use mesh_sim::{MILLI, SECOND};
 
 const USAGE: &str = "mesh-sim run SEED | swarm --seeds N [--from SEED] [--minutes M] [--planted SEEDS] | \
-                     noise --episodes N [--from SEED] | rows [--seeds N]";
+                     noise --episodes N [--from SEED] | rows [--seeds N] | planted [--seeds N] | \
+                     episodes --from SEED";
 const MINUTES: u64 = 30;
 
 fn main() -> ExitCode {
@@ -29,8 +31,12 @@ fn main() -> ExitCode {
             let (from, seeds) = (number("--from", 1), number("--seeds", 100));
             swarm(from, seeds, number("--minutes", MINUTES), number("--planted", 0))
         }
-        Some("noise") => noise(number("--from", 1), number("--episodes", 20_000)),
+        Some("noise") => {
+            let plant = args.iter().find_map(|arg| BUGS.into_iter().find(|bug| *arg == format!("{bug:?}")));
+            noise(number("--from", 1), number("--episodes", 20_000), plant)
+        }
         Some("episodes") => episodes(number("--from", 1)),
+        Some("planted") => planted(number("--seeds", 200), number("--minutes", MINUTES)),
         Some("rows") => rows(number("--seeds", 1)),
         _ => usage(),
     }
@@ -72,10 +78,10 @@ fn swarm(from: u64, seeds: u64, minutes: u64, planted: u64) -> ExitCode {
     passed(swarm.violating.is_empty() && planted.values().all(Option::is_some))
 }
 
-fn noise(from: u64, episodes: u64) -> ExitCode {
+fn noise(from: u64, episodes: u64, plant: Option<Bug>) -> ExitCode {
     let (mut noise, began, mut seed) = (Noise::default(), Instant::now(), from);
     while noise.episodes < episodes {
-        noise.play(seed);
+        noise.play(seed, plant);
         seed += 1;
         if noise.worlds.is_multiple_of(2_000) {
             eprintln!("{} episodes of {episodes} in {:?}, {} a world", noise.episodes, began.elapsed(), EPISODES);
@@ -89,6 +95,14 @@ fn noise(from: u64, episodes: u64) -> ExitCode {
     }
     println!("{}", report::false_failovers(&noise, began.elapsed()));
     passed(noise.failovers == 0 && noise.violations.is_empty())
+}
+
+fn planted(seeds: u64, minutes: u64) -> ExitCode {
+    let found = report::planted(seeds, minutes);
+    for (bug, seed) in &found {
+        println!("{bug:<24} {}", seed.map_or("not found".to_owned(), |seed| format!("found by seed {seed}")));
+    }
+    passed(found.values().all(Option::is_some))
 }
 
 fn rows(seeds: u64) -> ExitCode {

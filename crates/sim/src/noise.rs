@@ -9,6 +9,7 @@ use crate::event::Who;
 use crate::fault::{Fault, Planned};
 use crate::judge::Violation;
 use crate::net::{Part, around, around_part, both_ways, one_way};
+use crate::plant::Bug;
 use crate::rng::Rng;
 use crate::setting::{AGENTS_PER_REGION, Setting};
 use crate::world::World;
@@ -36,8 +37,9 @@ pub struct Noise {
 }
 
 impl Noise {
-    pub fn play(&mut self, seed: u64) {
+    pub fn play(&mut self, seed: u64, plant: Option<Bug>) {
         let (mut world, kinds) = build(seed);
+        world.plant = plant;
         let lasts = world.set.lasts;
         world.run(lasts);
         self.worlds += 1;

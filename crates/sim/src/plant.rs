@@ -33,11 +33,13 @@ pub enum Bug {
     NoSelfDoubt,
     /// ObserverQuorum: a new leader does not wait for observers that it has not heard.
     NoSettling,
+    /// ObserverQuorum: probes keep to the same tenth of their turns, and step with whatever flaps at their own beat.
+    InStep,
     /// FencedGeneration: the provider carries out statements however late they come.
     CallsNeverExpire,
 }
 
-pub const BUGS: [Bug; 16] = [
+pub const BUGS: [Bug; 17] = [
     Bug::NoLeaseWait,
     Bug::LeaseFromReply,
     Bug::LeaseSurvivesRestart,
@@ -53,5 +55,6 @@ pub const BUGS: [Bug; 16] = [
     Bug::OneRegionIsEnough,
     Bug::NoSelfDoubt,
     Bug::NoSettling,
+    Bug::InStep,
     Bug::CallsNeverExpire,
 ];

@@ -1,6 +1,6 @@
 //! The world: its parts, its time, what is on its way.
 
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::rc::Rc;
 
 use mesh_core::fleet::{Fleet, Reply};
@@ -79,6 +79,8 @@ pub struct World {
     pub cloud: Cloud,
     pub faults: Vec<Planned>,
     pub met_before: Vec<u64>,
+    /// Flapping links that are cut now, by the number of the fault.
+    pub flapped: BTreeSet<usize>,
     pub judge: Judge,
     pub trace: Trace,
     pub counts: Counts,
@@ -112,6 +114,7 @@ impl World {
             conns: Vec::new(),
             faults: Vec::new(),
             met_before: Vec::new(),
+            flapped: BTreeSet::new(),
             trace: Trace::default(),
             counts: Counts::default(),
             plant,

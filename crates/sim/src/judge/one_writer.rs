@@ -30,7 +30,8 @@ impl World {
             }
         }
         for other in (0..self.cloud.servers.len()).filter(|other| *other != region) {
-            if self.cloud.servers[other].proxy_open && self.cloud.servers[other].primary {
+            let server = &self.cloud.servers[other];
+            if server.proxy_open && server.primary && !server.fenced {
                 let text = format!("agent {agent} of region {region} may write while the proxy of {other} is open");
                 self.violated("OneWriter", text);
             }
