@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One JSON line a figure, each beside a peer or a floor of the same run; docs/benchmarks.md says what they mean.
-#   tests/bench.sh [commit] [leader_kill] [footprint] [run_overhead] [false_failovers] [switchover_gap] [region_loss] [patroni]   default: all
+#   tests/bench.sh [commit] [leader_kill] [footprint] [run_overhead] [false_failovers] [many_agents] [switchover_gap] [region_loss] [patroni]   default: all
 # The peer is Debian's etcd: `apt-get install etcd-server`. fsyncs are counted with perf: `apt-get install linux-perf`.
 # Without them the figures come without the peer or the count, and the line says so. The mesh runs as release builds, which
 # are built here first; the AWS double as the debug build that every test uses.
@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
-benches=${*:-commit leader_kill footprint run_overhead false_failovers switchover_gap region_loss patroni}
+benches=${*:-commit leader_kill footprint run_overhead false_failovers many_agents switchover_gap region_loss patroni}
 build=${BUILD:-release}
 skipped=0
 
@@ -100,6 +100,8 @@ for bench in $benches; do
     leader_kill) mesh_bench leader-kill ;;
     footprint) mesh_bench footprint ;;
     false_failovers) false_failovers ;;
+    # Sizes: AGENTS=3,300. Each agent is a connection and an open file of two processes: ulimit -Hn above the largest.
+    many_agents) mesh_bench many-agents --agents "${AGENTS:-3,100,1000,10000}" ;;
     run_overhead) run_overhead ;;
     region_loss) region_loss ;;
     switchover_gap) switchover_gap ;;

@@ -313,6 +313,7 @@ fn a_status_shows_verdicts_freezes_and_cool_downs() {
         agents: Vec::new(),
         membership: Default::default(),
         signals: Vec::new(),
+        signals_left_out: 0,
         judgements: BTreeMap::from([("maip".parse().expect("a service"), local_only())]),
         freeze: Some(freeze(19_000, "it is over")),
     };

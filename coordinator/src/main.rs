@@ -17,17 +17,20 @@ use mesh_coordinator::{restore, serve};
 use mesh_core::access::Role;
 use mesh_runtime::shutdown::{DRAIN_DEFAULT, Shutdown};
 use mesh_runtime::tls::Identities;
-use mesh_runtime::{grpc, telemetry};
+use mesh_runtime::{files, grpc, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 const EXIT_FAILED: u8 = 1;
 /// EX_CONFIG of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 /// How long a stopping leader tries to hand over before the others elect one by themselves.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+
+/// Beside connections: the log's, the state's and the snapshots' files.
+const OTHER_FILES: u64 = 1024;
 
 /// Decides: one of the 3 or 5 coordinators of a mesh. It holds no cloud credentials and calls no cloud.
 #[derive(Parser)]
@@ -131,7 +134,17 @@ fn issuing(config: &Config) -> Option<IssuingFiles> {
     Some(IssuingFiles { certificate, key })
 }
 
+/// Each agent's connection is a file. A lower limit is not fatal: connections beyond it wait.
+fn allow_connections() {
+    let wanted = (grpc::CONNECTIONS_MAX as u64).saturating_add(OTHER_FILES);
+    let files = files::raise_limit(wanted);
+    if files < wanted {
+        warn!(files, wanted, "few files may be open (LimitNOFILE, ulimit -Hn): so many agents cannot connect");
+    }
+}
+
 async fn run(config: Config, identities: Arc<Identities>) -> anyhow::Result<()> {
+    allow_connections();
     let signals = Shutdown::on_signals(DRAIN_DEFAULT).context("installing signal handlers")?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("binding {}", config.listen))?;
     let consensus =

@@ -17,8 +17,8 @@ use crate::driver;
 use crate::node::Node;
 use crate::operator::OperatorService;
 use crate::pki::{self, IssuingFiles, PkiService};
-use crate::sessions::pongs;
 use crate::sessions::service::AgentSessionService;
+use crate::sessions::{pongs, watchlist};
 
 /// Names under which health is reported; the empty one is the process as a whole.
 const REPORTED: [&str; 4] = ["", "mesh.v1.Operator", "mesh.v1.AgentSession", "mesh.v1.Pki"];
@@ -65,11 +65,12 @@ async fn report(reporter: &HealthReporter, status: ServingStatus) {
     }
 }
 
-/// The leader's loop and the answers to pings. Each runs until the node drains.
+/// The leader's loop, the answers to pings and what agents watch. Each runs until the node drains.
 pub fn tasks(node: &Arc<Node>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(driver::run(Arc::clone(node)));
     tasks.spawn(pongs::run(Arc::clone(node)));
+    tasks.spawn(watchlist::run(Arc::clone(node)));
     tasks
 }
 

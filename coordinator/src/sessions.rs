@@ -22,12 +22,15 @@ use crate::driver::ahead::Ahead;
 
 /// Agents of one mesh; what is remembered of them is this many times a few dozen bytes.
 pub const AGENTS_MAX: usize = 10_000;
+/// Each has a connection of its own, and people and coordinators have some.
+const _: () = assert!(AGENTS_MAX < mesh_runtime::grpc::CONNECTIONS_MAX, "every agent must be able to connect");
 
 pub struct Sessions {
     known: Mutex<Known>,
     changed: watch::Sender<u64>,
     pub ahead: Ahead,
     pub leases: leases::LeaseBook,
+    pub watchlists: watchlist::Watchlists,
 }
 
 #[derive(Default)]
@@ -54,7 +57,8 @@ pub struct Presence {
 impl Default for Sessions {
     fn default() -> Self {
         let leases = leases::LeaseBook::default();
-        Self { known: Mutex::default(), changed: watch::channel(0).0, ahead: Ahead::default(), leases }
+        let changed = watch::channel(0).0;
+        Self { known: Mutex::default(), changed, ahead: Ahead::default(), leases, watchlists: Default::default() }
     }
 }
 
@@ -104,6 +108,16 @@ impl Sessions {
 
     pub fn live(&self) -> Vec<Arc<Session>> {
         self.lock().live.values().cloned().collect()
+    }
+
+    /// When each of these agents was last heard, if ever.
+    pub fn heard_of<'a>(&self, agents: impl Iterator<Item = &'a AgentId>) -> Vec<Option<Instant>> {
+        let known = self.lock();
+        let heard = |agent| match known.live.get(agent) {
+            Some(session) => Some(session.heard()),
+            None => known.gone.get(agent).map(|gone| gone.heard),
+        };
+        agents.map(heard).collect()
     }
 
     /// Every agent that has or had a session here.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail by panicking")]
 
+#[path = "server/crowd.rs"]
+mod crowd;
 #[path = "server/driving.rs"]
 mod driving;
 #[path = "server/fake.rs"]

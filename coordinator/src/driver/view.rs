@@ -22,12 +22,13 @@ pub fn of(node: &Node, led_since: Timestamp) -> View {
     let presence = node.sessions.presence();
     let (mut all, mut connected) = (BTreeMap::new(), BTreeMap::new());
     node.replica.with_fleet(|fleet| {
+        let open = open_intents(fleet);
         for (agent, present) in presence {
             let since = mesh_core::time::duration_millis(present.heard.elapsed());
             let seen = AgentPresence {
                 region: present.region,
                 last_heard: Timestamp::from_millis(now.as_millis().saturating_sub(since)),
-                load: open_intents(fleet, &agent),
+                load: open.get(&agent).copied().unwrap_or_default(),
             };
             if present.connected {
                 connected.insert(agent.clone(), seen.clone());

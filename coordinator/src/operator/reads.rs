@@ -1,5 +1,7 @@
 //! What is asked of the state alone.
 
+use std::collections::BTreeMap;
+
 use mesh_core::access::Identity;
 use mesh_core::fleet::Fleet;
 use mesh_core::ids::{AgentId, RunId, ServiceId};
@@ -12,6 +14,8 @@ use tonic::Status;
 use super::{fit, refusal, why};
 use crate::node::Node;
 
+/// Signals in one status: half a message, whatever the number of agents. `why-not` counts all.
+const SIGNALS_SHOWN_MAX: usize = 8_192;
 const RUNS_LISTED_DEFAULT: usize = 20;
 /// A thousand summaries fit one message.
 const RUNS_LISTED_MAX: usize = 1000;
@@ -28,10 +32,11 @@ pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
             entity: Some(v1::ServiceEntity::from(service)),
             judgement: why::in_short(node, id),
         });
+        let open = open_intents(fleet);
         let agents = fleet.agents.iter().map(|(id, agent)| v1::AgentStatus {
             agent: id.to_string(),
             region: agent.region.to_string(),
-            open_intents: open_intents(fleet, id),
+            open_intents: open.get(id).copied().unwrap_or_default(),
             ..Default::default()
         });
         (fleet.now, fleet.freeze.as_ref().map(Into::into), services.collect(), agents.collect::<Vec<_>>())
@@ -45,6 +50,7 @@ pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
         let session = AgentId::new(agent.agent.as_str()).ok().and_then(|id| node.sessions.of(&id));
         agent.version = session.map(|session| session.version.clone()).unwrap_or_default();
     }
+    let (signals, left_out) = node.signals.shown(SIGNALS_SHOWN_MAX);
     let status = v1::GetStatusResponse {
         mesh: node.mesh.clone(),
         now: now.max(mesh_runtime::clock::unix_now()).as_millis(),
@@ -55,7 +61,8 @@ pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
         services,
         agents,
         membership: Some(node.replica.membership()),
-        signals: node.signals.all().iter().map(v1::Signal::from).collect(),
+        signals: signals.iter().map(v1::Signal::from).collect(),
+        signals_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         certificate_until: node.peers.certificate_until().as_millis(),
         freeze,
@@ -75,11 +82,15 @@ fn without_sources(mut status: v1::GetStatusResponse) -> v1::GetStatusResponse {
     status
 }
 
-/// Intents that are out with an agent: only runs that have not ended can have any.
-pub fn open_intents(fleet: &Fleet, agent: &AgentId) -> u32 {
+/// How many intents are out with each agent that has any: only runs that have not ended can have them.
+pub fn open_intents(fleet: &Fleet) -> BTreeMap<&AgentId, u32> {
     let current = fleet.services.values().filter_map(|service| fleet.runs.get(service.current_run.as_ref()?));
-    let open = current.flat_map(Run::open_intents).filter(|(_, _, intent)| intent.agent == *agent).count();
-    u32::try_from(open).unwrap_or(u32::MAX)
+    let mut open: BTreeMap<&AgentId, u32> = BTreeMap::new();
+    for (_, _, intent) in current.flat_map(Run::open_intents) {
+        let count = open.entry(&intent.agent).or_default();
+        *count = count.saturating_add(1);
+    }
+    open
 }
 
 pub async fn get_service(

@@ -36,15 +36,15 @@ impl Snapshot {
     }
 }
 
-/// Every registered observer.
+/// Every registered observer. Asked for with every look, so nothing is copied but what is returned.
 fn observers(node: &Node, fleet: &Fleet, now: Timestamp, instant: Instant) -> BTreeMap<AgentId, Observer> {
-    let presence = node.sessions.presence();
-    let registered = fleet.agents.iter().map(|(agent, record)| {
-        let heard_at = presence.get(agent).map(|present| {
-            let ago = duration_millis(instant.saturating_duration_since(present.heard));
+    let (heard, doubts) = (node.sessions.heard_of(fleet.agents.keys()), node.signals.doubts());
+    let registered = fleet.agents.iter().zip(heard).map(|((agent, record), heard)| {
+        let heard_at = heard.map(|heard| {
+            let ago = duration_millis(instant.saturating_duration_since(heard));
             Timestamp::from_millis(now.as_millis().saturating_sub(ago))
         });
-        let doubt = node.signals.self_report(agent).and_then(|report| report.doubt());
+        let doubt = doubts.get(agent).copied();
         (agent.clone(), Observer { region: record.region.clone(), heard_at, doubt })
     });
     registered.collect()

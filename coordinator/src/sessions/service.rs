@@ -1,6 +1,5 @@
 //! `AgentSession.Open`: the handshake, then one loop that reads the agent and watches what ends the session.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use mesh_core::ids::{AgentId, RegionId, RunId};
 use mesh_core::signal::Signal;
 use mesh_proto::v1;
 use mesh_runtime::identity;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -23,7 +22,7 @@ use v1::to_agent::Message as Said;
 
 use super::session::{OUTBOUND_MAX, Outbound, Session};
 use super::signals::Age;
-use super::{leases, outcome, watchlist};
+use super::{leases, outcome};
 use crate::consensus::ConsensusError;
 use crate::node::Node;
 use crate::operator::refusal;
@@ -173,27 +172,27 @@ async fn converse(
     inbound: &mut Streaming<v1::FromAgent>,
 ) -> Result<&'static str, Status> {
     let mut leadership = node.replica.leadership();
-    let mut applied = node.replica.applied();
+    let mut watchlist = node.sessions.watchlists.subscribe();
     let mut settling = FuturesUnordered::new();
-    let mut edition = BTreeMap::new();
     // Watched before the registry knows the session, so that no change between the two is missed.
-    show_watchlist(node, session, &mut edition, true);
+    show_watchlist(session, &mut watchlist);
     if !node.sessions.enter(session) {
         return Err(Status::resource_exhausted("too many agents have a session"));
     }
+    // Made once: ten thousand sessions share the places where these wait.
+    let (ended, drained) = (session.ended(), node.draining.cancelled());
+    tokio::pin!(ended, drained);
     loop {
         if !leadership.borrow_and_update().is_self {
             session.send(not_leader(node).message.unwrap_or(Said::NotLeader(v1::NotLeader::default())));
             return Ok("this node leads no more");
         }
         tokio::select! {
-            reason = session.ended() => return Err(Status::aborted(reason)),
-            () = node.draining.cancelled() => return Err(Status::unavailable("this coordinator is stopping")),
+            reason = &mut ended => return Err(Status::aborted(reason)),
+            () = &mut drained => return Err(Status::unavailable("this coordinator is stopping")),
             changed = leadership.changed() => if changed.is_err() { return Ok("consensus has stopped") },
-            changed = applied.changed() => match changed {
-                Ok(()) => show_watchlist(node, session, &mut edition, false),
-                Err(_) => return Ok("consensus has stopped"),
-            },
+            // The node owns the sender.
+            _ = watchlist.changed() => show_watchlist(session, &mut watchlist),
             settled = next_settled(&mut settling) => {
                 if let Some(acknowledgement) = settled? {
                     session.send(Said::OutcomeAck(acknowledgement));
@@ -275,13 +274,9 @@ fn record_signals(node: &Node, session: &Arc<Session>, signals: v1::Signals) -> 
     Ok(())
 }
 
-fn show_watchlist(node: &Node, session: &Session, shown: &mut watchlist::Edition, first: bool) {
-    let news = node.replica.with_fleet(|fleet| {
-        let edition = watchlist::edition(fleet);
-        (first || edition != *shown).then(|| (edition, watchlist::watchlist(fleet)))
-    });
-    if let Some((edition, watchlist)) = news {
-        *shown = edition;
-        session.send(Said::Watchlist(watchlist));
+fn show_watchlist(session: &Session, watchlist: &mut watch::Receiver<Option<Arc<v1::Watchlist>>>) {
+    let newest = watchlist.borrow_and_update().clone();
+    if let Some(newest) = newest {
+        session.send(Said::Watchlist(newest.as_ref().clone()));
     }
 }

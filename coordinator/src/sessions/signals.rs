@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mesh_core::detect::{SelfReport, Sight};
+use mesh_core::detect::{Doubt, SelfReport, Sight};
 use mesh_core::ids::{AgentId, ServiceId};
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::Timestamp;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 mod held;
+mod shown;
 
 use held::{Held, Key};
 
@@ -36,6 +37,14 @@ pub struct Age {
     /// Since the first failure of the present unbroken row; zero if the last answer was a pass.
     pub failing: Option<Duration>,
     pub alternations: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Recorded {
+    News,
+    /// Well as before: judging once a second is soon enough, however many say so.
+    Again,
+    NoRoom,
 }
 
 #[derive(Default)]
@@ -72,10 +81,12 @@ impl Signals {
         let Some(observed) = now.checked_sub(age.seen) else { return };
         let service = signal.service.clone();
         let mut state = self.lock();
-        if !state.record(signal, age, observed, now) {
+        if state.record(signal, age, observed, now) != Recorded::News {
             return;
         }
-        state.changed.insert(service);
+        if !state.changed.contains(&service) {
+            state.changed.insert(service);
+        }
         drop(state);
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -86,16 +97,19 @@ impl Signals {
         state.by_observer.entry(observer.clone()).or_default().report = Some(report);
     }
 
-    pub fn self_report(&self, observer: &AgentId) -> Option<SelfReport> {
-        self.lock().by_observer.get(observer).and_then(|observed| observed.report)
+    /// Of the observers that doubt themselves.
+    pub fn doubts(&self) -> BTreeMap<AgentId, Doubt> {
+        let state = self.lock();
+        let doubts = state.by_observer.iter().map(|(agent, of)| (agent, of.report.and_then(|report| report.doubt())));
+        doubts.filter_map(|(agent, doubt)| Some((agent.clone(), doubt?))).collect()
     }
 
-    /// Changes with every signal.
+    /// Changes with every signal that may change a verdict at once.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Services of which something was heard since the last call.
+    /// Services of which there was such a signal since the last call.
     pub fn take_changed(&self) -> BTreeSet<ServiceId> {
         std::mem::take(&mut self.lock().changed)
     }
@@ -129,15 +143,13 @@ impl State {
         observers.filter_map(of).flat_map(BTreeMap::values)
     }
 
-    /// False if there is no room for it.
-    fn record(&mut self, signal: Signal, age: Age, observed: Instant, now: Instant) -> bool {
-        let (observer, service) = (signal.observer.clone(), signal.service.clone());
+    fn record(&mut self, signal: Signal, age: Age, observed: Instant, now: Instant) -> Recorded {
         let key = (signal.region.clone(), signal.subject.clone());
-        let known = self.by_observer.get_mut(&observer).and_then(|of| of.services.get_mut(&service)?.get_mut(&key));
-        if let Some(known) = known {
-            known.renew(signal, age, observed, now);
-            return true;
+        let of = self.by_observer.get_mut(&signal.observer).and_then(|of| of.services.get_mut(&signal.service));
+        if let Some(known) = of.and_then(|of| of.get_mut(&key)) {
+            return if known.renew(signal, age, observed, now) { Recorded::News } else { Recorded::Again };
         }
+        let (observer, service) = (signal.observer.clone(), signal.service.clone());
         if self.total >= SIGNALS_MAX {
             self.clear(now);
         }
@@ -146,14 +158,14 @@ impl State {
             self.drop_oldest(&observer);
         }
         if self.total >= SIGNALS_MAX {
-            return false;
+            return Recorded::NoRoom;
         }
         self.observers.entry(service.clone()).or_default().insert(observer.clone());
         let of = self.by_observer.entry(observer).or_default();
         of.services.entry(service).or_default().insert(key, Held::new(signal, age, observed, now));
         of.count += 1;
         self.total += 1;
-        true
+        Recorded::News
     }
 
     fn drop_oldest(&mut self, observer: &AgentId) {

@@ -1,5 +1,6 @@
 //! Consensus of one process: what is proposed is applied at once, unless the test holds it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mesh_coordinator::consensus::{Backup, ConsensusError, Leadership};
@@ -25,6 +26,8 @@ pub struct Shared {
     /// Proposals that were made, and confirmations that were refused.
     pub proposed: watch::Sender<u64>,
     pub refused: watch::Sender<u64>,
+    /// How often a node has looked at the state.
+    looks: AtomicU64,
     nodes: Mutex<Vec<(u64, String, watch::Sender<Leadership>)>>,
 }
 
@@ -39,6 +42,7 @@ impl Shared {
             commits: watch::channel(true).0,
             proposed: watch::channel(0).0,
             refused: watch::channel(0).0,
+            looks: AtomicU64::new(0),
             nodes: Mutex::default(),
         })
     }
@@ -77,6 +81,10 @@ impl Shared {
 
     pub fn with_fleet<T>(&self, look: impl FnOnce(&Fleet) -> T) -> T {
         look(&self.fleet.lock().expect("no panic"))
+    }
+
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
     }
 
     pub fn commands(&self) -> Vec<Command> {
@@ -143,6 +151,7 @@ impl Replicated for Fake {
     }
 
     fn look(&self, look: &mut dyn FnMut(&Fleet)) {
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
         self.shared.with_fleet(look);
     }
 

@@ -16,8 +16,8 @@ use v1::signal::Reading;
 use crate::fixture::{EAST, WEST, maip, region};
 use crate::world::{Agent, PATIENCE, World};
 
-const WITNESS: &str = "eu-central-1";
-const SUSTAINED: Duration = Duration::from_secs(3);
+pub const WITNESS: &str = "eu-central-1";
+pub const SUSTAINED: Duration = Duration::from_secs(3);
 
 /// Without a database, so that nothing but the verdict stands in the way.
 fn web(automatic: AutomaticMode) -> Manifest {
@@ -46,7 +46,7 @@ fn web(automatic: AutomaticMode) -> Manifest {
     manifest
 }
 
-fn adopt(world: &World, automatic: AutomaticMode) {
+pub fn adopt(world: &World, automatic: AutomaticMode) {
     let manifest = Box::new(web(automatic));
     let service = manifest.service.clone();
     let by = "test".to_owned();
@@ -60,7 +60,7 @@ fn adopt(world: &World, automatic: AutomaticMode) {
 }
 
 /// What one agent says: the east fails for so long, or passes; the west passes.
-async fn sees(agent: &Agent, (place, name): (&str, &str), east_fails_for: Option<Duration>) {
+pub async fn sees(agent: &Agent, (place, name): (&str, &str), east_fails_for: Option<Duration>) {
     let signal = |about: &str, reading, failing_for_ms| v1::Signal {
         observer: name.to_owned(),
         observer_region: place.to_owned(),
@@ -96,7 +96,7 @@ async fn observers(world: &World) -> Vec<(&'static str, &'static str, Agent)> {
     all
 }
 
-async fn why_not(world: &World, node: usize) -> v1::Judgement {
+pub async fn why_not(world: &World, node: usize) -> v1::Judgement {
     let request = v1::WhyNotRequest { service: "web".to_owned(), to: String::new() };
     let answer = world.operator(node, Role::Viewer, "vic").why_not(request).await.expect("an answer");
     answer.into_inner().judgement.expect("a judgement")

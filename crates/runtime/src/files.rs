@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Largest file that is read whole: configuration, certificates, keys.
 pub const SMALL_FILE_MAX: u64 = 1024 * 1024;
 
@@ -26,6 +28,20 @@ pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)?;
     sync_directory_of(to)
+}
+
+/// Raises this process's soft limit of open files to `wanted`, as far as the hard one allows. Returns what holds now.
+pub fn raise_limit(wanted: u64) -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.unwrap_or(u64::MAX).min(wanted);
+    match limit.current {
+        Some(current) if current < allowed => {
+            let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), ..limit });
+            raised.map_or(current, |()| allowed)
+        }
+        Some(current) => current,
+        None => u64::MAX,
+    }
 }
 
 /// Reads a file of at most [`SMALL_FILE_MAX`] bytes.

@@ -17,8 +17,8 @@ pub const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// From the accepted TCP connection to verified certificates on both sides.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Agents, coordinators and people of one mesh, with room to spare.
-pub const CONNECTIONS_MAX: usize = 1024;
+/// The 10,000 agents of one mesh, with its coordinators and people. Each is an open file.
+pub const CONNECTIONS_MAX: usize = 11_000;
 /// Connections that have not shown a certificate yet.
 pub const HANDSHAKES_MAX: usize = 128;
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 256;

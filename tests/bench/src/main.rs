@@ -6,6 +6,7 @@ mod footprint;
 mod fsyncs;
 mod leader_kill;
 mod load;
+mod many_agents;
 mod mesh;
 mod pair_alone;
 mod procfs;
@@ -60,6 +61,15 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// Verdict latency and cost with growing numbers of agents.
+    ManyAgents {
+        #[arg(long, value_delimiter = ',', default_value = "3,100,1000,10000")]
+        agents: Vec<usize>,
+        #[arg(long, default_value_t = 10)]
+        episodes: u32,
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// A region with the primary of a PostgreSQL pair is cut off: until the other region takes a write.
     RegionLoss(region_loss::Options),
     /// The time without a write while a person moves the service.
@@ -73,13 +83,16 @@ fn main() -> anyhow::Result<()> {
     match &args.bench {
         Bench::RegionLoss(options) => return region_loss::run(&site, options),
         Bench::SwitchoverGap(options) => return switchover_gap::run(&site, options),
-        Bench::Commit { .. } | Bench::LeaderKill { .. } | Bench::Footprint { .. } => {}
+        Bench::Commit { .. } | Bench::LeaderKill { .. } | Bench::Footprint { .. } | Bench::ManyAgents { .. } => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let bench = async {
         match args.bench {
             Bench::Commit { rounds, seconds } => commit::run(&site, rounds, Duration::from_secs(seconds)).await,
             Bench::LeaderKill { kills } => leader_kill::run(&site, kills).await,
+            Bench::ManyAgents { agents, episodes, seconds } => {
+                many_agents::run(&site, &agents, episodes, Duration::from_secs(seconds)).await
+            }
             Bench::Footprint { seconds } => footprint::run(&site, Duration::from_secs(seconds)).await,
             Bench::RegionLoss(_) | Bench::SwitchoverGap(_) => Ok(()),
         }

@@ -139,6 +139,11 @@ impl Mesh {
         ManifestClient::new(channel, &format!("bench-{number:03}"))
     }
 
+    pub fn address(&self, node: u64) -> anyhow::Result<&str> {
+        let at = usize::try_from(node)?.checked_sub(1).context("nodes count from 1")?;
+        self.addresses.get(at).map(String::as_str).context("no such node")
+    }
+
     pub fn channel(&self, node: u64) -> anyhow::Result<Channel> {
         self.channels.get(&node).cloned().context("no such node")
     }

@@ -130,9 +130,8 @@ fn failing_since(signal: &Signal, age: Age, before: Option<Instant>, now: Instan
         (Reading::Failing { .. }, Some(Duration::ZERO)) => None,
         (Reading::Failing { .. }, Some(failing)) => Some(now.checked_sub(failing).unwrap_or(now)),
         (Reading::Failing { .. }, None) => Some(before.unwrap_or(now)),
-        (
-            Reading::Passing { .. } | Reading::ReplicaLag { .. } | Reading::Items { .. } | Reading::Unknown { .. },
-            _,
-        ) => None,
+        (Reading::Passing { .. } | Reading::ReplicaLag { .. } | Reading::Items { .. } | Reading::Unknown { .. }, _) => {
+            None
+        }
     }
 }

@@ -146,9 +146,45 @@ fn what_has_changed_is_told_once() {
 }
 
 #[test]
+fn what_is_as_well_as_before_is_no_news() {
+    let leader = Leader::new();
+    let news = |leader: &Leader| !leader.signals.take_changed().is_empty();
+    leader.hear(1, signal("usw2-a", "api", passing()), age(0, None));
+    assert!(news(&leader), "it was not known before");
+    for second in 2..10 {
+        leader.hear(second, signal("usw2-a", "api", passing()), age(0, None));
+        assert!(!news(&leader));
+    }
+    leader.hear(10, signal("usw2-a", "api", failing(1)), age(0, Some(0)));
+    assert!(news(&leader));
+    leader.hear(11, signal("usw2-a", "api", failing(1)), age(0, Some(1)));
+    assert!(news(&leader), "a failure that goes on comes nearer to a verdict");
+    leader.hear(12, signal("usw2-a", "api", passing()), age(0, None));
+    assert!(news(&leader));
+    leader.hear(20, signal("usw2-a", "api", passing()), age(0, None));
+    assert!(news(&leader), "nothing was known of it for a while");
+}
+
+#[test]
+fn of_too_many_signals_each_subject_shows_as_many_and_what_ails_first() {
+    let leader = Leader::new();
+    for n in 0..100 {
+        let reading = if n == 99 { failing(1) } else { passing() };
+        leader.hear(1, signal(&format!("agent-{n}"), "api", reading), age(0, None));
+        leader.hear(1, signal(&format!("agent-{n}"), "web", passing()), age(0, None));
+    }
+    let (all, none) = leader.signals.shown(200);
+    assert_eq!((all.len(), none), (200, 0));
+    let (shown, left_out) = leader.signals.shown(10);
+    assert_eq!((shown.len(), left_out), (10, 190));
+    assert_eq!(shown.iter().filter(|signal| signal.subject == "web").count(), 5);
+    assert!(shown.iter().any(|signal| matches!(signal.reading, Reading::Failing { .. })));
+}
+
+#[test]
 fn an_observers_doubt_stands_until_its_next_report() {
     let (signals, observer) = (Signals::default(), "usw2-a".parse().expect("an agent"));
-    let doubt = |signals: &Signals| signals.self_report(&observer).and_then(|report| report.doubt());
+    let doubt = |signals: &Signals| signals.doubts().get(&observer).copied();
     assert_eq!(doubt(&signals), None);
     signals.note_self(&observer, SelfReport { timer_slip: Duration::from_secs(9), peers: 2, peers_dead: 0 });
     assert_eq!(doubt(&signals), Some(detect::Doubt::TimersSlip));
