@@ -19,10 +19,12 @@ use crate::mesh::Mesh;
 use crate::output::Output;
 use crate::render::text;
 
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const LEADER_WITHIN: Duration = Duration::from_secs(60);
 const AGENTS_WITHIN: Duration = Duration::from_secs(60);
 const COMMAND_WITHIN: Duration = Duration::from_secs(120);
+/// For so long a command looks for a coordinator that can answer: what is set up here is new, and the machine may be busy.
+const COMMAND_LOOKS_SECONDS: &str = "90";
 const POLL: Duration = Duration::from_millis(100);
 /// Someone else may take a port between our picking it and the coordinator's binding it.
 const PORT_TRIES: u32 = 3;
@@ -171,13 +173,14 @@ impl Stand {
 
     async fn arm(&self, service: &str) -> Result<(), Failure> {
         let service = ServiceId::new(service).map_err(|error| Failure::failed(error.to_string()))?;
-        Mesh::open(&crate::profile::load(Some(&self.layout.profile()))?)?.set_armed(&service, true).await
+        let mesh = Mesh::open(&crate::profile::load(Some(&self.layout.profile()))?)?;
+        mesh.with_limits(CallLimits { total: COMMAND_WITHIN, ..CallLimits::default() }).set_armed(&service, true).await
     }
 
     /// Runs meshctl to its end; an error shows what it said.
     async fn meshctl(&mut self, profile: &Path, args: &[&str]) -> Result<(), Failure> {
         let mut command = self.programs.meshctl(profile);
-        command.args(args).env("NO_COLOR", "1");
+        command.args(["--timeout", COMMAND_LOOKS_SECONDS]).args(args).env("NO_COLOR", "1");
         let shown = format!("meshctl {}", args.join(" "));
         let ended = tokio::time::timeout(COMMAND_WITHIN, command.output()).await;
         let ended = ended.map_err(|_| Failure::failed(format!("{shown} did not end")))?;

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// Longer than any command that waits for a run in these tests.
 const WITHIN: Duration = Duration::from_secs(300);
+/// For so long a command looks for a coordinator that can answer, unless it says otherwise: the machine may be busy.
+const LOOKS_SECONDS: &str = "40";
 
 /// What a command said.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ impl Said {
 pub async fn meshctl(profile: &Path, args: &[&str]) -> Said {
     let program = crate::binaries().join("meshctl");
     let child = tokio::process::Command::new(&program)
+        .args(if args.contains(&"--timeout") { [].as_slice() } else { &["--timeout", LOOKS_SECONDS] })
         .args(args)
         .env("MESH_PROFILE", profile)
         .env("NO_COLOR", "1")

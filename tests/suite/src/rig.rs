@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mesh_core::ids::{RunId, ServiceId};
 use mesh_core::run::{Run, RunState};
+use mesh_runtime::client::CallLimits;
 use meshctl::demo::child::{Processes, Programs, tail};
 use meshctl::demo::stand::{Stand, Story};
 use meshctl::failure::Failure;
@@ -18,6 +19,8 @@ use crate::ctl::{Said, meshctl};
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 /// A run with every fault in it, on two busy cores.
 pub const LONG: Duration = Duration::from_secs(240);
+/// A call that finds nobody who can answer is repeated for so long: the machine may be busy.
+const CALL_WITHIN: Duration = Duration::from_secs(40);
 
 pub struct Rig {
     pub stand: Stand,
@@ -106,7 +109,8 @@ impl Rig {
 
     pub fn mesh(&self) -> Mesh {
         let profile = meshctl::profile::load(Some(&self.stand.layout.profile())).expect("the profile was written");
-        Mesh::open(&profile).expect("the profile is good")
+        let limits = CallLimits { total: CALL_WITHIN, ..CallLimits::default() };
+        Mesh::open(&profile).expect("the profile is good").with_limits(limits)
     }
 
     /// Starts the failover and returns its run.
