@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mesh_core::ids::{RegionId, RunId, ServiceId};
+use mesh_core::ids::{RunId, ServiceId};
 use mesh_core::run::Run;
 use mesh_proto::v1::change_membership_request::Change;
 use mesh_runtime::client::CallLimits;
@@ -203,13 +203,13 @@ impl Orders {
         others.map(|other| self.wan.counters(region, other).cut + self.wan.counters(other, region).cut).sum()
     }
 
-    /// The newest run of a service that moved, once there is one.
+    /// Its newest run, once there is one.
     pub async fn newest_run(&self) -> Option<RunId> {
         let runs = self.mesh().runs(Some(&service()), 1).await.ok()?;
         runs.first().and_then(|run| RunId::new(&*run.run).ok())
     }
 
-    /// The run with its cause, as soon as it has ended or is held.
+    /// The run with its cause, as soon as it has ended.
     pub async fn until_settled(&self, run: &RunId, within: Duration) -> Result<Run, String> {
         let (mesh, deadline) = (self.mesh(), Instant::now() + within);
         loop {
@@ -225,7 +225,7 @@ impl Orders {
         }
     }
 
-    /// When the first of the other regions' coordinators led after `since`, by its log.
+    /// What its coordinator has logged.
     pub fn logs(&self, region: &str) -> String {
         let nth = (1..).zip(REGIONS).find(|(_, one)| *one == region).map_or(0, |(node, _)| node);
         std::fs::read_to_string(self.layout.log(&format!("coordinator-{nth}"))).unwrap_or_default()
@@ -241,10 +241,6 @@ const WARM_WRITES: usize = 50;
 
 pub fn service() -> ServiceId {
     ServiceId::new(SERVICE).expect("a service's name")
-}
-
-pub fn region(name: &str) -> RegionId {
-    RegionId::new(name).expect("a region's name")
 }
 
 fn told(failure: Failure) -> String {

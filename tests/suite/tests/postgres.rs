@@ -57,6 +57,7 @@ async fn what_was_acknowledged_outlives_a_planned_move_and_the_way_back() {
     let there = orders.application(PRIMARY).writer.acknowledged();
     assert_eq!(missing(&there, &orders.pair.replica).await, [0u64; 0], "acknowledged in {PRIMARY}, not in {STANDBY}");
     orders.ctl(&["rejoin", PRIMARY, "--yes"]).await.unwrap_or_else(|why| panic!("{why}"));
+    orders.until_well().await.unwrap_or_else(|why| panic!("{why}"));
     move_to(&orders, STANDBY, PRIMARY).await;
     let mut all = orders.application(STANDBY).writer.acknowledged();
     all.0.extend(there.0);

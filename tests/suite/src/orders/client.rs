@@ -62,7 +62,7 @@ impl Application {
         Ok(Self { region: region.to_owned(), writer, proxy, runtime: Some(runtime) })
     }
 
-    /// When its last write before, and its first write after a moment were acknowledged.
+    /// When its first write after a moment was acknowledged.
     pub fn first_after(&self, moment: Instant) -> Option<Instant> {
         self.writer.moments().into_iter().map(|(_, at)| at).find(|at| *at > moment)
     }
