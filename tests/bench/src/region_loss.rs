@@ -19,6 +19,8 @@ use mesh_support::postgres::{Pair, Written};
 use meshctl::demo::child::Programs;
 use meshctl::render::why;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::pair_alone;
 use crate::report;
@@ -256,21 +258,10 @@ fn is_leading(line: &Value) -> bool {
     said == Some("leading")
 }
 
-/// RFC 3339, as the logs have it.
+/// Milliseconds since 1970; RFC 3339, as the logs have it.
 fn at(line: &Value) -> Option<f64> {
-    let text = line["timestamp"].as_str()?.trim_end_matches('Z');
-    let (date, time) = text.split_once('T')?;
-    let mut date = date.split('-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
-    let mut time = time.split(':');
-    let (hour, minute) = (time.next()?.parse::<f64>().ok()?, time.next()?.parse::<f64>().ok()?);
-    let second = time.next()?.parse::<f64>().ok()?;
-    // Days since 1970: H. Hinnant, "chrono-compatible low-level date algorithms", days_from_civil.
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    Some((days as f64 * 86_400.0 + hour * 3_600.0 + minute * 60.0 + second) * 1e3)
+    let moment = OffsetDateTime::parse(line["timestamp"].as_str()?, &Rfc3339).ok()?;
+    Some(moment.unix_timestamp_nanos() as f64 / 1e6)
 }
 
 fn of_one(trial: Trial, seen: &Result<Seen, String>) -> Value {
