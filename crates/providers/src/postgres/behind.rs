@@ -11,8 +11,11 @@ use super::positions::Position;
 use super::state::State;
 use crate::providers::unix_now;
 
-/// The primary may be the dead one.
-const PRIMARY_WITHIN: Duration = Duration::from_secs(1);
+/// The primary may be the dead one; a session with a far one takes seven round trips.
+const PRIMARY_WITHIN: Duration = Duration::from_secs(3);
+/// What the primary has just said that it has is on its way: the replica is asked again, so often and after so long.
+const LOOKS: u32 = 6;
+const LOOK_EVERY: Duration = Duration::from_millis(40);
 const FLUSHED: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN 'null' ELSE json_build_object(
   'timeline', ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,
   'flushed', pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::text END";
@@ -34,6 +37,24 @@ impl Servers {
         if let Some(primary) = primary {
             self.ask_primary(replica, primary).await;
         }
+        let known = self.positions.of(replica);
+        let mut state = self.replica(replica, timeout).await?;
+        for _ in 1..LOOKS {
+            let newest = known.last(state.followed);
+            if newest.is_none_or(|newest| state.replay_lsn >= Some(newest.flushed)) || !state.streaming {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            state = self.replica(replica, timeout).await?;
+        }
+        let reached = state.replay_lsn.and_then(|replayed| known.reached(state.followed, replayed));
+        Ok(match reached {
+            Some(reached) => Some(reached.asked.elapsed()),
+            None => by_its_own_word(&state, known.is_empty()),
+        })
+    }
+
+    async fn replica(&self, replica: &PostgresInstance, timeout: Duration) -> Result<State, String> {
         let state = tokio::time::timeout(timeout, self.state(replica)).await;
         let state = state.map_err(|_| {
             self.sessions.forget(replica);
@@ -43,12 +64,7 @@ impl Servers {
         if !state.in_recovery {
             return Err("it is not in recovery".to_owned());
         }
-        let known = self.positions.of(replica);
-        let reached = state.replay_lsn.and_then(|replayed| known.reached(state.followed, replayed));
-        Ok(match reached {
-            Some(reached) => Some(reached.asked.elapsed()),
-            None => by_its_own_word(&state, known.is_empty()),
-        })
+        Ok(state)
     }
 
     async fn ask_primary(&self, replica: &PostgresInstance, primary: &PostgresInstance) {
