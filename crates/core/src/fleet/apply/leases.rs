@@ -139,6 +139,17 @@ impl Service {
         self.lease_longest = self.manifest.fence.length;
     }
 
+    /// A run that moves no authority: whoever acts for it takes nothing older any more, neither a lease nor a wish for a
+    /// promise. So the region that may write goes on at its generation.
+    pub(super) fn write_on_at(&mut self, generation: Generation) {
+        if self.manifest.fence.is_leased()
+            && let Some(authority) = self.authority.get_mut(&self.active)
+            && authority.state == AuthorityState::Granted
+        {
+            authority.generation = generation;
+        }
+    }
+
     /// Where there are leases: may a step that lets `region` write be opened at this generation?
     pub(crate) fn lets_write(&self, region: &RegionId, generation: Generation) -> bool {
         !self.manifest.fence.is_leased()

@@ -59,6 +59,9 @@ impl Fleet {
         service.generation = service.generation.next();
         let generation = service.generation;
         let leased = service.manifest.fence.is_leased();
+        if kind != PlanKind::Failover {
+            service.write_on_at(generation);
+        }
         if kind == PlanKind::Failover && service.authority.contains_key(&from) {
             let granted = service.authority.get_mut(&to).filter(|to| to.state == AuthorityState::Granted);
             match granted.filter(|_| leased) {

@@ -93,6 +93,9 @@ impl Fleet {
         if let Some(service) = self.services.get_mut(&plan.service) {
             service.generation = plan.generation;
             service.current_run = Some(id.clone());
+            if plan.kind != PlanKind::Failover {
+                service.write_on_at(plan.generation);
+            }
             if automatic {
                 service.automatic_at = Some(self.now);
             }

@@ -246,3 +246,29 @@ fn a_service_without_a_fence_has_no_leases() {
     let due = due::due(&fleet, &view(&fleet, at(100), &[]), &Ledger::default(), 100 * SECOND);
     assert_eq!(due, due::Due::default());
 }
+
+#[test]
+fn who_acts_for_a_run_that_moves_no_authority_still_gets_leases_and_gives_promises() {
+    let mut mesh = Mesh::new(fences(true), LossPolicy::Block);
+    let plan = crate::planner::plan_traffic_setup(&mesh.fleet.services[&service("maip")]).expect("a plan");
+    let generation = plan.generation;
+    let Command::StartRun { plan_hash, by, cause, safety, approvals, .. } = start(&mesh.fleet, WEST) else {
+        panic!("a start")
+    };
+    let begin = Command::StartRun { plan: Box::new(plan), plan_hash, by, cause, safety, approvals };
+    accepted(&mut mesh.fleet, at(mesh.second), &begin);
+    // Any of them may carry out a step of it.
+    mesh.holders.values_mut().for_each(|holder| {
+        holder.end(generation);
+    });
+    mesh.second();
+    let now = mesh.stamp();
+    for (agent, holder) in &mut mesh.holders {
+        if mesh.fleet.agents[agent].region == region(EAST) {
+            assert!(holder.standing(now).is_some_and(|own| own.generation == generation), "{agent} may write no more");
+        } else {
+            let ask = crate::lease::Ask { generation, length: SECOND, round: 1 };
+            assert_eq!(holder.promise(&ask, now), Ok(()), "{agent} keeps the region from a hold");
+        }
+    }
+}
