@@ -45,6 +45,7 @@ fn config(mesh: &Mesh, coordinators: &[&Coordinator]) -> AgentConfig {
         log: Default::default(),
         timing: TimingConfig::default(),
         lease: Default::default(),
+        hooks: Default::default(),
     }
 }
 

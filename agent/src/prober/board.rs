@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::discriminant;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use mesh_core::detect::hysteresis::Seen;
 use mesh_core::ids::{RegionId, ServiceId};
 use mesh_core::signal::{Reading, Signal};
-use mesh_core::time::{Timestamp, duration_millis};
+use mesh_core::time::duration_millis;
 use mesh_proto::v1;
 use tokio::sync::watch;
 
@@ -137,7 +136,10 @@ fn told(signal: &Signal, seen: &Seen, now: Stamp) -> v1::Signal {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use mesh_core::ids::AgentId;
+    use mesh_core::time::Timestamp;
 
     use super::*;
 
