@@ -17,6 +17,8 @@ use crate::tls::Identities;
 /// Coordinators of one mesh.
 pub const COORDINATORS_MAX: usize = 16;
 
+/// What tonic says of a connection that ended under a call.
+const TRANSPORT_ERROR: &str = "transport error";
 const ROUND_PAUSE_MIN: Duration = Duration::from_millis(100);
 const ROUND_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -197,7 +199,9 @@ fn note(attempts: &mut Vec<Attempt>, attempt: Attempt) {
 fn may_try_another(status: &Status) -> bool {
     // A transport error is the status's source when the call or its answer got lost on the way.
     let lost = std::error::Error::source(status).is_some_and(|source| source.is::<tonic::transport::Error>());
-    status.code() == Code::Unavailable || lost
+    // Of one that got lost behind a coordinator that passed it on, only code and words arrive.
+    let lost_behind = status.code() == Code::Unknown && status.message() == TRANSPORT_ERROR;
+    status.code() == Code::Unavailable || lost || lost_behind
 }
 
 fn said(attempts: &[Attempt]) -> String {
@@ -211,4 +215,18 @@ fn said(attempts: &[Attempt]) -> String {
             },
         );
     lines.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_got_lost_behind_a_coordinator_is_repeated_and_a_refused_one_is_not() {
+        assert!(may_try_another(&Status::unknown(TRANSPORT_ERROR)));
+        assert!(may_try_another(&Status::unavailable("an election is going on")));
+        for refused in [Status::unknown("something else"), Status::invalid_argument(TRANSPORT_ERROR)] {
+            assert!(!may_try_another(&refused), "{refused}");
+        }
+    }
 }
