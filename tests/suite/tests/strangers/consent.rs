@@ -1,6 +1,6 @@
 //! Approvals of a held run that must not count.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_core::access::loss_subject;
 use mesh_core::ids::{RunId, StepId};
@@ -8,6 +8,7 @@ use mesh_core::run::{Approval, Need, RunState, WorkState};
 use mesh_core::time::Timestamp;
 use mesh_runtime::clock::unix_now;
 use mesh_suite::Rig;
+use mesh_suite::rig::LONG;
 use meshctl::exit::Exit;
 use meshctl::mesh::Mesh;
 use meshctl::signing::Signer;
@@ -15,6 +16,8 @@ use meshctl::signing::Signer;
 use crate::people::refused;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// Longer than an agent may be silent.
+const STILL: Duration = Duration::from_secs(7);
 
 pub async fn of_the_wrong_kind_counts_for_nothing(rig: &mut Rig) {
     let ann = rig.stand.layout.profile_of("ann");
@@ -22,7 +25,7 @@ pub async fn of_the_wrong_kind_counts_for_nothing(rig: &mut Rig) {
     refused(&ann, &["approve", "maip-g99", "--key", &ann_key, "--yes"], 3, &["maip-g99", "meshctl history"]).await;
     let run = held(rig).await;
     let (id, rig) = (run.to_string(), &*rig);
-    let before = rig.mesh().status(false).await.expect("status").state_hash;
+    let before = steady(rig).await;
 
     // By command: keys that are not enrolled, of someone else, or given by someone without the role.
     let mine = generate(rig, "ann-2", "ann").await;
@@ -95,6 +98,21 @@ async fn held(rig: &mut Rig) -> RunId {
     })
     .await;
     run
+}
+
+/// The state's hash, once nothing is decided any more: on a busy machine agents may have to be given up and heard again.
+async fn steady(rig: &Rig) -> Vec<u8> {
+    let deadline = Instant::now() + LONG;
+    let mut last = None;
+    loop {
+        let now = rig.mesh().status(false).await.expect("status").state_hash;
+        if last.as_ref() == Some(&now) {
+            return now;
+        }
+        assert!(Instant::now() < deadline, "the mesh goes on deciding");
+        last = Some(now);
+        tokio::time::sleep(STILL).await;
+    }
 }
 
 async fn generate(rig: &Rig, name: &str, owner: &str) -> String {
