@@ -59,7 +59,7 @@ enum Writes {
     GoOn,
     /// None of its agents has a lease.
     Stop,
-    /// As it happens.
+    /// As it happens: they stop for as long as the leader is out of reach.
     Vary,
 }
 
@@ -100,12 +100,14 @@ const ROWS: &[Row] = &[
     row("the standby's region is isolated", Fault::Cut(|| around(STANDBY))).alone(STANDBY).always(),
     row("the witness's region is isolated", Fault::Cut(|| around(WITNESS))).alone(WITNESS),
     row("primary and standby are parted", Fault::Cut(|| both(directions(PRIMARY, STANDBY)))).seen(DISPUTED),
-    row("primary and witness are parted", Fault::Cut(|| both(directions(PRIMARY, WITNESS)))).seen(DISPUTED),
+    row("primary and witness are parted", Fault::Cut(|| both(directions(PRIMARY, WITNESS))))
+        .seen(DISPUTED)
+        .writes(Writes::Vary),
     row("standby and witness are parted", Fault::Cut(|| both(directions(STANDBY, WITNESS)))),
     row("primary to standby is cut", Fault::Cut(|| directions(PRIMARY, STANDBY))).seen(DISPUTED).always(),
     row("standby to primary is cut", Fault::Cut(|| directions(STANDBY, PRIMARY))).seen(DISPUTED),
-    row("primary to witness is cut", Fault::Cut(|| directions(PRIMARY, WITNESS))).seen(DISPUTED),
-    row("witness to primary is cut", Fault::Cut(|| directions(WITNESS, PRIMARY))).seen(DISPUTED),
+    row("primary to witness is cut", Fault::Cut(|| directions(PRIMARY, WITNESS))).seen(DISPUTED).writes(Writes::Vary),
+    row("witness to primary is cut", Fault::Cut(|| directions(WITNESS, PRIMARY))).seen(DISPUTED).writes(Writes::Vary),
     row("standby to witness is cut", Fault::Cut(|| directions(STANDBY, WITNESS))),
     row("witness to standby is cut", Fault::Cut(|| directions(WITNESS, STANDBY))),
     row("the primary's coordinator is cut off", Fault::Cut(|| around_part(PRIMARY, Part::Coordinator))).alone(PRIMARY),
