@@ -266,7 +266,7 @@ impl Event {
             }
             Self::Tick { agent, .. } => 0x0300 + *agent as u64,
             Self::Look { agent, .. } => 0x0400 + *agent as u64,
-            Self::Unanswered { conn, .. } => 0x0500_0000 + *conn as u64,
+            Self::Unanswered { conn, .. } => 0x0500_0000 + (*conn as u64 & 0x00ff_ffff),
             Self::ToNode { conn, .. } => 0x0600_0000 + *conn as u64,
             Self::ToAgent { conn, .. } => 0x0700_0000 + *conn as u64,
             Self::ToPeer { from, to, .. } => 0x0800 + (*from * 16 + *to) as u64,

@@ -1,0 +1,38 @@
+//! Mixed faults from a seed: no violation, the same bytes each time, and planted bugs are found.
+
+use mesh_sim::plant::Bug;
+use mesh_sim::report::Swarm;
+
+const SEEDS: u64 = 40;
+const MINUTES: u64 = 12;
+
+#[test]
+fn a_seed_gives_the_same_bytes_each_time() {
+    for seed in [1, 7, 23] {
+        let mut swarm = Swarm::default();
+        assert_eq!(swarm.play(seed, MINUTES, None), swarm.play(seed, MINUTES, None), "seed {seed}");
+    }
+}
+
+#[test]
+fn mixed_faults_break_no_rule() {
+    let mut swarm = Swarm::default();
+    (1..=SEEDS).for_each(|seed| {
+        swarm.play(seed, MINUTES, None);
+    });
+    assert!(swarm.violating.is_empty(), "make simulate SEED=n: {:?}", swarm.violating);
+    assert!(swarm.promotions > 1, "{} promotions: too little happens", swarm.promotions);
+    assert!(swarm.faults.len() > 12, "{:?}", swarm.faults);
+}
+
+#[test]
+fn a_planted_bug_is_found() {
+    for bug in [Bug::NotSustained, Bug::NoLeaseWait] {
+        let found = (1..=400).any(|seed| {
+            let mut swarm = Swarm::default();
+            swarm.play(seed, MINUTES, Some(bug));
+            !swarm.violating.is_empty()
+        });
+        assert!(found, "{bug:?}");
+    }
+}
