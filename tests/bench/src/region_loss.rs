@@ -254,8 +254,7 @@ fn elected(orders: &Orders, cut: Timestamp) -> Option<f64> {
 }
 
 fn is_leading(line: &Value) -> bool {
-    let said = line["message"].as_str().or_else(|| line["fields"]["message"].as_str());
-    said == Some("leading")
+    line["message"].as_str() == Some("leading")
 }
 
 /// Milliseconds since 1970; RFC 3339, as the logs have it.
