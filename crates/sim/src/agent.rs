@@ -230,9 +230,9 @@ impl World {
         let answers = if is_lag { self.cloud.tells_lag(about) } else { self.cloud.answers(about, &mut rng) };
         self.counts.probes += 1;
         let (took, answer) = match (took, answers) {
-            (Some(took), Ok(late)) if took + late <= PROBE_TIMEOUT => (took + late, Answer::Passed),
+            (Some(took), Some(late)) if took + late <= PROBE_TIMEOUT => (took + late, Answer::Passed),
             // Refused at once, or no answer in time.
-            (Some(took), Err(())) => (took, Answer::Failed),
+            (Some(took), None) => (took, Answer::Failed),
             _ => (PROBE_TIMEOUT, Answer::Failed),
         };
         self.next_turn(agent, subject, epoch, took);

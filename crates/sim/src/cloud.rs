@@ -69,17 +69,17 @@ impl Cloud {
     }
 
     /// Does the workload answer a health question, and how late?
-    pub fn answers(&self, region: usize, rng: &mut Rng) -> Result<Micros, ()> {
+    pub fn answers(&self, region: usize, rng: &mut Rng) -> Option<Micros> {
         let server = &self.servers[region];
         if server.down > 0 || rng.per_mille(server.sick) {
-            return Err(());
+            return None;
         }
-        Ok(if server.late > 0 { rng.below(server.late) } else { MILLI })
+        Some(if server.late > 0 { rng.below(server.late) } else { MILLI })
     }
 
-    pub fn tells_lag(&self, region: usize) -> Result<Micros, ()> {
+    pub fn tells_lag(&self, region: usize) -> Option<Micros> {
         let server = &self.servers[region];
-        if server.primary || server.down > 0 { Err(()) } else { Ok(MILLI) }
+        (!server.primary && server.down == 0).then_some(MILLI)
     }
 
     /// How far the replica is behind, while it streams.
