@@ -48,7 +48,8 @@ struct Posted {
 }
 
 impl Board {
-    /// A signal of another kind than the last wakes the session; a new value of the same kind goes out with the next round.
+    /// A signal of another kind than the last wakes the session, and so does each failure, of which one makes an outage long
+    /// enough. Another value of the same kind goes out with the next round.
     pub fn publish(&self, signal: Signal, seen: Seen) {
         let subject =
             Subject { service: signal.service.clone(), region: signal.region.clone(), name: signal.subject.clone() };
@@ -57,10 +58,11 @@ impl Board {
         let number = state.published;
         let former = state.posted.remove(&subject);
         let same = former.as_ref().is_some_and(|it| discriminant(&it.signal.reading) == discriminant(&signal.reading));
+        let failing = matches!(signal.reading, Reading::Failing { .. });
         let lags = former.map(|former| former.earlier(&signal)).unwrap_or_default();
         state.posted.insert(subject, Posted { signal, seen, number, lags });
         drop(state);
-        if !same {
+        if failing || !same {
             self.changed.send_replace(());
         }
     }
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_change_of_kind_wakes_the_session_and_every_round_has_what_is_new() {
+    fn a_change_of_kind_and_every_failure_wake_the_session_and_every_round_has_what_is_new() {
         let (board, now) = (Board::default(), Stamp::default());
         let mut changes = board.changes();
         let mut woken = || {
@@ -186,8 +188,11 @@ mod tests {
         assert_eq!(news.len(), 1);
         assert_eq!(board.news(told, now).0.len(), 0, "nothing was seen since");
         assert_eq!(board.news(0, now).0.len(), 1);
-        board.publish(signal("api", "us-east-1", failing()), Seen::default());
-        assert!(woken());
+        for _ in 0..2 {
+            board.publish(signal("api", "us-east-1", failing()), Seen::default());
+            assert!(woken());
+        }
+        assert!(!woken());
     }
 
     #[test]

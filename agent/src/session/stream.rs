@@ -37,6 +37,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const REPORT_AGAIN: Duration = Duration::from_secs(5);
 /// What was seen since the last time is told at least so often: the leader counts on it (`core/detect`).
 const SIGNALS_EVERY: Duration = Duration::from_secs(1);
+/// News that wake the session are told together when they come so close to each other: a lost region fails hundreds of probes.
+const SIGNALS_APART: Duration = Duration::from_millis(100);
 const SIGNALS_PER_MESSAGE: usize = 256;
 /// Halts, checks and acknowledgements that are being worked on.
 const TASKS_MAX: usize = 256;
@@ -133,6 +135,7 @@ impl Conversation<'_> {
         let mut outcomes = self.link.executor.outcomes();
         let mut renewals = self.link.leases.renewals_wanted();
         let mut board = self.link.board.changes();
+        let (mut resting, mut rested) = (false, Instant::now());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ending::Stopped,
@@ -153,7 +156,11 @@ impl Conversation<'_> {
                 }
                 Ok(()) = renewals.changed() => self.ping(),
                 Ok(()) = outcomes.changed() => self.report_outcomes(),
-                Ok(()) = board.changed() => self.send_signals(),
+                Ok(()) = board.changed(), if !resting => {
+                    self.send_signals();
+                    (resting, rested) = (true, Instant::now() + SIGNALS_APART);
+                }
+                () = sleep_until(rested), if resting => resting = false,
                 _ = signals.tick() => self.send_signals(),
                 Some(_) = self.tasks.join_next() => {}
             }

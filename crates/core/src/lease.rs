@@ -74,6 +74,11 @@ pub fn stretched(duration: Duration) -> Duration {
     duration.saturating_add(duration.saturating_mul(DRIFT_PERCENT) / 100)
 }
 
+/// What has certainly passed where another clock, that drifts within [`DRIFT_PERCENT`], says `duration`.
+pub fn shrunk(duration: Duration) -> Duration {
+    duration.saturating_sub(duration.saturating_mul(DRIFT_PERCENT) / 100)
+}
+
 /// Length of a lease, and of the promises that prolong it, with what its waits add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Terms {
@@ -120,6 +125,8 @@ pub struct Ack {
     pub floor: Generation,
     /// How long its promises to holders of generations below `floor` still run, by its own clock.
     pub promise_left: Duration,
+    /// For how long, by its own clock, none of its promises has run; [`Duration::MAX`] if it never gave one.
+    pub free_for: Duration,
     /// The generation at which it may write, or has a call out that lets somebody write.
     pub writes: Option<Generation>,
     /// Newest ask list that it knows; 0 without one.

@@ -106,9 +106,9 @@ impl TryFrom<v1::AskList> for AskList {
     }
 }
 
-/// An agent's standing as it goes to the leader. What is left of a promise is rounded up, never down.
+/// An agent's standing as it goes to the leader. What is left of a promise is rounded up, the time without one down.
 pub fn standing(service: String, ack: &Ack) -> v1::LeaseStanding {
-    let Ack { floor, promise_left, writes, asks } = ack;
+    let Ack { floor, promise_left, free_for, writes, asks } = ack;
     let round_up = u64::from(promise_left.subsec_nanos() % 1_000_000 != 0);
     v1::LeaseStanding {
         service,
@@ -116,6 +116,7 @@ pub fn standing(service: String, ack: &Ack) -> v1::LeaseStanding {
         promise_left_ms: duration_millis(*promise_left).saturating_add(round_up),
         writes: writes.map(|generation| generation.0),
         asks: *asks,
+        promise_free_for_ms: duration_millis(*free_for),
     }
 }
 
@@ -126,5 +127,6 @@ pub fn ack(wire: &v1::LeaseStanding) -> Ack {
         promise_left: Duration::from_millis(wire.promise_left_ms),
         writes: wire.writes.map(Generation),
         asks: wire.asks,
+        free_for: Duration::from_millis(wire.promise_free_for_ms),
     }
 }

@@ -11,6 +11,8 @@ pub enum Rules {
     NoWaitAfterElection,
     /// The leader's wait is over when the leases that it knows of have ended, whatever was promised.
     PromisesNotWaitedFor,
+    /// A giver says that it never promised anything.
+    PromisesDenied,
     /// A giver forgets its promise when it restarts.
     PromiseNotOnDisk,
     /// A giver promises at a generation below its floor.

@@ -443,6 +443,10 @@ impl World {
         match rules {
             Rules::RightKeptAfterAck => ack = Ack { floor: wanted, writes: None, ..ack },
             Rules::PromisesNotWaitedFor => ack.promise_left = Duration::ZERO,
+            Rules::PromisesDenied => {
+                ack.promise_left = Duration::ZERO;
+                ack.free_for = Duration::MAX;
+            }
             _ => {}
         }
         if ack.floor < wanted {

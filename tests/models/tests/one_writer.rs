@@ -129,6 +129,11 @@ fn promises_that_are_not_waited_for_prolong_a_right() {
 }
 
 #[test]
+fn promises_that_are_denied_prolong_a_right() {
+    breaks(plain(), Rules::PromisesDenied);
+}
+
+#[test]
 fn a_promise_that_a_restart_forgets_is_none() {
     breaks(Scenario { restarting: vec!["w1"], ..plain() }, Rules::PromiseNotOnDisk);
 }

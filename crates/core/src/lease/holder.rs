@@ -223,6 +223,7 @@ impl Holder {
             promise_left: self
                 .promised_below(self.record.floor, now)
                 .map_or(Duration::ZERO, |_| self.promise_left(now)),
+            free_for: self.free_for(now),
             writes: held.max(self.record.open_call),
             asks: self.asks.version,
         }
@@ -250,6 +251,12 @@ impl Holder {
     fn promised_below(&self, generation: Generation, now: Stamp) -> Option<Generation> {
         let promise = self.record.promise.as_ref().filter(|promise| promise.generation < generation)?;
         (!self.promise_left(now).is_zero()).then_some(promise.generation)
+    }
+
+    /// Since the last promise, to whomever, has run out.
+    fn free_for(&self, now: Stamp) -> Duration {
+        let Some(promise) = &self.record.promise else { return Duration::MAX };
+        now.certainly_since(self.promised_at).saturating_sub(stretched(promise.length))
     }
 
     fn promise_left(&self, now: Stamp) -> Duration {

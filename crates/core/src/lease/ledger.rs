@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Ack, AskList, Lease, News, Terms, stretched};
+use super::{Ack, AskList, Lease, News, Terms, shrunk, stretched};
 use crate::fleet::{AgentRecord, AuthorityState, Service};
 use crate::ids::{AgentId, Generation, RegionId, ServiceId};
 
@@ -23,6 +23,7 @@ pub struct Ledger {
 /// What an agent last acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acked {
+    /// What it said of promises is in `free_at`.
     pub ack: Ack,
     /// When its promises have certainly run out.
     pub free_at: Mono,
@@ -71,8 +72,9 @@ impl Ledger {
         let since = known.filter(|known| !writes_older(&known.ack)).map_or(now, |known| known.since);
         // Below its floor an agent promises nothing any more: what was once said of its promises stays true, also when
         // they run in full again after a restart.
-        let free_at = now.saturating_add(stretched(ack.promise_left));
+        let free_at = now.saturating_add(stretched(ack.promise_left)).saturating_sub(shrunk(ack.free_for));
         let free_at = known.map_or(free_at, |known| known.free_at.min(free_at));
+        let ack = Ack { promise_left: Duration::ZERO, free_for: Duration::ZERO, ..ack };
         self.acks.insert(key, Acked { ack, free_at, since });
     }
 

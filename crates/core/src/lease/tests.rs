@@ -171,7 +171,13 @@ impl Closed {
     }
 
     fn acked(&self, ledger: &mut Ledger, name: &str, left: Duration, writes: Option<u64>, now: u64) {
-        let ack = Ack { floor: Generation(4), promise_left: left, writes: writes.map(Generation), asks: 1 };
+        let ack = Ack {
+            floor: Generation(4),
+            promise_left: left,
+            free_for: Duration::ZERO,
+            writes: writes.map(Generation),
+            asks: 1,
+        };
         ledger.acknowledged(&self.service, &agent(name), ack, Duration::from_secs(now));
     }
 }
@@ -206,6 +212,39 @@ fn a_dead_region_is_closed_after_lease_promises_and_reaction() {
         !is_closed(&closed.case(FenceSeen::Open, None), &ledger, 1000),
         "without a dead-man fence time proves nothing"
     );
+}
+
+#[test]
+fn a_promise_that_ran_out_long_ago_is_not_waited_for_again() {
+    let closed = Closed::new();
+    let case = closed.case(FenceSeen::Open, Some(5 * SECOND));
+    let closed_at = |free_for: Duration| {
+        let mut ledger = Ledger::elected(Duration::ZERO);
+        for name in ["x1", "w1"] {
+            let (promise_left, writes) = (Duration::ZERO, None);
+            let ack = Ack { floor: Generation(4), promise_left, free_for, writes, asks: 1 };
+            ledger.acknowledged(&closed.service, &agent(name), ack, Duration::from_secs(14));
+        }
+        (0..100).find(|now| is_closed(&case, &ledger, *now))
+    };
+    // 10 s stretched, the margin of 1 s and the reaction of 5 s stretched: 16.15 s after the election.
+    assert_eq!(closed_at(Duration::MAX), Some(17), "it never gave one");
+    assert_eq!(closed_at(60 * SECOND), Some(17));
+    // From the acknowledgement on, less 2 s that may be 1.98 s: 12.02 s, then the margin and the reaction.
+    assert_eq!(closed_at(2 * SECOND), Some(19));
+    assert_eq!(closed_at(Duration::ZERO), Some(21), "it may have run out just then");
+}
+
+#[test]
+fn an_acknowledgement_states_how_long_nothing_was_promised() {
+    let mut giver = Holder::default();
+    giver.end(Generation(2));
+    assert_eq!(giver.ack(at(3)).free_for, Duration::MAX);
+    giver.promise(&ask(3), at(4)).expect("it knows of nothing newer");
+    assert_eq!(giver.ack(at(19)).free_for, Duration::ZERO, "15 s and the drift");
+    assert_eq!(giver.ack(at(30)).free_for, 26 * SECOND - stretched(15 * SECOND));
+    let giver = Holder::restarted(giver.record().clone(), at(40));
+    assert_eq!(giver.ack(at(50)).free_for, Duration::ZERO, "it runs in full again");
 }
 
 #[test]
