@@ -114,7 +114,8 @@ fn round(
         calls.note(fleet, now);
         let mut due = view.due(fleet);
         due.retain(|command| !calls.bars(fleet, command, now) && !ahead::is_held(command, &held));
-        let wakeup = engine::next_wakeup(fleet, &view.all).into_iter().chain(notice::next_wakeup(fleet, view.all.now)).min();
+        let wakeup =
+            engine::next_wakeup(fleet, &view.all).into_iter().chain(notice::next_wakeup(fleet, view.all.now)).min();
         (due, notice::due(fleet, &view.all), wakeup)
     });
     for command in lost.take_up(node, commands) {
