@@ -1,5 +1,12 @@
 //! Promises between agents of two regions, over real mTLS gRPC.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a helper that finds something else fails its test"
+)]
+
 #[path = "support/all.rs"]
 mod support;
 

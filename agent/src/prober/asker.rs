@@ -116,7 +116,7 @@ impl Asker {
             }
             Ask::Items { count, from } => self.count(&count, from).await,
             Ask::PostgresqlLag { instance, primary } => {
-                let asking = self.probes.postgres_lag(&instance, primary.as_ref(), self.question.timeout);
+                let asking = self.probes.postgres_lag(&instance, primary.as_deref(), self.question.timeout);
                 let answer = self.bounded(asking).await;
                 let now = self.clock.stamp().unix();
                 self.lag(&instance.address(), answer.map(|answer| answer.map(|lag| lag.map(|lag| (lag, now)))))

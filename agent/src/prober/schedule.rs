@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn no_beat_of_an_interval_s_fraction_is_met_by_every_question() {
-        let down = |at: Duration, beat: Duration| at.as_nanos() / beat.as_nanos() % 2 == 0;
+        let down = |at: Duration, beat: Duration| (at.as_nanos() / beat.as_nanos()).is_multiple_of(2);
         for seed in 0..200 {
             let (mut rng, mut now) = (rng(seed), START);
             let mut schedule = Schedule::new(now, INTERVAL, &mut rng);

@@ -49,9 +49,9 @@ pub enum Ask {
         table: String,
     },
     PostgresqlLag {
-        instance: PostgresInstance,
+        instance: Box<PostgresInstance>,
         /// Asked too: a replica may not know that it hears nothing any more.
-        primary: Option<PostgresInstance>,
+        primary: Option<Box<PostgresInstance>>,
     },
     /// For a safety rule that wants as many items here as in the active region.
     Items {
@@ -82,8 +82,8 @@ impl Watched {
         });
         let servers = self.manifest.postgres().filter(|_| self.active != *here);
         let replays = servers.filter_map(|(name, instances)| {
-            let primary = instances.get(&self.active).cloned();
-            let ask = Ask::PostgresqlLag { instance: instances.get(here)?.clone(), primary };
+            let primary = instances.get(&self.active).cloned().map(Box::new);
+            let ask = Ask::PostgresqlLag { instance: Box::new(instances.get(here)?.clone()), primary };
             Some((self.subject(here, name), lag_question(ask, REPLAY_LAG_EVERY)))
         });
         checks.chain(lags).chain(replays).chain(self.table_lags(here)).chain(self.counts(here)).collect()
@@ -107,8 +107,8 @@ impl Watched {
             }
             (ResourceKind::Postgresql { instances }, Some(table)) => Count::Rows {
                 table: table.clone(),
-                there: instances.get(&self.active)?.clone(),
-                here: instances.get(here)?.clone(),
+                there: Box::new(instances.get(&self.active)?.clone()),
+                here: Box::new(instances.get(here)?.clone()),
             },
             _ => return None,
         };

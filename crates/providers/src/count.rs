@@ -18,7 +18,7 @@ pub enum Count {
     /// A table of DynamoDB.
     Table { table: String, from: RegionId },
     /// A table of a PostgreSQL database, `schema.name` or a name of the schema `public`.
-    Rows { table: String, there: PostgresInstance, here: PostgresInstance },
+    Rows { table: String, there: Box<PostgresInstance>, here: Box<PostgresInstance> },
 }
 
 impl Providers {

@@ -4,7 +4,7 @@ use crate::rig::Rig;
 use mesh_providers::Count;
 
 fn rows(rig: &Rig, table: &str) -> Count {
-    Count::Rows { table: table.to_owned(), there: rig.east.clone(), here: rig.west.clone() }
+    Count::Rows { table: table.to_owned(), there: Box::new(rig.east.clone()), here: Box::new(rig.west.clone()) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
