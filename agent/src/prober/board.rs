@@ -5,6 +5,7 @@ use std::mem::discriminant;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mesh_core::detect::hysteresis::Seen;
+use mesh_core::detect::{Isolation, SelfReport};
 use mesh_core::ids::{RegionId, ServiceId};
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::duration_millis;
@@ -37,6 +38,7 @@ struct State {
     posted: BTreeMap<Subject, Posted>,
     /// Counts what was published.
     published: u64,
+    isolation: Isolation,
 }
 
 struct Posted {
@@ -61,6 +63,9 @@ impl Board {
         let failing = matches!(signal.reading, Reading::Failing { .. });
         let lags = former.map(|former| former.earlier(&signal)).unwrap_or_default();
         state.posted.insert(subject, Posted { signal, seen, number, lags });
+        let (peers, peers_dead) = state.peers();
+        let isolated = SelfReport { peers, peers_dead, ..SelfReport::default() }.most_look_dead();
+        state.isolation.note(isolated, seen.at);
         drop(state);
         if failing || !same {
             self.changed.send_replace(());
@@ -85,7 +90,7 @@ impl Board {
             let earlier = posted.lags.iter().filter(|_| after == 0);
             earlier.map(|(signal, seen)| (signal, seen)).chain([(&posted.signal, &posted.seen)])
         });
-        (news.map(|(signal, seen)| told(signal, seen, now)).collect(), state.published)
+        (news.map(|(signal, seen)| told(signal, seen, &state.isolation, now)).collect(), state.published)
     }
 
     pub fn changes(&self) -> watch::Receiver<()> {
@@ -94,9 +99,18 @@ impl Board {
 
     /// Regions that are asked about, and how many of them look dead: something fails and nothing passes.
     pub fn peers(&self) -> (usize, usize) {
-        let state = self.lock();
+        self.lock().peers()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn peers(&self) -> (usize, usize) {
         let (mut alive, mut failing) = (BTreeSet::new(), BTreeSet::new());
-        for Posted { signal, .. } in state.posted.values() {
+        for Posted { signal, .. } in self.posted.values() {
             match signal.reading {
                 Reading::Passing { .. } => alive.insert(&signal.region),
                 Reading::Failing { .. } => failing.insert(&signal.region),
@@ -104,10 +118,6 @@ impl Board {
             };
         }
         (alive.union(&failing).count(), failing.difference(&alive).count())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,11 +136,11 @@ impl Posted {
     }
 }
 
-fn told(signal: &Signal, seen: &Seen, now: Stamp) -> v1::Signal {
+fn told(signal: &Signal, seen: &Seen, isolation: &Isolation, now: Stamp) -> v1::Signal {
     let failing = matches!(signal.reading, Reading::Failing { .. });
     v1::Signal {
         age_ms: duration_millis(seen.age(now)),
-        failing_for_ms: failing.then(|| duration_millis(seen.failing_for(now))),
+        failing_for_ms: failing.then(|| duration_millis(isolation.failing_for(seen, now))),
         alternations: seen.alternations,
         ..v1::Signal::from(signal)
     }
@@ -206,6 +216,22 @@ mod tests {
         assert_eq!(told(stamp(112, 112, 900_000)), Some((2_000, Some(12_000))), "a clock set forward");
         assert_eq!(told(stamp(112, 712, 0)), Some((602_000, Some(12_000))), "a machine that slept: old, and no longer");
         assert_eq!(told(stamp(0, 0, 0)), Some((0, Some(0))), "clocks that ran backwards");
+    }
+
+    #[test]
+    fn what_failed_while_this_agent_was_cut_off_is_no_long_outage_when_one_region_answers_again() {
+        let board = Board::default();
+        let at = |secs| Seen { at: stamp(secs, secs, secs), failing_from: Some(stamp(10, 10, 10)), ..Seen::default() };
+        board.publish(signal("api", "us-east-1", failing()), at(40));
+        board.publish(signal("api", "us-west-2", failing()), at(40));
+        board.publish(signal("api", "us-west-2", passing(3)), at(41));
+        let told = |secs| {
+            let (news, _) = board.news(0, stamp(secs, secs, secs));
+            news.iter().find_map(|signal| signal.failing_for_ms)
+        };
+        assert_eq!(told(42), Some(1_000));
+        board.publish(signal("api", "us-east-1", failing()), at(50));
+        assert_eq!(told(50), Some(9_000), "it still fails, and the other region answers");
     }
 
     #[test]

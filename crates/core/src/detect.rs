@@ -32,7 +32,7 @@ mod tests;
 mod votes;
 
 pub use checks::fresh_for;
-pub use doubt::{Doubt, SelfReport};
+pub use doubt::{Doubt, Isolation, SelfReport};
 
 /// Regions that must agree, whatever the number of observers: one region's uplink is no evidence.
 pub const REGIONS_NEEDED: usize = 2;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::detect::SelfReport;
 use mesh_core::detect::hysteresis::{Hysteresis, Seen};
+use mesh_core::detect::{Isolation, SelfReport};
 use mesh_core::ids::{Generation, RunId};
 use mesh_core::lease::holder::{Promise, Record};
 use mesh_core::lease::{Ack, Holder, News, Stamp};
@@ -81,6 +81,7 @@ pub struct Agent {
     pub names_fail: u32,
     pub subjects: Vec<Subject>,
     published: u64,
+    isolation: Isolation,
     slip: (Duration, Stamp),
     pub conn: Option<Conn>,
     turn: usize,
@@ -115,6 +116,7 @@ impl World {
             names_fail: 0,
             subjects,
             published: 0,
+            isolation: Isolation::default(),
             conn: None,
             turn: region,
             hints: 0,
@@ -190,6 +192,7 @@ impl World {
         it.epoch += 1;
         it.subjects = fresh;
         it.published = 0;
+        it.isolation = Isolation::default();
         it.gate = Gate::default();
         it.works.clear();
         it.looking = false;
@@ -286,7 +289,10 @@ impl World {
         }
         it.published += 1;
         of.number = it.published;
-        if was != std::mem::discriminant(&of.signal.reading) {
+        let seen_at = of.seen.at;
+        let isolated = self.report(agent).most_look_dead() && !self.bug(Bug::IsolationCounts);
+        self.agents[agent].isolation.note(isolated, seen_at);
+        if was != std::mem::discriminant(&self.agents[agent].subjects[subject].signal.reading) {
             self.tell_signals(agent);
         }
     }
@@ -313,9 +319,9 @@ impl World {
         let mut signals = Vec::new();
         for of in it.subjects.iter().filter(|of| of.number > conn.sent) {
             if of.is_lag && conn.sent == 0 {
-                signals.extend(of.lags.iter().map(|(signal, seen)| told(signal, seen, stamp)));
+                signals.extend(of.lags.iter().map(|(signal, seen)| told(signal, seen, &it.isolation, stamp)));
             } else {
-                signals.push(told(&of.signal, &of.seen, stamp));
+                signals.push(told(&of.signal, &of.seen, &it.isolation, stamp));
             }
         }
         conn.sent = it.published;
@@ -591,12 +597,12 @@ impl World {
     }
 }
 
-fn told(signal: &Arc<Signal>, seen: &Seen, now: Stamp) -> Told {
+fn told(signal: &Arc<Signal>, seen: &Seen, isolation: &Isolation, now: Stamp) -> Told {
     let failing = matches!(signal.reading, Reading::Failing { .. });
     Told {
         signal: Arc::clone(signal),
         age: whole_millis(seen.age(now)),
-        failing: failing.then(|| whole_millis(seen.failing_for(now))),
+        failing: failing.then(|| whole_millis(isolation.failing_for(seen, now))),
         alternations: seen.alternations,
     }
 }

@@ -31,6 +31,8 @@ pub enum Bug {
     OneRegionIsEnough,
     /// SelfDoubt: what observers say of themselves is ignored.
     NoSelfDoubt,
+    /// SelfDoubt: what failed while an observer was cut off counts once the first region answers it again.
+    IsolationCounts,
     /// ObserverQuorum: a new leader does not wait for observers that it has not heard.
     NoSettling,
     /// ObserverQuorum: probes keep to the same tenth of their turns, and step with whatever flaps at their own beat.
@@ -39,7 +41,7 @@ pub enum Bug {
     CallsNeverExpire,
 }
 
-pub const BUGS: [Bug; 17] = [
+pub const BUGS: [Bug; 18] = [
     Bug::NoLeaseWait,
     Bug::LeaseFromReply,
     Bug::LeaseSurvivesRestart,
@@ -54,6 +56,7 @@ pub const BUGS: [Bug; 17] = [
     Bug::NotSustained,
     Bug::OneRegionIsEnough,
     Bug::NoSelfDoubt,
+    Bug::IsolationCounts,
     Bug::NoSettling,
     Bug::InStep,
     Bug::CallsNeverExpire,

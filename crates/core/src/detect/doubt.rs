@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::hysteresis::Seen;
+use crate::lease::Stamp;
+
 /// Lateness of its own timers beyond which an observer's time-outs say nothing about others.
 pub const SLIP_MAX: Duration = Duration::from_secs(1);
 /// With fewer regions to compare, the one that looks dead may be dead.
@@ -46,14 +49,59 @@ impl SelfReport {
         if self.timer_slip >= SLIP_MAX {
             return Some(Doubt::TimersSlip);
         }
-        let most = self.peers >= PEERS_MIN && self.peers_dead > self.peers / 2;
-        most.then_some(Doubt::PeersLookDead { dead: self.peers_dead, of: self.peers })
+        self.most_look_dead().then_some(Doubt::PeersLookDead { dead: self.peers_dead, of: self.peers })
+    }
+
+    pub const fn most_look_dead(&self) -> bool {
+        self.peers >= PEERS_MIN && self.peers_dead > self.peers / 2
+    }
+}
+
+/// When most regions looked dead to an observer last. What failed then may have been its own isolation, so a failure
+/// counts from the end of it on: without that, the first region that answers again would give its word on all others back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Isolation {
+    lasts: bool,
+    seen: Option<Stamp>,
+}
+
+impl Isolation {
+    /// What the newest answer, of `at`, makes of it.
+    pub fn note(&mut self, lasts: bool, at: Stamp) {
+        if self.lasts || lasts {
+            self.seen = Some(at);
+        }
+        self.lasts = lasts;
+    }
+
+    /// For how long something has failed while other regions answered.
+    pub fn failing_for(&self, seen: &Seen, now: Stamp) -> Duration {
+        let since = self.seen.map(|end| now.monotonic.saturating_sub(end.monotonic));
+        since.map_or(seen.failing_for(now), |since| seen.failing_for(now).min(since))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_of_an_isolation_count_from_its_end_on() {
+        let at = |secs| Stamp { monotonic: Duration::from_secs(secs), ..Stamp::default() };
+        let seen = Seen { failing_from: Some(at(10)), at: at(30), ..Seen::default() };
+        let failing_for = |isolation: &Isolation, now| isolation.failing_for(&seen, at(now)).as_secs();
+        let mut isolation = Isolation::default();
+        assert_eq!(failing_for(&isolation, 31), 21, "never isolated");
+        isolation.note(true, at(12));
+        isolation.note(true, at(29));
+        assert_eq!(failing_for(&isolation, 30), 1, "it lasts");
+        isolation.note(false, at(30));
+        assert_eq!(failing_for(&isolation, 31), 1, "the answer that ends it is its end");
+        isolation.note(false, at(40));
+        assert_eq!(failing_for(&isolation, 45), 15, "and no answer after it");
+        let later = Seen { failing_from: Some(at(35)), at: at(44), ..Seen::default() };
+        assert_eq!(isolation.failing_for(&later, at(45)).as_secs(), 10, "a row that began after it is whole");
+    }
 
     #[test]
     fn an_observer_doubts_itself_when_its_timers_slip_or_most_regions_look_dead_to_it() {
