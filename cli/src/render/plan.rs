@@ -170,6 +170,13 @@ pub fn action(action: &Action) -> String {
         ),
         Action::HookFence { hook } => format!("run the agent's hook {hook} until its check says closed"),
         Action::HookUnfence { hook } => format!("run the agent's hook {hook} until its check says open"),
+        Action::ApiGatewayClose { api, stage } => {
+            format!("stage {stage} of API {api}: rate and burst 0 for every route, the former limits noted on it")
+        }
+        Action::ApiGatewayOpen { api, stage, open } => format!(
+            "stage {stage} of API {api}: the limits that were noted, or {} requests a second and {} at once",
+            open.rate, open.burst
+        ),
         Action::HttpVerify { url, expect_status, body_contains, consecutive } => {
             let body = body_contains.as_ref().map(|text| format!(" and {text:?} in the body")).unwrap_or_default();
             format!("GET {url} until it answers {expect_status}{body}, {consecutive} times in a row")

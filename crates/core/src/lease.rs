@@ -24,7 +24,7 @@ pub mod holder;
 pub mod ledger;
 
 pub use closing::{Case, Closing, closing};
-pub use fence::{Fence, Fencing};
+pub use fence::{ApiStage, Fence, Fencing, Throttle};
 pub use holder::{Holder, NoRight, Record, Refused, Standing, StandingKind};
 pub use ledger::{Ledger, Mono};
 

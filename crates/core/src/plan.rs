@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Generation, RegionId, ServiceId, StepId};
+use crate::lease::Throttle;
 use crate::manifest::{PostgresInstance, RecordSet};
 use crate::time::Timestamp;
 
@@ -189,6 +190,10 @@ pub enum Action {
     HookFence { hook: String },
     /// The command that opens it again.
     HookUnfence { hook: String },
+    /// UpdateStage of an HTTP API: no request of any route is let through. The former limits are noted on the stage.
+    ApiGatewayClose { api: String, stage: String },
+    /// What the close noted, exactly; `open` where it noted nothing.
+    ApiGatewayOpen { api: String, stage: String, open: Throttle },
     /// GET `url` through the public name until it passes `consecutive` times in a row.
     HttpVerify { url: String, expect_status: u16, body_contains: Option<String>, consecutive: u32 },
     /// Publish to an SNS topic; on a FIFO topic the intent's key is the deduplication id.
@@ -236,6 +241,8 @@ impl Action {
             Self::PostgresRejoin { .. } => "postgres-rejoin",
             Self::HookFence { .. } => "hook-fence",
             Self::HookUnfence { .. } => "hook-unfence",
+            Self::ApiGatewayClose { .. } => "api-gateway-close",
+            Self::ApiGatewayOpen { .. } => "api-gateway-open",
             Self::HttpVerify { .. } => "http-verify",
             Self::SnsNotify { .. } => "sns-notify",
         }
@@ -274,6 +281,8 @@ impl Action {
             | Self::PostgresRejoin { .. }
             | Self::HookFence { .. }
             | Self::HookUnfence { .. }
+            | Self::ApiGatewayClose { .. }
+            | Self::ApiGatewayOpen { .. }
             | Self::SnsNotify { .. } => true,
         }
     }
@@ -286,6 +295,7 @@ impl Action {
                 Self::RdsSetSecurityGroups { purpose: SecurityGroupPurpose::Unfence, .. }
                     | Self::PostgresUnfence { .. }
                     | Self::HookUnfence { .. }
+                    | Self::ApiGatewayOpen { .. }
             )
     }
 
@@ -353,6 +363,9 @@ impl Action {
             | Self::PostgresPromote { instance }
             | Self::PostgresRejoin { instance, .. } => format!("postgres/{region}/{}", instance.address()),
             Self::HookFence { hook } | Self::HookUnfence { hook } => format!("hook/{region}/{hook}"),
+            Self::ApiGatewayClose { api, stage } | Self::ApiGatewayOpen { api, stage, .. } => {
+                format!("api-gateway/{region}/{api}/{stage}")
+            }
             Self::HttpVerify { url, .. } => url.clone(),
             Self::SnsNotify { topic_arn, .. } => topic_arn.clone(),
         }
@@ -395,6 +408,9 @@ impl Action {
                 "the agent runs on the server's host and may rebuild the data directory; the source is a primary"
             }
             Self::HookFence { .. } | Self::HookUnfence { .. } => "the agent's configuration has a hook of this name",
+            Self::ApiGatewayClose { .. } | Self::ApiGatewayOpen { .. } => {
+                "the stage of an HTTP API exists, and no newer close or open was there"
+            }
             Self::HttpVerify { .. } => "none",
             Self::SnsNotify { .. } => "the topic exists",
         }
@@ -436,6 +452,8 @@ impl Action {
             Self::PostgresRejoin { .. } => "in recovery, streaming from the source on its timeline",
             Self::HookFence { .. } => "the hook's check ends with exit code 0: closed",
             Self::HookUnfence { .. } => "the hook's check ends with exit code 1: open",
+            Self::ApiGatewayClose { .. } => "rate and burst of the stage and of each route of its own are 0",
+            Self::ApiGatewayOpen { .. } => "the former limits are in force, and the stage lets requests through",
             Self::HttpVerify { .. } => "the answers themselves",
             Self::SnsNotify { .. } => "the message id (SNS has no read-back)",
         }

@@ -10,6 +10,7 @@ use crate::ids::{RegionId, ServiceId, StepId};
 use crate::manifest::{Manifest, RdsInstance, WriterMode};
 use crate::plan::{Action, Plan, PlanKind, PredictedLoss, Retry, Reversibility, SecurityGroupPurpose, Step};
 
+mod gateways;
 mod hooks;
 mod postgres;
 mod resources;
@@ -239,9 +240,12 @@ impl Builder<'_> {
         for hook in hooks.iter().filter(|_| leased) {
             closed.insert(self.close_by_hook(hook, looks)?);
         }
+        let stopped = self.stop_requests(looks)?;
+        // Where it closes by itself, the throttle is still not what is waited for alone.
         if closed.is_empty() {
             closed.clone_from(looks);
         }
+        closed.extend(stopped);
         let grant = self.push(
             StepId::new("grant").map_err(unfit)?,
             format!("give {} write authority", self.to),
@@ -266,6 +270,7 @@ impl Builder<'_> {
         for hook in hooks.iter().filter(|_| leased) {
             opened.push(self.open_by_hook(hook, &written)?);
         }
+        opened.extend(self.admit_requests(&written)?);
         if promoted.is_empty() && opened.is_empty() {
             opened.push(grant);
         }
@@ -518,6 +523,7 @@ fn warnings(manifest: &Manifest, from: &RegionId, to: &RegionId) -> Vec<String> 
              traffic steps wait"
         ));
     }
+    warnings.extend(gateways::warnings(manifest, from));
     warnings.extend(manifest.resources.iter().filter_map(|resource| resources::warning(resource, to)));
     warnings
 }

@@ -1,5 +1,6 @@
 //! AWS, one service a file. Each SDK is named in its own file alone; what leaves these files is plain values.
 
+pub(crate) mod apigateway;
 pub(crate) mod bearer;
 pub(crate) mod cloudwatch;
 pub(crate) mod config;

@@ -13,6 +13,7 @@ pub mod dns;
 mod dynamodb;
 mod ecs;
 mod eks;
+mod gateway;
 pub mod hook;
 mod kubernetes;
 mod msk;

@@ -10,6 +10,7 @@ use mesh_core::manifest::PostgresInstance;
 use mesh_core::plan::Action;
 use mesh_core::time::{Timestamp, duration_millis};
 
+use crate::aws::apigateway::ApiGateway;
 use crate::aws::bearer::Bearer;
 use crate::aws::cloudwatch::{CloudWatch, Latency};
 use crate::aws::ecs::Ecs;
@@ -24,6 +25,7 @@ use crate::dns::Resolver;
 use crate::dynamodb::Tables;
 use crate::ecs::Services;
 use crate::eks::NodeGroups;
+use crate::gateway::Stages;
 use crate::hook::Hooks;
 use crate::kubernetes::Workloads;
 use crate::postgres::Servers;
@@ -50,6 +52,7 @@ pub struct Providers {
     pub(crate) tables: Tables,
     pub(crate) servers: Servers,
     hooks: Hooks,
+    stages: Stages,
 }
 
 impl Providers {
@@ -83,6 +86,7 @@ impl Providers {
             tables: Tables::new(&regional, &config.region, config.aws.cloudwatch_period_s, config.aws.call_timeout),
             servers: Servers::new(config.credentials_dir.clone(), &config.postgresql, resolver.clone()),
             hooks: Hooks(config.hooks.clone()),
+            stages: Stages(ApiGateway::new(&regional)),
             asker: Asker::new(&config, regional, resolver),
             region: config.region,
         }))
@@ -161,6 +165,8 @@ impl Providers {
             | Action::PostgresRejoin { .. }
             | Action::HookFence { .. }
             | Action::HookUnfence { .. }
+            | Action::ApiGatewayClose { .. }
+            | Action::ApiGatewayOpen { .. }
             | Action::SnsNotify { .. } => job.region == self.region,
             Action::Grant => {
                 return Some("a grant is committed by the coordinators; no agent carries it out".to_owned());
@@ -224,6 +230,7 @@ impl Provider for Providers {
             | Action::PostgresPromote { .. }
             | Action::PostgresRejoin { .. } => self.servers.observe(job, accepted).await,
             Action::HookFence { .. } | Action::HookUnfence { .. } => self.hooks.observe(job).await,
+            Action::ApiGatewayClose { .. } | Action::ApiGatewayOpen { .. } => self.stages.observe(job).await,
             Action::Grant => Observation::Blocked { reason: "a grant is committed, not carried out".to_owned() },
         }
     }
@@ -249,6 +256,7 @@ impl Provider for Providers {
             | Action::PostgresPromote { .. }
             | Action::PostgresRejoin { .. } => self.servers.call(job).await,
             Action::HookFence { .. } | Action::HookUnfence { .. } => self.hooks.call(job).await,
+            Action::ApiGatewayClose { .. } | Action::ApiGatewayOpen { .. } => self.stages.call(job, before).await,
             Action::RdsCheckReplica { .. }
             | Action::RdsAwaitCaughtUp { .. }
             | Action::PostgresCheckReplica { .. }

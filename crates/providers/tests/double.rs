@@ -13,5 +13,7 @@ mod node_groups;
 mod rig;
 #[path = "double/services.rs"]
 mod services;
+#[path = "double/stages.rs"]
+mod stages;
 #[path = "double/tables.rs"]
 mod tables;

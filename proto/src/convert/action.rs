@@ -1,3 +1,4 @@
+use mesh_core::lease::{ApiStage, Throttle};
 use mesh_core::plan::{Action, SecurityGroupPurpose};
 use mesh_core::time::duration_millis;
 
@@ -89,6 +90,12 @@ impl From<&Action> for v1::Action {
             }
             Action::HookFence { hook } => Wire::HookFence(hook),
             Action::HookUnfence { hook } => Wire::HookUnfence(hook),
+            Action::ApiGatewayClose { api, stage } => {
+                Wire::ApiGatewayClose(v1::ApiGatewayStage { api, stage, rate: 0, burst: 0 })
+            }
+            Action::ApiGatewayOpen { api, stage, open: Throttle { rate, burst } } => {
+                Wire::ApiGatewayOpen(v1::ApiGatewayStage { api, stage, rate, burst })
+            }
             Action::PostgresFence { instance } => Wire::PostgresFence((&instance).into()),
             Action::PostgresUnfence { instance } => Wire::PostgresUnfence((&instance).into()),
             Action::PostgresAwaitCaughtUp { instance } => Wire::PostgresAwaitCaughtUp((&instance).into()),
@@ -235,6 +242,14 @@ impl TryFrom<v1::Action> for Action {
             }
             Wire::HookFence(hook) => Ok(Self::HookFence { hook: Fields("Action").text("hook_fence", hook)? }),
             Wire::HookUnfence(hook) => Ok(Self::HookUnfence { hook: Fields("Action").text("hook_unfence", hook)? }),
+            Wire::ApiGatewayClose(wire) => {
+                let ApiStage { api, stage, .. } = wire.try_into()?;
+                Ok(Self::ApiGatewayClose { api, stage })
+            }
+            Wire::ApiGatewayOpen(wire) => {
+                let ApiStage { api, stage, open } = wire.try_into()?;
+                Ok(Self::ApiGatewayOpen { api, stage, open })
+            }
             Wire::PostgresFence(instance) => Ok(Self::PostgresFence { instance: instance.try_into()? }),
             Wire::PostgresUnfence(instance) => Ok(Self::PostgresUnfence { instance: instance.try_into()? }),
             Wire::PostgresAwaitCaughtUp(instance) => Ok(Self::PostgresAwaitCaughtUp { instance: instance.try_into()? }),

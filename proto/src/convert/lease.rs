@@ -1,18 +1,18 @@
 use std::time::Duration;
 
 use mesh_core::ids::Generation;
-use mesh_core::lease::{Ack, AskList, Fence, Fencing, Proof};
+use mesh_core::lease::{Ack, ApiStage, AskList, Fence, Fencing, Proof, Throttle};
 use mesh_core::time::duration_millis;
 
 use crate::DecodeError;
-use crate::fields::{Fields, strings};
+use crate::fields::{Fields, by_name, strings};
 use crate::v1::{self, fence::Fence as On, proof::Proof as Shown};
 
 by_value!(AskList => v1::AskList, Fence => v1::Fence, Proof => v1::Proof);
 
-/// `None` where there are no leases, whatever their terms would be.
+/// `None` where there are no fences, whatever the terms of leases would be.
 pub(crate) fn fencing(fencing: &Fencing) -> Option<v1::Fencing> {
-    fencing.is_leased().then(|| v1::Fencing {
+    (!fencing.fences.is_empty()).then(|| v1::Fencing {
         fences: fencing.fences.iter().map(Into::into).collect(),
         length_ms: duration_millis(fencing.length),
         margin_ms: duration_millis(fencing.margin),
@@ -39,6 +39,10 @@ impl From<&Fence> for v1::Fence {
             Fence::Watchdog { reaction } => On::WatchdogMs(duration_millis(*reaction)),
             Fence::PostgresqlReadOnly => On::PostgresqlReadOnly(v1::Nothing {}),
             Fence::Hook { name } => On::Hook(name.clone()),
+            Fence::ApiGatewayThrottle { name, stages } => On::ApiGatewayThrottle(v1::ApiGatewayThrottle {
+                name: name.clone(),
+                stages: by_name(stages, Into::into),
+            }),
             Fence::Unfenced => On::Unfenced(v1::Nothing {}),
         };
         Self { fence: Some(fence) }
@@ -55,8 +59,29 @@ impl TryFrom<v1::Fence> for Fence {
             On::WatchdogMs(ms) => Self::Watchdog { reaction: F.duration("watchdog_ms", ms)? },
             On::PostgresqlReadOnly(v1::Nothing {}) => Self::PostgresqlReadOnly,
             On::Hook(name) => Self::Hook { name: F.text("hook", name)? },
+            On::ApiGatewayThrottle(v1::ApiGatewayThrottle { name, stages }) => Self::ApiGatewayThrottle {
+                name: F.text("api_gateway_throttle.name", name)?,
+                stages: F.map("api_gateway_throttle.stages", stages, |path, stage| F.nested(path, stage))?,
+            },
             On::Unfenced(v1::Nothing {}) => Self::Unfenced,
         })
+    }
+}
+
+impl From<&ApiStage> for v1::ApiGatewayStage {
+    fn from(stage: &ApiStage) -> Self {
+        let ApiStage { api, stage, open: Throttle { rate, burst } } = stage;
+        Self { api: api.clone(), stage: stage.clone(), rate: *rate, burst: *burst }
+    }
+}
+
+impl TryFrom<v1::ApiGatewayStage> for ApiStage {
+    type Error = DecodeError;
+
+    fn try_from(wire: v1::ApiGatewayStage) -> Result<Self, DecodeError> {
+        const F: Fields = Fields("ApiGatewayStage");
+        let v1::ApiGatewayStage { api, stage, rate, burst } = wire;
+        Ok(Self { api: F.text("api", api)?, stage: F.text("stage", stage)?, open: Throttle { rate, burst } })
     }
 }
 

@@ -31,6 +31,8 @@ fn a_manifest_comes_back_as_it_was() {
 fn every_action_plan_and_loss_comes_back_as_it_was() {
     values::actions().iter().for_each(round_trip::<_, v1::Action>);
     values::hook_actions().iter().for_each(round_trip::<_, v1::Action>);
+    values::gateway_actions().iter().for_each(round_trip::<_, v1::Action>);
+    round_trip::<_, v1::Fence>(&values::throttle());
     round_trip::<_, v1::AutomaticNote>(&values::note());
     round_trip::<_, v1::Run>(&values::despite());
     values::plans().iter().for_each(round_trip::<_, v1::Plan>);

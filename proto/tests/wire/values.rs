@@ -12,7 +12,7 @@ use mesh_core::fleet::{
     Service,
 };
 use mesh_core::ids::{AgentId, Generation, Hash32, IntentSeq, KeyId, RegionId, RunId, ServiceId, StepId, Token};
-use mesh_core::lease::{AskList, Fence, Fencing, LEASE_DEFAULT, Proof};
+use mesh_core::lease::{ApiStage, AskList, Fence, Fencing, LEASE_DEFAULT, Proof, Throttle};
 use mesh_core::manifest::{
     Alarm, AutomaticMode, Check, Decimal, DnsRecord, EcsService, EksCluster, LossPolicy, Manifest, Metric, Missing,
     Notice, Objectives, Policy, PostgresInstance, PostgresqlRole, Probe, RdsInstance, RecordData, RecordKind,
@@ -402,6 +402,27 @@ fn postgres_actions() -> Vec<Action> {
 pub fn hook_actions() -> Vec<Action> {
     let hook = || "stop-writers".to_owned();
     vec![Action::HookFence { hook: hook() }, Action::HookUnfence { hook: hook() }]
+}
+
+/// Not among [`actions`], either.
+pub fn gateway_actions() -> Vec<Action> {
+    let (api, stage) = ("a1b2c3d4e5".to_owned(), "$default".to_owned());
+    let open = Throttle { rate: 1001, burst: 502 };
+    vec![
+        Action::ApiGatewayClose { api: api.clone(), stage: stage.clone() },
+        Action::ApiGatewayOpen { api, stage, open },
+    ]
+}
+
+/// Not in [`fencing`], which the golden file of manifests holds.
+pub fn throttle() -> Fence {
+    let stage = |api: &str| ApiStage {
+        api: api.to_owned(),
+        stage: "prod".to_owned(),
+        open: Throttle { rate: 1001, burst: 502 },
+    };
+    let stages = BTreeMap::from([(region("us-east-1"), stage("aeast")), (region("us-west-2"), stage("awest"))]);
+    Fence::ApiGatewayThrottle { name: "web".to_owned(), stages }
 }
 
 fn data_actions() -> Vec<Action> {

@@ -332,6 +332,7 @@ fn struck(service: Service, strike: &Strike) -> ApiError {
         }
         (Kind::Throttle, Service::Eks) => (429, "ThrottlingException", "Rate exceeded"),
         (Kind::Throttle, Service::Ecs) => (400, "ThrottlingException", "Rate exceeded"),
+        (Kind::Throttle, Service::ApiGateway) => (429, "TooManyRequestsException", "Too Many Requests"),
         (Kind::Throttle, Service::Kafka) => (429, "TooManyRequestsException", "429 response"),
         (Kind::Throttle, _) => (400, "Throttling", "Rate exceeded"),
         (_, Service::DynamoDb) => (500, "InternalServerError", "Internal server error"),
@@ -354,6 +355,7 @@ fn resource(service: Option<Service>, input: &Node) -> String {
         Some(Service::Eks) if input.get("clusterName").is_some() => return path(["clusterName", "nodegroupName"]),
         Some(Service::Eks) => return path(["name", "nodegroupName"]),
         Some(Service::Ecs) => return path(["cluster", "service"]),
+        Some(Service::ApiGateway) => return path(["apiId", "stageName"]),
         Some(Service::Kafka) => return input.str("clusterArn").unwrap_or_default(),
         _ => {}
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+use crate::apigateway;
 use crate::double::Double;
 use crate::http::{self as web, Lost};
 use crate::rds::InstanceKey;
@@ -68,6 +69,9 @@ async fn answer(double: Arc<Double>, region: String, request: Request<Bytes>) ->
     let (method, path) = (request.method().as_str(), request.uri().path());
     let (status, body) = match (method, path) {
         ("GET" | "HEAD", "/actuator/health") => health(&double, &region),
+        (_, "/orders") if !double.world(|world| admitted(world, &region, method)) => {
+            (StatusCode::TOO_MANY_REQUESTS, json!({ "message": "Too Many Requests" }))
+        }
         ("POST", "/orders") => order(&double, &region, request.body()),
         ("GET", "/orders") => orders(&double, &region),
         ("GET", "/") => (StatusCode::OK, json!({ "service": "sample", "region": region })),
@@ -109,6 +113,11 @@ fn orders(double: &Double, region: &str) -> (StatusCode, Value) {
         Ok(ids) => (StatusCode::OK, json!({ "region": region, "orders": ids })),
         Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, json!({ "error": reason(refusal) })),
     }
+}
+
+fn admitted(world: &World, region: &str, method: &str) -> bool {
+    let gateway = world.apps.get(region).and_then(|app| app.gateway.as_ref());
+    gateway.is_none_or(|(api, stage)| apigateway::admits(world, region, api, stage, &format!("{method} /orders")))
 }
 
 /// With the pooled session, or a new one where that has ended.

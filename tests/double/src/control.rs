@@ -125,6 +125,7 @@ fn state(world: &mut World) -> Value {
         "eks": compute::eks(world),
         "ecs": compute::ecs(world),
         "msk": compute::msk(world),
+        "apis": compute::apis(world),
         "settings": world.settings,
     })
 }

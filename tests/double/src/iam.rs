@@ -41,7 +41,7 @@ fn denied(call: &Call, user: &str, action: &str, resource: &str, verdict: policy
         Service::Sns => ApiError::new(403, "AuthorizationError", message),
         Service::Route53 | Service::Rds | Service::Sts => ApiError::new(403, "AccessDenied", message),
         Service::CloudWatch => ApiError::new(403, "AccessDenied", message),
-        Service::Eks | Service::Kafka => ApiError::new(403, "AccessDeniedException", message),
+        Service::Eks | Service::Kafka | Service::ApiGateway => ApiError::new(403, "AccessDeniedException", message),
         _ => ApiError::new(400, "AccessDeniedException", message),
     }
 }

@@ -4,6 +4,7 @@
 //! what is asked and when; [`wire`] the protocols; everything else is listeners around them.
 
 pub mod api;
+pub mod apigateway;
 pub mod app;
 pub mod checkers;
 pub mod cloudwatch;

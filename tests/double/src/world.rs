@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
+use crate::apigateway::ApiGateway;
 use crate::cloudwatch::CloudWatch;
 use crate::dynamodb::DynamoDb;
 use crate::ecs::Ecs;
@@ -26,7 +27,7 @@ use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::wire::Node;
 use crate::wire::request::{Call, Service};
-use crate::{cloudwatch, dynamodb, ecs, eks, kafka, rds, route53, sns, sqs, sts};
+use crate::{apigateway, cloudwatch, dynamodb, ecs, eks, kafka, rds, route53, sns, sqs, sts};
 use activity::Activities;
 use file::AccessKey;
 use settings::Settings;
@@ -50,6 +51,8 @@ pub struct App {
     pub alb_zone: String,
     pub address: Option<SocketAddr>,
     pub session: Option<rds::data::Session>,
+    /// API and stage that its orders come through.
+    pub gateway: Option<(String, String)>,
 }
 
 pub struct World {
@@ -68,6 +71,7 @@ pub struct World {
     pub eks: Eks,
     pub ecs: Ecs,
     pub kafka: Kafka,
+    pub apigateway: ApiGateway,
     pub activities: Activities,
     pub timers: Timers,
     pub rng: StdRng,
@@ -92,6 +96,7 @@ impl World {
             eks: Eks::default(),
             ecs: Ecs::default(),
             kafka: Kafka::default(),
+            apigateway: ApiGateway::default(),
             activities: Activities::default(),
             timers: Timers::default(),
             rng: StdRng::seed_from_u64(seed),
@@ -112,6 +117,7 @@ impl World {
             Service::Eks => eks::call(self, call),
             Service::Ecs => ecs::call(self, call),
             Service::Kafka => kafka::call(self, call),
+            Service::ApiGateway => apigateway::call(self, call),
             Service::Kubernetes => Err(ApiError::unsupported("kubernetes at the AWS endpoint")),
         }
     }
@@ -122,6 +128,7 @@ impl World {
             Service::Route53 => self.settings.route53_control_plane_region.clone(),
             Service::Rds | Service::Sns | Service::Sqs | Service::Sts | Service::CloudWatch => region.to_owned(),
             Service::DynamoDb | Service::Eks | Service::Ecs | Service::Kafka | Service::Kubernetes => region.to_owned(),
+            Service::ApiGateway => region.to_owned(),
         }
     }
 

@@ -20,6 +20,8 @@ mod read_replicas;
 mod regions;
 #[path = "rules/services.rs"]
 mod services;
+#[path = "rules/stages.rs"]
+mod stages;
 #[path = "rules/tables.rs"]
 mod tables;
 #[path = "rules/workloads.rs"]

@@ -1,4 +1,4 @@
-use mesh_core::lease::{Fence, Fencing};
+use mesh_core::lease::{ApiStage, Fence, Fencing, Throttle};
 
 use super::Fields;
 
@@ -15,7 +15,19 @@ pub(super) fn fence(fields: Fields<'_>) -> Option<Fence> {
     if let Some(name) = fields.text("hook") {
         return Some(Fence::Hook { name });
     }
+    if let Some(throttle) = fields.record("api-gateway-throttle") {
+        let stages = throttle.regions("stages", |value| value.record().and_then(api_stage))?;
+        return Some(Fence::ApiGatewayThrottle { name: throttle.text("name")?, stages });
+    }
     fields.word("unfenced").map(|_| Fence::Unfenced)
+}
+
+fn api_stage(fields: Fields<'_>) -> Option<ApiStage> {
+    Some(ApiStage {
+        api: fields.text("api")?,
+        stage: fields.text("stage")?,
+        open: Throttle { rate: fields.integer("rate")?, burst: fields.integer("burst")? },
+    })
 }
 
 pub(super) fn fencing(fences: Vec<Fence>, lease: Option<Fields<'_>>) -> Fencing {

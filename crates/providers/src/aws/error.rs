@@ -32,6 +32,8 @@ const TURNED_AWAY: &[&str] = &[
     // The instance is in a state that passes: it is looked at again before the call is repeated.
     "InvalidDBInstanceState",
     "InvalidDBInstanceStateFault",
+    // API Gateway: another change of the same API is under way.
+    "ConflictException",
     // EKS: another change of the node group is under way.
     "ResourceInUseException",
 ];
@@ -249,6 +251,7 @@ mod tests {
             (Some("PriorRequestNotComplete"), "", 400, "not-applied"),
             (Some("InvalidDBInstanceState"), "", 400, "not-applied"),
             (Some("ResourceInUseException"), "", 409, "not-applied"),
+            (Some("ConflictException"), "", 409, "not-applied"),
             (Some("InvalidChangeBatch"), stale, 400, "not-applied"),
             (Some("InvalidChangeBatch"), "FATAL problem: DomainLabelEmpty", 400, "rejected"),
             (Some("DBInstanceNotFound"), "", 404, "rejected"),

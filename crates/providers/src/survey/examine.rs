@@ -1,5 +1,9 @@
 //! Could this service fail over, as this region is now?
 
+use std::collections::BTreeMap;
+
+use mesh_core::ids::RegionId;
+use mesh_core::lease::ApiStage;
 use mesh_core::manifest::{Resource, ResourceKind};
 use mesh_core::survey::{Depth, Examination, Finding};
 
@@ -20,13 +24,15 @@ pub(super) async fn examine(scene: &Scene<'_>, examination: &Examination) -> Vec
     let resources: Vec<&Resource> = if of_service { manifest.resources.iter().collect() } else { Vec::new() };
     let resources =
         futures::future::join_all(resources.into_iter().map(|resource| of_resource(scene, examination, resource)));
-    let (resources, records, topics, probes) = tokio::join!(
+    let (resources, stages, records, topics, probes) = tokio::join!(
         resources,
+        of_stages(scene, examination),
         names::look(scene, examination),
         topics::look(scene, examination),
         probes::look(scene, examination),
     );
     findings.extend(resources.into_iter().flatten());
+    findings.extend(stages);
     findings.extend(records);
     findings.extend(topics);
     findings.extend(probes);
@@ -35,6 +41,18 @@ pub(super) async fn examine(scene: &Scene<'_>, examination: &Examination) -> Vec
 
 pub(super) fn subject_of_agent(scene: &Scene<'_>) -> String {
     format!("{} agent {}", scene.region, scene.agent)
+}
+
+async fn of_stages(scene: &Scene<'_>, examination: &Examination) -> Vec<Finding> {
+    let here = |(_, stages): (_, &BTreeMap<RegionId, ApiStage>)| stages.get(scene.region).cloned();
+    let stages: Vec<ApiStage> = examination.manifest.fence.throttled().filter_map(here).collect();
+    let looks = stages.iter().map(|stage| async move {
+        let subject = format!("{} api-gateway {}/{}", scene.region, stage.api, stage.stage);
+        bounded(&subject.clone(), looks::stage(scene, examination, subject, stage))
+            .await
+            .unwrap_or_else(|finding| finding)
+    });
+    futures::future::join_all(looks).await
 }
 
 async fn of_resource(scene: &Scene<'_>, examination: &Examination, resource: &Resource) -> Vec<Finding> {

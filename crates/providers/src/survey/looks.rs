@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesh_core::execute::{Job, Observation};
 use mesh_core::ids::{Generation, IntentSeq, RegionId, RunId, StepId, Token};
+use mesh_core::lease::ApiStage;
 use mesh_core::manifest::{EksCluster, ResourceKind};
 use mesh_core::plan::{Action, Retry};
 use mesh_core::run::Direction;
@@ -54,6 +55,30 @@ pub(super) async fn look(scene: &Scene<'_>, examination: &Examination, kind: &Re
             }
             None => Vec::new(),
         },
+    }
+}
+
+/// Of the region that serves, as it would be closed; of another, as it would be opened.
+pub(super) async fn stage(scene: &Scene<'_>, examination: &Examination, subject: String, of: &ApiStage) -> Finding {
+    let (api, stage) = (of.api.clone(), of.stage.clone());
+    let serves = examination.active == *scene.region;
+    let action = match serves {
+        true => Action::ApiGatewayClose { api, stage },
+        false => Action::ApiGatewayOpen { api, stage, open: of.open },
+    };
+    let Some(job) = job(scene, examination, action) else {
+        return Finding::unknown(subject, "the look could not be made", "report this with the manifest");
+    };
+    match (scene.provider.observe(&job, None).await, serves) {
+        (Observation::Ready { .. }, true) => Finding::ok(subject, "lets requests through, and can be closed"),
+        (Observation::Satisfied { .. }, true) => Finding::warning(
+            subject,
+            "lets nothing through, in the region that serves",
+            "if that is not meant, set its limits: aws apigatewayv2 update-stage --default-route-settings",
+        ),
+        (Observation::Ready { .. }, false) => Finding::ok(subject, "is closed, and can be opened"),
+        (Observation::Satisfied { .. }, false) => Finding::ok(subject, "lets requests through already"),
+        (other, _) => judge(subject, other).0,
     }
 }
 

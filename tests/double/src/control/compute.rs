@@ -123,6 +123,21 @@ pub fn ecs(world: &World) -> Value {
     one.collect()
 }
 
+pub fn apis(world: &World) -> Value {
+    let each = world.apigateway.apis.iter().flat_map(|(key, api)| api.stages.iter().map(move |stage| (key, stage)));
+    let one = each.map(|((region, id), (name, stage))| {
+        json!({
+            "region": region,
+            "api": id,
+            "stage": name,
+            "default": stage.default,
+            "routes": stage.routes,
+            "variables": stage.variables,
+        })
+    });
+    one.collect()
+}
+
 pub fn msk(world: &World) -> Value {
     let one = world.kafka.clusters.iter().map(
         |cluster| json!({ "region": cluster.region, "name": cluster.name, "arn": cluster.arn, "state": cluster.state }),

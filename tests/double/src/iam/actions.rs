@@ -6,6 +6,10 @@ use crate::wire::request::{Call, Service};
 pub fn of(call: &Call) -> Vec<String> {
     let named = |name: &str| format!("{}:{name}", call.service.name());
     let own = vec![named(&call.operation)];
+    // Its actions are the methods of HTTP.
+    if call.service == Service::ApiGateway {
+        return vec![named(if call.operation.starts_with("Get") { "GET" } else { "PATCH" })];
+    }
     if call.service != Service::DynamoDb {
         return own;
     }

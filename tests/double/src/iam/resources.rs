@@ -20,6 +20,7 @@ pub fn of(world: &World, call: &Call) -> Vec<String> {
         Service::Eks => eks_of(world, call),
         Service::Ecs => ecs_of(world, call),
         Service::Kafka => call.input.str("clusterArn").into_iter().collect(),
+        Service::ApiGateway => vec![api_of(call)],
         Service::Sts | Service::Kubernetes => Vec::new(),
     };
     if found.is_empty() { vec!["*".to_owned()] } else { found }
@@ -103,6 +104,14 @@ fn eks_of(world: &World, call: &Call) -> Vec<String> {
         (_, Some(group)) => vec![eks::arn(world, &key), eks::group_arn(world, &key, &group)],
         (_, None) => vec![eks::arn(world, &key)],
     }
+}
+
+/// The path of the request, without its version. The ARN has no account.
+fn api_of(call: &Call) -> String {
+    let stages = if call.operation.contains("Stage") { "/stages" } else { "" };
+    let id = call.input.str("apiId").map(|id| format!("/{id}{stages}")).unwrap_or_default();
+    let stage = call.input.str("stageName").map(|name| format!("/{name}")).unwrap_or_default();
+    format!("arn:aws:apigateway:{}::/apis{id}{stage}", call.region)
 }
 
 fn ecs_of(world: &World, call: &Call) -> Vec<String> {

@@ -17,6 +17,8 @@ pub enum Service {
     Eks,
     Ecs,
     Kafka,
+    /// HTTP APIs. Its other kind, REST APIs, has paths of its own.
+    ApiGateway,
     /// The API servers of EKS clusters: not an AWS service, and reached at endpoints of their own.
     Kubernetes,
 }
@@ -35,6 +37,7 @@ impl Service {
             "eks" => Some(Self::Eks),
             "ecs" => Some(Self::Ecs),
             "kafka" => Some(Self::Kafka),
+            "apigateway" | "apigatewayv2" => Some(Self::ApiGateway),
             "kubernetes" => Some(Self::Kubernetes),
             _ => None,
         }
@@ -52,6 +55,7 @@ impl Service {
             Self::Eks => "eks",
             Self::Ecs => "ecs",
             Self::Kafka => "kafka",
+            Self::ApiGateway => "apigateway",
             Self::Kubernetes => "kubernetes",
         }
     }
@@ -65,7 +69,7 @@ impl Service {
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
             Self::CloudWatch => "http://monitoring.amazonaws.com/doc/2010-08-01/",
             // These speak no XML.
-            Self::DynamoDb | Self::Eks | Self::Ecs | Self::Kafka | Self::Kubernetes => "",
+            Self::DynamoDb | Self::Eks | Self::Ecs | Self::Kafka | Self::ApiGateway | Self::Kubernetes => "",
         }
     }
 }
@@ -113,7 +117,7 @@ impl Raw<'_> {
     pub fn protocol(&self, service: Service) -> Protocol {
         if service == Service::Route53 {
             Protocol::RestXml
-        } else if matches!(service, Service::Eks | Service::Kafka) {
+        } else if matches!(service, Service::Eks | Service::Kafka | Service::ApiGateway) {
             Protocol::RestJson
         } else if self.header("smithy-protocol") == Some("rpc-v2-cbor") {
             Protocol::Cbor

@@ -21,7 +21,7 @@ pub fn input(service: Service, path: &str, query_text: &str, body: &[u8]) -> Res
         _ => return Err(ApiError::bad("SerializationException", "the body is not a JSON object")),
     };
     // Labels are every second segment, after the version that some services have.
-    let at_first = parts.iter().position(|part| *part == "clusters").map_or(0, |at| at + 1);
+    let at_first = parts.iter().position(|part| matches!(*part, "clusters" | "apis")).map_or(0, |at| at + 1);
     for (label, part) in labels.iter().zip(parts.iter().skip(at_first).step_by(2)) {
         input = input.with(label, query::decode(part));
     }
@@ -52,6 +52,15 @@ fn route(service: Service, method: Option<&Method>, parts: &[&str]) -> Option<Ro
         (Service::Kafka, ["v1", "clusters", _]) if is("GET") => Some(("DescribeCluster", &["clusterArn"])),
         (Service::Kafka, ["api", "v2", "clusters"]) if is("GET") => Some(("ListClustersV2", &[])),
         (Service::Kafka, ["api", "v2", "clusters", _]) if is("GET") => Some(("DescribeClusterV2", &["clusterArn"])),
+        (Service::ApiGateway, ["v2", "apis"]) if is("GET") => Some(("GetApis", &[])),
+        (Service::ApiGateway, ["v2", "apis", _]) if is("GET") => Some(("GetApi", &["apiId"])),
+        (Service::ApiGateway, ["v2", "apis", _, "stages"]) if is("GET") => Some(("GetStages", &["apiId"])),
+        (Service::ApiGateway, ["v2", "apis", _, "stages", _]) if is("GET") => {
+            Some(("GetStage", &["apiId", "stageName"]))
+        }
+        (Service::ApiGateway, ["v2", "apis", _, "stages", _]) if is("PATCH") => {
+            Some(("UpdateStage", &["apiId", "stageName"]))
+        }
         _ => None,
     }
 }

@@ -35,7 +35,9 @@ impl World {
             let database = app.database.clone();
             world.database(&app.region, &database)?;
             let (alb_name, alb_zone) = (app.alb_name.clone(), app.alb_zone.clone());
-            world.apps.insert(app.region.clone(), App { database, alb_name, alb_zone, address: None, session: None });
+            let gateway = app.gateway.as_deref().map(split).transpose()?;
+            let entry = App { database, alb_name, alb_zone, address: None, session: None, gateway };
+            world.apps.insert(app.region.clone(), entry);
         }
         world.check_sources()?;
         world.add_queues(file)?;
@@ -127,10 +129,12 @@ impl World {
     fn add_compute(&mut self, file: &WorldFile) -> Result<(), String> {
         let regions = file.eks.iter().map(|entry| &entry.region);
         let regions = regions.chain(file.ecs.iter().map(|entry| &entry.region));
+        let regions = regions.chain(file.apis.iter().map(|entry| &entry.region));
         regions.chain(file.msk.iter().map(|entry| &entry.region)).try_for_each(|region| self.known(region))?;
         file.eks.iter().try_for_each(|entry| crate::eks::add(self, entry))?;
         file.ecs.iter().for_each(|entry| crate::ecs::add(self, entry));
         file.msk.iter().for_each(|entry| crate::kafka::add(self, entry));
+        file.apis.iter().for_each(|entry| crate::apigateway::add(self, entry));
         let policies = file.access_keys.iter().filter_map(|key| Some((&key.name, key.policy.as_ref()?)));
         for (name, policy) in policies {
             crate::iam::Policy::read(policy).map_err(|why| format!("the policy of {name}: {why}"))?;

@@ -33,6 +33,8 @@ pub struct WorldFile {
     #[serde(default)]
     pub msk: Vec<crate::kafka::Entry>,
     #[serde(default)]
+    pub apis: Vec<crate::apigateway::Entry>,
+    #[serde(default)]
     pub settings: Settings,
 }
 
@@ -139,6 +141,9 @@ pub struct AppEntry {
     pub database: String,
     pub alb_name: String,
     pub alb_zone: String,
+    /// `api/stage` of the HTTP API that its orders come through.
+    #[serde(default)]
+    pub gateway: Option<String>,
 }
 
 /// A table: of one region, or global with a replica in each of several.

@@ -67,6 +67,8 @@ pub struct Settings {
     /// A token is good for this long after its X-Amz-Date, whatever its X-Amz-Expires says.
     pub kubernetes_token_ms: u64,
     pub ecs_task_ms: u64,
+    /// From a change of a stage's limits until requests meet them.
+    pub api_gateway_ms: u64,
 }
 
 impl Default for Settings {
@@ -107,6 +109,7 @@ impl Default for Settings {
             pod_ready_ms: 500,
             kubernetes_token_ms: 900_000,
             ecs_task_ms: 600,
+            api_gateway_ms: 500,
         }
     }
 }

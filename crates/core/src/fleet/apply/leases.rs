@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::runs::{closes_old_region, note};
+use super::runs::{closes_old_region, leaves_old_region, note, stops_requests};
 use super::{Change, Outcome, invalid, not_found, precondition};
 use crate::fleet::{Authority, AuthorityState, Entity, Fleet, Refusal, Reply, Service};
 use crate::ids::{AgentId, Generation, RegionId, RunId, ServiceId, StepId};
 use crate::lease::{ASK_LISTS_MAX, ASK_MEMBERS_MAX, AskList, Proof};
 use crate::manifest::LossPolicy;
-use crate::plan::{Action, Plan, PlanKind, PredictedLoss};
+use crate::plan::{Action, Plan, PlanKind, PredictedLoss, Step};
 use crate::run::{Direction, Need, Run, RunState, WorkState};
 
 /// Longest address of an agent: a DNS name and a port.
@@ -74,7 +74,7 @@ impl Fleet {
             note(run, now, None, format!("{} has write authority again at generation {wanted}", plan.from));
         } else {
             let bearable = accepts_loss || is_within(&run.loss, objective);
-            go_on_without_fence(run, bearable, &text, now);
+            go_on_without_fence(run, matches!(proof, Proof::Fenced { .. }), bearable, &text, now);
         }
         let mut touched = self.settle(id);
         touched.push(Entity::Service(service_id));
@@ -185,7 +185,7 @@ pub(crate) fn looks_done(run: &Run) -> bool {
             before.extend(&step.after);
         }
     }
-    let looks = run.plan.steps.iter().filter(|step| before.contains(&step.id) && !closes_old_region(&run.plan, step));
+    let looks = run.plan.steps.iter().filter(|step| before.contains(&step.id) && !leaves_old_region(&run.plan, step));
     looks.into_iter().all(|step| is_finished(run, &step.id))
 }
 
@@ -210,29 +210,35 @@ fn is_finished(run: &Run, id: &StepId) -> bool {
 
 /// What the proof makes needless is skipped: the rest of the fence and, where what may be lost is bearable, the wait for
 /// its last writes. Otherwise that wait fails, and two people decide about the loss.
-fn go_on_without_fence(run: &mut Run, bearable: bool, reason: &str, now: crate::time::Timestamp) {
-    if fence_seen(run) {
+fn go_on_without_fence(run: &mut Run, fenced: bool, bearable: bool, reason: &str, now: crate::time::Timestamp) {
+    // Whoever closed the region can stop its requests, too.
+    let stopped = fenced || !skip(run, reason, now, stops_requests);
+    if fence_seen(run) && stopped {
         return;
     }
-    let skipped: Vec<StepId> = run
-        .plan
-        .steps
-        .iter()
-        .filter(|step| closes_old_region(&run.plan, step) && (bearable || step.region == run.plan.from))
-        .map(|step| step.id.clone())
-        .collect();
-    for id in skipped {
-        let Some(work) = run.steps.get_mut(&id).map(|step| &mut step.forward) else { continue };
-        if work.state != WorkState::Done {
-            work.state = WorkState::Skipped { reason: reason.to_owned() };
-            work.ended_at = Some(now);
-        }
+    if !fence_seen(run) {
+        skip(run, reason, now, |plan, step| closes_old_region(plan, step) && (bearable || step.region == plan.from));
     }
     retry_grant(run);
     let still_failed = run.steps.values().any(|step| matches!(step.forward.state, WorkState::Failed { .. }));
     if matches!(run.state, RunState::Held { need: Need::Consent { .. }, .. }) && !still_failed {
         run.state = RunState::Running;
     }
+}
+
+/// All that is not done of these steps. Is there any?
+fn skip(run: &mut Run, reason: &str, now: crate::time::Timestamp, which: impl Fn(&Plan, &Step) -> bool) -> bool {
+    let mut any = false;
+    let skipped = run.plan.steps.iter().filter(|step| which(&run.plan, step)).map(|step| step.id.clone());
+    for id in skipped.collect::<Vec<StepId>>() {
+        let Some(work) = run.steps.get_mut(&id).map(|step| &mut step.forward) else { continue };
+        if work.state != WorkState::Done {
+            work.state = WorkState::Skipped { reason: reason.to_owned() };
+            work.ended_at = Some(now);
+            any = true;
+        }
+    }
+    any
 }
 
 /// Have two people accepted that the old region is not proven closed?

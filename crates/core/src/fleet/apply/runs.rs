@@ -248,7 +248,7 @@ fn settle_undo(run: &mut Run, now: Timestamp) -> bool {
 /// Holds a running run on a failed step, unless two people have consented to go on without it already.
 pub(super) fn hold(run: &mut Run, step: &StepId, reason: &str, unproven: bool, now: Timestamp) {
     let is_grant = |step: &crate::plan::Step| unproven && step.action == crate::plan::Action::Grant;
-    let closes = run.plan.step(step).is_some_and(|step| closes_old_region(&run.plan, step) || is_grant(step));
+    let closes = run.plan.step(step).is_some_and(|step| leaves_old_region(&run.plan, step) || is_grant(step));
     if closes && consenting_keys(run, now).len() >= access::APPROVALS_NEEDED {
         skip_by_consent(run, now);
         return;
@@ -274,6 +274,16 @@ pub(super) fn closes_old_region(plan: &Plan, step: &crate::plan::Step) -> bool {
         )
 }
 
+/// Is it carried out to close the old region, whether or not that is a proof? With the region it is given up.
+pub(super) fn leaves_old_region(plan: &Plan, step: &crate::plan::Step) -> bool {
+    closes_old_region(plan, step) || stops_requests(plan, step)
+}
+
+/// A throttle is kept as well as API Gateway can, so it proves nothing.
+pub(super) fn stops_requests(plan: &Plan, step: &crate::plan::Step) -> bool {
+    plan.kind == PlanKind::Failover && matches!(step.action, crate::plan::Action::ApiGatewayClose { .. })
+}
+
 /// Keys of valid consents, one for each owner. `Approve` has replaced expired ones and checked the owners.
 pub(super) fn consenting_keys(run: &Run, now: Timestamp) -> Vec<crate::ids::KeyId> {
     super::release::keys(run, now, |what| matches!(what, Approved::Loss { bound } if run.covers(*bound)))
@@ -284,7 +294,7 @@ pub(super) fn skip_by_consent(run: &mut Run, now: Timestamp) {
     let keys: Vec<String> = consenting_keys(run, now).iter().map(ToString::to_string).collect();
     let reason = format!("closed by consent of {}", keys.join(" and "));
     let closing: Vec<StepId> =
-        run.plan.steps.iter().filter(|step| closes_old_region(&run.plan, step)).map(|step| step.id.clone()).collect();
+        run.plan.steps.iter().filter(|step| leaves_old_region(&run.plan, step)).map(|step| step.id.clone()).collect();
     for id in closing {
         let Some(work) = run.steps.get_mut(&id).map(|step| &mut step.forward) else { continue };
         if work.state != WorkState::Done {

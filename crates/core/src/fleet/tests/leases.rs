@@ -272,3 +272,5 @@ fn who_acts_for_a_run_that_moves_no_authority_still_gets_leases_and_gives_promis
         }
     }
 }
+
+mod throttles;

@@ -1,11 +1,12 @@
 //! Rules of the `fence` list and of the leases' terms.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{ITEMS_MAX, Problems};
-use crate::ids::StepId;
-use crate::lease::{DRIFT_PERCENT, Fence};
+use crate::ids::{RegionId, StepId};
+use crate::lease::{ApiStage, DRIFT_PERCENT, Fence};
 use crate::manifest::{Manifest, WriterMode};
 
 /// Shorter leases end at every lost packet, longer ones keep a dead region's successor waiting.
@@ -15,10 +16,13 @@ const MARGIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::
 const REACTION: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
 /// With its kind before it, it names a step.
 const HOOK_NAME_MAX: usize = 40;
+/// Identifiers of APIs and names of stages, as API Gateway takes them.
+const API_ID_MAX: usize = 64;
+const STAGE_NAME_MAX: usize = 128;
 
 pub(super) fn check_fence(manifest: &Manifest, found: &mut Problems) {
     let fencing = &manifest.fence;
-    if !fencing.is_leased() {
+    if fencing.fences.is_empty() {
         return;
     }
     found.unless(
@@ -55,7 +59,70 @@ pub(super) fn check_fence(manifest: &Manifest, found: &mut Problems) {
                 format!("{name:?} is no name of a hook"),
                 format!("a-z, 0-9, '-', '.' and '_', at most {HOOK_NAME_MAX}: as the agents' configuration has it"),
             ),
+            Fence::ApiGatewayThrottle { name, stages } => check_throttle(manifest, name, stages, &path, found),
             Fence::Unfenced => {}
+        }
+    }
+}
+
+fn check_throttle(
+    manifest: &Manifest,
+    name: &str,
+    stages: &BTreeMap<RegionId, ApiStage>,
+    path: &str,
+    found: &mut Problems,
+) {
+    let path = format!("{path}.api-gateway-throttle");
+    let databases = manifest.databases().count() + manifest.postgres().count();
+    found.unless(
+        databases > 0 || manifest.fence.is_leased(),
+        &path,
+        "a throttle closes nothing by itself: API Gateway keeps it on a best-effort basis, and a request may come through",
+        "name beside it the fence that closes the region: `lease-endpoint`, `watchdog` or `hook`, or a database",
+    );
+    let twice = manifest.fence.throttled().filter(|(other, _)| *other == name).count() > 1;
+    found.unless(
+        !twice,
+        &format!("{path}.name"),
+        format!("{name:?} is the name of another throttle"),
+        "choose another",
+    );
+    found.unless(
+        StepId::new(name).is_ok() && name.len() <= HOOK_NAME_MAX,
+        &format!("{path}.name"),
+        format!("{name:?} is no name of a step"),
+        format!("a-z, 0-9, '-', '.' and '_', at most {HOOK_NAME_MAX}"),
+    );
+    found.unless(!stages.is_empty(), &format!("{path}.stages"), "no stage", "name the stage of at least one region");
+    for (region, of) in stages {
+        let path = format!("{path}.stages.{region}");
+        found.unless(
+            manifest.regions.contains_key(region),
+            &path,
+            format!("{region} is no region of the service"),
+            "correct it, or add the region under regions",
+        );
+        let word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        found.unless(
+            !of.api.is_empty() && of.api.len() <= API_ID_MAX && word(&of.api),
+            &format!("{path}.api"),
+            format!("{:?} is no identifier of an API", of.api),
+            "as `aws apigatewayv2 get-apis` shows it, like a1b2c3d4e5",
+        );
+        let named = of.stage.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        found.unless(
+            of.stage == "$default" || (!of.stage.is_empty() && of.stage.len() <= STAGE_NAME_MAX && named),
+            &format!("{path}.stage"),
+            format!("{:?} is no name of a stage", of.stage),
+            "as `aws apigatewayv2 get-stages` shows it, like prod or $default",
+        );
+        for (key, number) in [("rate", of.open.rate), ("burst", of.open.burst)] {
+            found.unless(
+                number > 0,
+                &format!("{path}.{key}"),
+                "an open stage with a limit of 0 lets nothing through",
+                "the limit that it has while the region serves",
+            );
         }
     }
 }
