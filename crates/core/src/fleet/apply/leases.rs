@@ -221,7 +221,13 @@ fn go_on_without_fence(run: &mut Run, fenced: bool, bearable: bool, reason: &str
     }
     retry_grant(run);
     let still_failed = run.steps.values().any(|step| matches!(step.forward.state, WorkState::Failed { .. }));
-    if matches!(run.state, RunState::Held { need: Need::Consent { .. }, .. }) && !still_failed {
+    let is_throttle = |id| run.plan.step(id).is_some_and(|step| stops_requests(&run.plan, step));
+    let waits = match &run.state {
+        RunState::Held { need: Need::Consent { .. }, .. } => true,
+        RunState::Held { need: Need::Decision { step }, .. } => is_throttle(step),
+        _ => false,
+    };
+    if waits && !still_failed {
         run.state = RunState::Running;
     }
 }

@@ -248,7 +248,7 @@ fn settle_undo(run: &mut Run, now: Timestamp) -> bool {
 /// Holds a running run on a failed step, unless two people have consented to go on without it already.
 pub(super) fn hold(run: &mut Run, step: &StepId, reason: &str, unproven: bool, now: Timestamp) {
     let is_grant = |step: &crate::plan::Step| unproven && step.action == crate::plan::Action::Grant;
-    let closes = run.plan.step(step).is_some_and(|step| leaves_old_region(&run.plan, step) || is_grant(step));
+    let closes = run.plan.step(step).is_some_and(|step| closes_old_region(&run.plan, step) || is_grant(step));
     if closes && consenting_keys(run, now).len() >= access::APPROVALS_NEEDED {
         skip_by_consent(run, now);
         return;

@@ -17,6 +17,8 @@ struct Mesh {
     holders: BTreeMap<AgentId, Holder>,
     /// Regions whose agents hear nothing and are not heard.
     cut: Vec<&'static str>,
+    /// Agents take work and say nothing about it.
+    silent: bool,
     second: u64,
 }
 
@@ -31,7 +33,8 @@ impl Mesh {
         leased.manifest.fence = Fencing { fences, ..Fencing::default() };
         leased.manifest.policy.loss = loss;
         let holders = fleet.agents.keys().map(|agent| (agent.clone(), Holder::default())).collect();
-        let mut mesh = Self { fleet, ledger: Ledger::elected(SECOND), holders, cut: Vec::new(), second: 1 };
+        let mut mesh =
+            Self { fleet, ledger: Ledger::elected(SECOND), holders, cut: Vec::new(), silent: false, second: 1 };
         mesh.play_until(20, |_| false);
         mesh
     }
@@ -63,7 +66,9 @@ impl Mesh {
             let reply = self.fleet.apply(at(self.second), &command).reply;
             assert!(!matches!(reply, Reply::Refused(_)), "{command:?} was proposed and refused: {reply:?}");
         }
-        self.work(&view, now);
+        if !self.silent {
+            self.work(&view, now);
+        }
         let unfenced = self.fleet.services[&id].manifest.fence.accepts_unfenced();
         let writers = self.regions_with_right();
         assert!(writers.len() < 2 || unfenced, "two regions have a right to write: {writers:?}");
