@@ -177,14 +177,3 @@ async fn requests_stop_beside_the_fence_and_come_back_with_their_limits_there_an
     let denied: Vec<&Value> = effects.as_array().expect("effects").iter().filter(denied).collect();
     assert!(denied.is_empty(), "the policies of deploy/ are enough: {denied:?}");
 }
-
-#[tokio::test]
-async fn a_doctor_looks_at_the_stages_and_sends_other_kinds_to_a_hook() {
-    let rig = raise().await;
-    let text = |said: mesh_suite::ctl::Said| format!("{}{}", said.stdout, said.stderr);
-    let found = text(rig.ctl(&["--json", "doctor", SHOP]).await);
-    assert!(found.contains("api-gateway aeast12345/prod") && found.contains("can be closed"), "{found}");
-    assert!(found.contains("is closed, and can be opened"), "{found}");
-    let dry = text(rig.ctl(&["failover", "--to", WEST, "--dry-run"]).await);
-    assert!(dry.contains("api-gateway-close-web") && dry.contains("closes nothing by itself"), "{dry}");
-}
