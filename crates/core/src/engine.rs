@@ -39,6 +39,16 @@ pub struct AgentPresence {
     pub load: u32,
 }
 
+impl View {
+    /// When the agent of an open intent may last have had permission to call. What a leader remembers of an earlier term
+    /// of its own says nothing of the permissions that another leader gave since.
+    fn heard(&self, intent: &Intent) -> Timestamp {
+        let heard = self.agents.get(&intent.agent).map(|agent| agent.last_heard);
+        let heard = heard.filter(|heard| *heard >= self.led_since);
+        heard.unwrap_or(self.led_since.max(intent.opened_at))
+    }
+}
+
 /// All commands that are due now, at most one for each step.
 pub fn next(fleet: &Fleet, view: &View) -> Vec<Command> {
     let mut commands = Vec::new();
@@ -56,10 +66,7 @@ pub fn next(fleet: &Fleet, view: &View) -> Vec<Command> {
 pub fn next_wakeup(fleet: &Fleet, view: &View) -> Option<Timestamp> {
     let mut times = Vec::new();
     for (service, run) in live_runs(fleet) {
-        let heard = |intent: &Intent| {
-            view.agents.get(&intent.agent).map_or(view.led_since.max(intent.opened_at), |agent| agent.last_heard)
-        };
-        times.extend(run.open_intents().map(|(_, _, intent)| heard(intent).plus(view.agent_silence)));
+        times.extend(run.open_intents().map(|(_, _, intent)| view.heard(intent).plus(view.agent_silence)));
         if run.paused.is_some() {
             continue;
         }
@@ -119,11 +126,7 @@ fn live_runs(fleet: &Fleet) -> impl Iterator<Item = (&Service, &Run)> {
 fn lost_intents(run: &Run, view: &View) -> Vec<Command> {
     let mut lost = Vec::new();
     for (step, direction, intent) in run.open_intents() {
-        let heard = match view.agents.get(&intent.agent) {
-            Some(agent) => agent.last_heard,
-            None => view.led_since.max(intent.opened_at),
-        };
-        let silent = view.now.since(heard);
+        let silent = view.now.since(view.heard(intent));
         if silent < view.agent_silence {
             continue;
         }

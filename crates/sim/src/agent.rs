@@ -93,6 +93,8 @@ pub struct Agent {
     pub disk: Disk,
     pub works: BTreeMap<mesh_core::ids::IntentSeq, Work>,
     pub fsync: Micros,
+    /// Notices that were sent, by their keys, since the process began.
+    pub published_at: BTreeMap<String, Micros>,
 }
 
 impl World {
@@ -126,6 +128,7 @@ impl World {
             disk: Disk::default(),
             works: BTreeMap::new(),
             fsync: self.set.fsync,
+            published_at: BTreeMap::new(),
         }
     }
 
@@ -195,6 +198,7 @@ impl World {
         it.isolation = Isolation::default();
         it.gate = Gate::default();
         it.works.clear();
+        it.published_at.clear();
         it.looking = false;
         let conn = it.conn.take();
         if let Some(conn) = conn {
@@ -402,6 +406,7 @@ impl World {
     }
 
     fn seek(&mut self, agent: usize) {
+        self.judge_seek(agent);
         let node = self.agents[agent].turn % self.nodes.len();
         let conn = self.connect(agent, node);
         let last_pong = self.stamp(agent);
@@ -434,6 +439,7 @@ impl World {
                 self.write(agent, Written::Floor { generation: wanted, tell: true });
             }
             Heard::OutcomeAck(seq) => self.hear_outcome_ack(agent, seq),
+            Heard::Halt { asking, run } => self.hear_halt(agent, asking, run),
         }
     }
 
@@ -469,7 +475,7 @@ impl World {
             None => {
                 it.turn += 1;
                 it.hints = 0;
-                let rest = self.rng.between(100, 1_000) * MILLI;
+                let rest = if self.bug(Bug::NoRest) { 1 } else { self.rng.between(100, 1_000) * MILLI };
                 let epoch = self.agents[agent].epoch;
                 self.after(rest, Event::Unanswered { agent, conn: usize::MAX });
                 let _ = epoch;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesh_core::execute::{CallResult, Job, Observation};
 use mesh_core::ids::Generation;
+use mesh_core::manifest::PostgresInstance;
 use mesh_core::plan::Action;
 
 use crate::event::{Call, Event};
@@ -92,6 +93,11 @@ impl Cloud {
         let server = &self.servers[region];
         server.primary && !server.fenced && server.down == 0 && server.proxy_open
     }
+}
+
+/// Of which region it is: `pg0.example.com`.
+fn host(name: &str) -> usize {
+    name[2..3].parse().expect("the manifest numbers them")
 }
 
 const fn workload(region: usize) -> Place {
@@ -188,6 +194,7 @@ impl World {
                     Observation::Pending { note: "behind".to_owned() }
                 }
             }
+            Action::PostgresRejoin { source, .. } => self.observe_rejoin(region, source),
             Action::PostgresPromote { .. } if server.primary => {
                 satisfied(format!("{{\"timeline\":{}}}", server.timeline))
             }
@@ -196,6 +203,25 @@ impl World {
             other => panic!("the model has no {}", other.name()),
         };
         (seen, took)
+    }
+
+    fn observe_rejoin(&self, region: usize, source: &PostgresInstance) -> Observation {
+        let (of, server) = (&self.cloud.servers[host(&source.host)], &self.cloud.servers[region]);
+        if !of.primary || of.timeline < server.timeline {
+            return Observation::Blocked { reason: "the source is no primary, or an older one".to_owned() };
+        }
+        match !server.primary && server.timeline == of.timeline {
+            true => Observation::Satisfied { read_back: "{}".to_owned() },
+            false => Observation::Ready { before: "{}".to_owned() },
+        }
+    }
+
+    /// A base backup: what the source has.
+    fn rejoin(&mut self, region: usize, source: &str) {
+        let Server { timeline, written, .. } = self.cloud.servers[host(source)];
+        let server = &mut self.cloud.servers[region];
+        (server.primary, server.fenced, server.promoting) = (false, false, false);
+        (server.timeline, server.written) = (timeline, written);
     }
 
     fn replicate_all(&mut self) {
@@ -221,6 +247,10 @@ impl World {
     }
 
     pub fn effect(&mut self, call: Call) {
+        if !call.job.action.is_postgres() {
+            self.effect_outside(call);
+            return;
+        }
         let region = self.names.region(&call.job.region);
         let expired = self.now > call.until && !self.bug(Bug::CallsNeverExpire);
         if expired || self.cloud.servers[region].down > 0 {
@@ -239,20 +269,26 @@ impl World {
             }
             Action::PostgresPromote { .. } if !server.primary && !server.promoting => {
                 server.promoting = true;
+                let key = call.job.key.clone();
+                self.judge_once(&key, "a promotion began");
                 let took = self.rng.between(PROMOTION_MIN, PROMOTION_MAX) * MILLI;
                 self.after(took, Event::Promoted { region, generation });
             }
             Action::PostgresPromote { .. } => {}
+            Action::PostgresRejoin { source, .. } => self.rejoin(region, &source.host.clone()),
             other => panic!("the model has no call {}", other.name()),
         }
         if !call.reply_lost {
-            let Call { agent, epoch, job, .. } = call;
-            let back = self.net.delay(workload(region), Self::agents_of(self.agents[agent].region), &mut self.rng);
-            let seq = job.token.intent;
-            let number = self.agents[agent].works.get(&seq).map_or(0, super::agent::executor::Work::number);
-            let result = Box::new(CallResult::Accepted { reference: String::new() });
-            self.after(back, Event::CallEnded { agent, epoch, seq, call: number, result });
+            let (region_of, agents) = (workload(region), Self::agents_of(self.agents[call.agent].region));
+            let back = self.net.delay(region_of, agents, &mut self.rng);
+            self.answer_call(&call, back, CallResult::Accepted { reference: String::new() });
         }
+    }
+
+    pub fn answer_call(&mut self, call: &Call, back: Micros, result: CallResult) {
+        let (agent, epoch, seq) = (call.agent, call.epoch, call.job.token.intent);
+        let number = self.agents[agent].works.get(&seq).map_or(0, super::agent::executor::Work::number);
+        self.after(back, Event::CallEnded { agent, epoch, seq, call: number, result: Box::new(result) });
     }
 
     pub fn promoted(&mut self, region: usize, _generation: Generation) {

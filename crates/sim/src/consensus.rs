@@ -5,17 +5,21 @@
 
 use std::rc::Rc;
 
-use mesh_core::fleet::{Command, Fleet};
+use mesh_core::fleet::{Applied, Command, Fleet};
 use mesh_core::time::{Timestamp, duration_millis};
 
+use crate::audit::Audit;
 use crate::clock::Clocks;
 use crate::coordinator::Office;
 use crate::event::{Entry, Event, Log};
 use crate::net::{Part, Place};
 use crate::plant::Bug;
+use crate::setting::spread_intents;
 use crate::world::World;
 use crate::{MILLI, Micros};
 
+/// Of what was committed before the world begins.
+pub const FOUNDING_TERM: u64 = 1;
 const HEARTBEAT: Micros = 300 * MILLI;
 const ELECTION_MIN: Micros = 1_000 * MILLI;
 const ELECTION_MAX: Micros = 1_500 * MILLI;
@@ -52,6 +56,9 @@ pub struct Node {
     /// The last stamp and the steady clock then.
     stamped: Option<(u64, Micros)>,
     pub fsync: Micros,
+    pub audit: Audit,
+    /// Commands that its audit has seen.
+    pub audited_commands: usize,
     pub office: Office,
 }
 
@@ -79,6 +86,8 @@ impl Node {
             silence: 0,
             stamped: None,
             fsync,
+            audit: Audit::default(),
+            audited_commands: 0,
             office: Office::default(),
         }
     }
@@ -106,6 +115,14 @@ impl Node {
         let believed = believed.max(self.fleet.now.as_millis() * 1_000);
         self.stamped = Some((believed, steady));
         Timestamp::from_millis(believed / 1_000)
+    }
+
+    /// The latest that its mesh time can be.
+    pub fn latest_time(&self, now: Micros) -> Timestamp {
+        let stamp = self.clocks.stamp(now);
+        let (wall, steady) = (duration_micros(stamp.realtime), duration_micros(stamp.monotonic));
+        let stamped = self.stamped.map_or(0, |(before, at)| before + steady.saturating_sub(at) * 9 / 8);
+        Timestamp::from_millis(wall.max(stamped) / 1_000).max(self.fleet.now)
     }
 
     pub fn forget_time(&mut self) {
@@ -141,6 +158,7 @@ impl World {
 
     /// Links or processes have changed: who hears its leader no more, which old leader hears of a newer one?
     pub fn look_at_quorum(&mut self) {
+        self.judge_quorum();
         for node in 0..self.nodes.len() {
             if !self.nodes[node].alive || self.nodes[node].role == Role::Leader {
                 continue;
@@ -408,8 +426,24 @@ impl World {
         let entry = Rc::clone(&self.nodes[node].log[index]);
         self.nodes[node].applied += 1;
         self.judge_commit(node, index, &entry);
-        let applied = entry.command.as_ref().map(|command| self.nodes[node].fleet.apply(entry.at, command));
+        let mut fleet = std::mem::take(&mut self.nodes[node].fleet);
+        let at = if self.bug(Bug::OwnClock) { self.nodes[node].latest_time(self.now) } else { entry.at };
+        let applied = self.applied(&mut fleet, &entry, at);
+        self.nodes[node].fleet = fleet;
+        self.judge_applied(node, index, applied.as_ref());
+        if let Some(applied) = &applied {
+            self.audit_applied(node, index, &entry, applied);
+        }
         self.note_applied(node, index + 1, &entry, applied);
+    }
+
+    /// What an entry does to a replica.
+    pub fn applied(&self, fleet: &mut Fleet, entry: &Entry, at: Timestamp) -> Option<Applied> {
+        let Some(command) = &entry.command else {
+            self.spoil_term(fleet);
+            return None;
+        };
+        Some(self.spoil_apply(fleet, command, at))
     }
 
     /// The time until a quorum has answered a question that leaves now, if it does.
@@ -449,15 +483,9 @@ impl World {
         // Applied state is rebuilt from the log; what was applied had been committed, and so was on disk here or comes again.
         let kept = it.commit.min(synced);
         if kept < it.applied {
-            let mut fleet = Fleet::default();
-            for entry in &it.log[..kept] {
-                if let Some(command) = &entry.command {
-                    fleet.apply(entry.at, command);
-                }
-            }
-            it.fleet = fleet;
-            it.applied = kept;
+            self.rebuild(node, kept);
         }
+        let it = &mut self.nodes[node];
         it.commit = kept;
         it.forget_time();
         it.office = Office::default();
@@ -465,6 +493,32 @@ impl World {
         let _ = now;
         self.end_office(node);
         self.look_at_quorum();
+    }
+
+    /// The state that the first `kept` entries make, and their audit.
+    fn rebuild(&mut self, node: usize, kept: usize) {
+        let log = Rc::clone(&self.nodes[node].log);
+        let (mut fleet, mut audit, mut commands) = (Fleet::default(), Audit::default(), 0);
+        let founding = log.iter().take_while(|entry| entry.term == FOUNDING_TERM).count();
+        for (index, entry) in log[..kept].iter().enumerate() {
+            if index == founding {
+                spread_intents(&mut fleet, &self.names);
+            }
+            let Some(applied) = self.applied(&mut fleet, entry, entry.at) else { continue };
+            if index < founding {
+                continue;
+            }
+            commands += 1;
+            if let Some(command) = entry.command.as_ref().filter(|_| self.audited(&applied)) {
+                let known = self.judge.chain.canon.records.get(audit.records.len());
+                audit.append(index + 1, entry.at, command, &applied, known);
+            }
+        }
+        if kept <= founding {
+            spread_intents(&mut fleet, &self.names);
+        }
+        let it = &mut self.nodes[node];
+        (it.fleet, it.audit, it.audited_commands, it.applied) = (fleet, audit, commands, kept);
     }
 
     pub fn start_node(&mut self, node: usize) {

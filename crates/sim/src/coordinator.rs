@@ -3,24 +3,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::decide::{self, Judgement};
 use mesh_core::detect::{self, Evidence, Observer, Observers, RegionVerdict, SelfReport, Sight, Verdict};
 use mesh_core::engine::{self, AgentPresence, View};
-use mesh_core::fleet::{Applied, AuthorityState, Command, Fleet, Reply};
-use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId, StepId};
+use mesh_core::fleet::{Applied, AuthorityState, Command, Fleet, OpenCall, Reply, Service};
+use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId, ServiceId, StepId};
 use mesh_core::lease::due;
 use mesh_core::lease::{Ack, Ledger};
-use mesh_core::run::{Direction, Outcome, RunState};
-use mesh_core::signal::Reading;
+use mesh_core::run::{Direction, Outcome, Run};
+use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::{Timestamp, duration_millis};
 
 use crate::consensus::Role;
 use crate::desk::{Held, Told};
 use crate::event::{Entry, Event, Heard, Say};
+use crate::people::Asking;
 use crate::plant::Bug;
-use crate::setting::{AGENTS_PER_REGION, HASH};
+use crate::setting::{AGENTS_PER_REGION, CHECK};
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
 
@@ -40,6 +42,8 @@ const JUDGE_ANYWAY: u64 = 127;
 pub struct Live {
     pub conn: usize,
     heard: Duration,
+    /// The last answer to a ping that this leader gave.
+    pub ponged: Option<Duration>,
     offered: BTreeSet<IntentSeq>,
     told: BTreeSet<Generation>,
 }
@@ -58,6 +62,8 @@ pub struct Office {
     rests: BTreeMap<String, (Micros, Micros)>,
     lost: BTreeMap<(RunId, IntentSeq), Command>,
     settling: BTreeMap<usize, (usize, IntentSeq)>,
+    /// What people wait for, by the index at which it will be applied.
+    pub asked: BTreeMap<usize, Asking>,
     late: BTreeMap<(String, Generation), (Duration, Timestamp)>,
     next_round: Micros,
     looks: u64,
@@ -72,6 +78,7 @@ impl Office {
         self.rests.clear();
         self.lost.clear();
         self.settling.clear();
+        self.asked.clear();
         self.next_round = 0;
     }
 }
@@ -89,7 +96,7 @@ impl World {
         }
     }
 
-    fn steady(&self, node: usize) -> Duration {
+    pub fn steady(&self, node: usize) -> Duration {
         self.nodes[node].clocks.stamp(self.now).monotonic
     }
 
@@ -123,13 +130,17 @@ impl World {
         if let Some(subject) = subject {
             office.flying.remove(&subject);
             let rest = office.rests.remove(&subject);
-            if let Some(Applied { reply: Reply::Refused(_), .. }) = applied {
+            if let Some(Applied { reply: Reply::Refused(_), .. }) = &applied {
                 let pause = rest.map_or(PAUSE_MIN, |(_, pause)| (pause * 2).min(PAUSE_MAX));
                 office.rests.insert(subject, (now + pause, pause));
             }
         }
-        if let Some((conn, seq)) = office.settling.remove(&index) {
+        let (settling, asked) = (office.settling.remove(&index), office.asked.remove(&index));
+        if let Some((conn, seq)) = settling {
             self.say_to_agent(conn, Heard::OutcomeAck(seq));
+        }
+        if let Some(asking) = asked {
+            self.committed(node, index, asking, applied);
         }
         self.wake(node, 1);
     }
@@ -164,6 +175,7 @@ impl World {
                 }
             }
             Say::Standings(ack) => self.hear_ack(node, agent, ack),
+            Say::Halted { asking, run } => self.hear_halted(node, agent, asking, &run),
             Say::Signals(signals) => self.hear_signals(node, agent, signals, now),
             Say::Outcome { run, step, direction, seq, outcome } => {
                 self.hear_outcome(node, conn, run, step, direction, seq, outcome);
@@ -190,7 +202,7 @@ impl World {
         }
         let (agent, now) = (self.conns[conn].agent, self.steady(node));
         let Some(nonce) = nonce else {
-            let live = Live { conn, heard: now, offered: BTreeSet::new(), told: BTreeSet::new() };
+            let live = Live { conn, heard: now, ponged: None, offered: BTreeSet::new(), told: BTreeSet::new() };
             let office = &mut self.nodes[node].office;
             office.gone.remove(&agent);
             office.sessions.insert(agent, live);
@@ -200,15 +212,13 @@ impl World {
         };
         let mesh_now = self.nodes[node].mesh_time(self.now);
         let it = &mut self.nodes[node];
-        if it.office.sessions.get(&agent).is_none_or(|live| live.conn != conn) {
-            return;
-        }
+        let Some(live) = it.office.sessions.get_mut(&agent).filter(|live| live.conn == conn) else { return };
+        live.ponged = Some(now);
         let id = &self.names.service;
         let service = &it.fleet.services[id];
         let news = it.office.ledger.news(id, service, &self.names.agents[agent], &it.fleet.agents, now);
-        let run = service.current_run.as_ref().and_then(|run| it.fleet.runs.get(run));
-        let halted = run.filter(|run| it.fleet.halted(run, mesh_now).is_some());
-        let paused = halted.map(|run| run.id.clone()).into_iter().collect();
+        let halted = running(&it.fleet).filter(|run| it.fleet.halted(run, mesh_now).is_some());
+        let paused = halted.map(|run| run.id.clone()).collect();
         self.say_to_agent(conn, Heard::Pong { nonce, paused, news });
     }
 
@@ -295,7 +305,7 @@ impl World {
         let Some(led_since) = self.nodes[node].office.led_since else { return };
         let now = self.nodes[node].mesh_time(self.now);
         let (all, connected) = self.views(node, now, led_since);
-        let busy = self.nodes[node].fleet.services[&self.names.service].current_run.is_some();
+        let busy = running(&self.nodes[node].fleet).next().is_some();
         if busy {
             self.engine(node, &all, &connected);
             self.offer(node, now);
@@ -341,6 +351,9 @@ impl World {
     fn take_up_lost(&mut self, node: usize, due: Vec<Command>) -> Vec<Command> {
         let (mut others, now) = (Vec::new(), self.steady(node));
         for command in due {
+            if self.bug(Bug::LostIntentsKept) && matches!(command, Command::CloseIntent { .. }) {
+                continue;
+            }
             let Command::CloseIntent { run, seq, .. } = &command else {
                 others.push(command);
                 continue;
@@ -375,26 +388,21 @@ impl World {
 
     fn offer(&mut self, node: usize, now: Timestamp) {
         let fleet = &self.nodes[node].fleet;
-        let Some(run) = fleet.services[&self.names.service].current_run.as_ref().and_then(|run| fleet.runs.get(run))
-        else {
-            return;
-        };
-        if run.paused.is_some() {
-            return;
-        }
         let mut offers = Vec::new();
-        for (step, direction, intent) in run.open_intents() {
-            if self.nodes[node].office.lost.contains_key(&(run.id.clone(), intent.seq)) {
-                continue;
-            }
-            let Some(agent) = self.names.agent(&intent.agent) else { continue };
-            let Some(live) = self.nodes[node].office.sessions.get(&agent) else { continue };
-            if live.offered.contains(&intent.seq) {
-                continue;
-            }
-            let job = engine::job(fleet, &run.id, &step.id, direction, now);
-            if let Some(job) = job.filter(|job| job.token.intent == intent.seq) {
-                offers.push((agent, live.conn, job));
+        for run in running(fleet).filter(|run| run.paused.is_none()) {
+            for (step, direction, intent) in run.open_intents() {
+                if self.nodes[node].office.lost.contains_key(&(run.id.clone(), intent.seq)) {
+                    continue;
+                }
+                let Some(agent) = self.names.agent(&intent.agent) else { continue };
+                let Some(live) = self.nodes[node].office.sessions.get(&agent) else { continue };
+                if live.offered.contains(&intent.seq) {
+                    continue;
+                }
+                let job = engine::job(fleet, &run.id, &step.id, direction, now);
+                if let Some(job) = job.filter(|job| job.token.intent == intent.seq) {
+                    offers.push((agent, live.conn, job));
+                }
             }
         }
         for (agent, conn, job) in offers {
@@ -455,25 +463,40 @@ impl World {
     }
 
     fn automatic(&mut self, node: usize, now: Timestamp, led_since: Timestamp) {
-        let it = &mut self.nodes[node];
-        let service = &it.fleet.services[&self.names.service];
-        let held = service.current_run.as_ref().and_then(|run| it.fleet.runs.get(run));
-        if held.is_some_and(|run| !matches!(run.state, RunState::Held { .. })) {
+        if self.bug(Bug::SlowLook) && self.now % (80 * SECOND) > SECOND {
             return;
         }
-        let active = self.names.region(&service.active) * 2;
+        let it = &mut self.nodes[node];
+        let looked: Vec<&Service> =
+            it.fleet.services.values().filter(|service| decide::next::needs_a_look(&it.fleet, service)).collect();
+        if looked.is_empty() {
+            return;
+        }
         // Far less than any rule asks for.
         let row = Duration::from_secs(self.set.sustained_s) / if self.plant.is_some() { 64 } else { 2 };
-        let failing = it.office.desk.iter().filter(|((_, subject), held)| *subject == active && held[0].row() > row);
-        let held_now = held.is_some();
-        let quiet = failing.count() < 2 && !held_now;
+        let desk = &it.office.desk;
+        let failing = |active: usize| {
+            let of_it = desk.iter().filter(|((_, subject), held)| *subject == active && held[0].row() > row);
+            of_it.count() >= 2
+        };
+        let actives: BTreeSet<usize> = looked.iter().map(|service| self.names.region(&service.active) * 2).collect();
+        let held_now = looked.iter().any(|service| service.current_run.is_some());
+        let quiet = !held_now && !actives.into_iter().any(failing);
         it.office.looks += 1;
         if quiet && !it.office.looks.is_multiple_of(LOOK_ANYWAY) {
             return;
         }
+        let services: Vec<ServiceId> = looked.iter().map(|service| service.manifest.service.clone()).collect();
         let evidence = self.evidence(node, now, led_since);
-        let Some(judgement) = self.judged_if_it_matters(node, &evidence, held_now) else { return };
-        let due = decide::commands(&self.nodes[node].fleet, &[&judgement], &evidence, &|_| HASH);
+        let judged: Vec<Judgement> = services
+            .iter()
+            .filter_map(|service| self.judged_if_it_matters(node, service, &evidence, held_now))
+            .collect();
+        if judged.is_empty() {
+            return;
+        }
+        let judged: Vec<&Judgement> = judged.iter().collect();
+        let due = decide::commands(&self.nodes[node].fleet, &judged, &evidence, &|plan| mesh_proto::plan_hash(plan));
         assert!(!quiet || due.is_empty(), "what cannot be down was moved");
         for command in due {
             self.propose_once(node, command);
@@ -482,20 +505,27 @@ impl World {
 
     /// Nothing comes of a judgement while the active region is not down, unless a run waits for people. One of many is
     /// made all the same.
-    fn judged_if_it_matters(&mut self, node: usize, evidence: &Evidence, held: bool) -> Option<Judgement> {
+    fn judged_if_it_matters(
+        &mut self,
+        node: usize,
+        service: &ServiceId,
+        evidence: &Evidence,
+        held: bool,
+    ) -> Option<Judgement> {
         self.counts.judgements += 1;
-        let verdicts = self.verdicts(node, evidence);
-        let active = &self.nodes[node].fleet.services[&self.names.service].active;
+        let verdicts = self.verdicts(node, service, evidence);
+        let active = &self.nodes[node].fleet.services[service].active;
         let of_active = verdicts.get(active).map(|verdict| (verdict.verdict, verdict.pattern));
-        self.judge_verdict(of_active);
+        if *service == self.names.service {
+            self.judge_verdict(of_active);
+        }
         let down = of_active.is_some_and(|(verdict, _)| verdict == Verdict::Down);
         let anyway = self.counts.judgements.is_multiple_of(JUDGE_ANYWAY);
-        (down || held || anyway)
-            .then(|| decide::judge(&self.nodes[node].fleet, &self.names.service, &verdicts, evidence))
+        (down || held || anyway).then(|| decide::judge(&self.nodes[node].fleet, service, &verdicts, evidence))
     }
 
-    pub fn verdicts(&self, node: usize, evidence: &Evidence) -> BTreeMap<RegionId, RegionVerdict> {
-        let service = &self.nodes[node].fleet.services[&self.names.service];
+    pub fn verdicts(&self, node: usize, service: &ServiceId, evidence: &Evidence) -> BTreeMap<RegionId, RegionVerdict> {
+        let service = &self.nodes[node].fleet.services[service];
         if self.bug(Bug::NotSustained) {
             let mut service = service.clone();
             service.manifest.policy.sustained = Duration::from_secs(1);
@@ -519,7 +549,18 @@ impl World {
                 (self.names.agents[agent].clone(), Observer { region, heard_at, doubt })
             })
             .collect();
-        let sights: Vec<Sight> = office.desk.values().flatten().map(|held| held.sight(now, steady)).collect();
+        let mut sights: Vec<Sight> = office.desk.values().flatten().map(|held| held.sight(now, steady)).collect();
+        if self.bug(Bug::LagIsZero) {
+            sights.iter_mut().for_each(without_lag);
+        }
+        // One question is asked for all services: those without a database have no answers of their own.
+        let checks = sights.iter().filter(|sight| sight.signal.subject == CHECK).cloned().collect::<Vec<_>>();
+        for service in &self.names.services[1..] {
+            sights.extend(checks.iter().map(|sight| Sight {
+                signal: Arc::new(Signal { service: service.clone(), ..(*sight.signal).clone() }),
+                ..sight.clone()
+            }));
+        }
         let led_since = if self.bug(Bug::NoSettling) { Timestamp::default() } else { led_since };
         Evidence::new(now, led_since, Observers::from(observers), sights)
     }
@@ -529,12 +570,11 @@ impl World {
     fn note_late_calls(&mut self, node: usize) {
         let now = self.steady(node);
         let it = &mut self.nodes[node];
-        let service = &it.fleet.services[&self.names.service];
+        let open: Vec<&OpenCall> = it.fleet.services.values().flat_map(|service| &service.open_calls).collect();
         it.office.late.retain(|(resource, generation), (end, _)| {
-            *end > now
-                || service.open_calls.iter().any(|call| call.resource == *resource && call.generation == *generation)
+            *end > now || open.iter().any(|call| call.resource == *resource && call.generation == *generation)
         });
-        for call in &service.open_calls {
+        for call in open {
             let end = now + call.until.since(it.fleet.now) + LATE_LOOK;
             let known = it.office.late.entry((call.resource.clone(), call.generation)).or_insert((end, call.until));
             if known.1 < call.until {
@@ -555,6 +595,18 @@ impl World {
         let Some(action) = action.filter(|action| action.mutates()) else { return false };
         let (resource, now) = (action.resource(&step.region), self.steady(node));
         it.office.late.iter().any(|((called, at), (end, _))| *called == resource && *at < generation && *end > now)
+    }
+}
+
+/// Runs that have not ended.
+pub fn running(fleet: &Fleet) -> impl Iterator<Item = &Run> {
+    fleet.services.values().filter_map(|service| fleet.runs.get(service.current_run.as_ref()?))
+}
+
+fn without_lag(sight: &mut Sight) {
+    if matches!(sight.signal.reading, Reading::ReplicaLag { .. }) {
+        let reading = Reading::ReplicaLag { lag: Duration::ZERO };
+        sight.signal = Arc::new(Signal { reading, ..(*sight.signal).clone() });
     }
 }
 

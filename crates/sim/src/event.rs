@@ -13,7 +13,10 @@ use mesh_core::run::{Direction, Outcome};
 use mesh_core::time::Timestamp;
 
 use crate::Micros;
+use crate::aim;
 use crate::desk::Told;
+use crate::people;
+use crate::zone;
 
 /// One entry of a node's log; the same entry is the same allocation on every node.
 #[derive(Debug)]
@@ -30,10 +33,25 @@ pub type Log = Rc<Vec<Rc<Entry>>>;
 #[derive(Clone, Debug)]
 pub enum Say {
     Hello,
-    Ping { nonce: u64, report: SelfReport, ack: Ack },
+    Ping {
+        nonce: u64,
+        report: SelfReport,
+        ack: Ack,
+    },
     Standings(Ack),
     Signals(Vec<Told>),
-    Outcome { run: RunId, step: StepId, direction: Direction, seq: IntentSeq, outcome: Outcome },
+    /// No call of the run starts any more, and none is out.
+    Halted {
+        asking: u64,
+        run: RunId,
+    },
+    Outcome {
+        run: RunId,
+        step: StepId,
+        direction: Direction,
+        seq: IntentSeq,
+        outcome: Outcome,
+    },
 }
 
 /// What a coordinator says in it.
@@ -45,6 +63,7 @@ pub enum Heard {
     Offer(Box<Job>),
     Revoked(Generation),
     OutcomeAck(IntentSeq),
+    Halt { asking: u64, run: RunId },
 }
 
 /// What agents say to each other.
@@ -82,6 +101,8 @@ pub struct Call {
     /// After this the provider does nothing with it.
     pub until: Micros,
     pub reply_lost: bool,
+    /// What the look before it saw.
+    pub before: String,
 }
 
 #[derive(Debug)]
@@ -216,6 +237,9 @@ pub enum Event {
         nth: usize,
         cut: bool,
     },
+    People(Box<people::Step>),
+    Zone(zone::Step),
+    Mix(aim::Step),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +270,10 @@ impl Event {
             | Self::Synced { node, .. }
             | Self::Resend { node, .. } => Some(Who::Node(*node)),
             Self::Append { to, .. } | Self::Appended { to, .. } => Some(Who::Node(*to)),
+            Self::People(step) => step.of().map(Who::Node),
             Self::ToNode { .. }
+            | Self::Zone(_)
+            | Self::Mix(_)
             | Self::ToAgent { .. }
             | Self::Flush { .. }
             | Self::Effect(_)
@@ -289,6 +316,9 @@ impl Event {
             Self::Promoted { region, .. } => 0x1900 + *region as u64,
             Self::Fault { nth, begins } => 0x1a00_0000 + *nth as u64 * 2 + u64::from(*begins),
             Self::Flip { nth, cut } => 0x1b00_0000 + *nth as u64 * 2 + u64::from(*cut),
+            Self::People(step) => 0x1c00_0000 + step.code(),
+            Self::Zone(step) => 0x1d00_0000 + step.code(),
+            Self::Mix(step) => 0x1e00_0000 + step.code(),
         }
     }
 }

@@ -184,6 +184,9 @@ impl World {
             Fault::Freeze(_) => clocks.frozen += stood,
             _ => {}
         }
+        if let (Who::Agent(agent), Fault::Pause(_) | Fault::Suspend(_)) = (who, fault) {
+            self.judge_stood(agent, now - stood);
+        }
         if resumes > now {
             return;
         }

@@ -13,6 +13,8 @@
 )]
 
 pub mod agent;
+pub mod aim;
+pub mod audit;
 pub mod clock;
 pub mod cloud;
 pub mod consensus;
@@ -21,8 +23,10 @@ pub mod desk;
 pub mod event;
 pub mod fault;
 pub mod judge;
+pub mod mix;
 pub mod net;
 pub mod noise;
+pub mod people;
 pub mod plant;
 pub mod report;
 pub mod rng;
@@ -31,6 +35,7 @@ pub mod setting;
 pub mod swarm;
 pub mod trace;
 pub mod world;
+pub mod zone;
 
 /// True time, since the world began.
 pub type Micros = u64;

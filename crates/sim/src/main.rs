@@ -32,7 +32,7 @@ fn main() -> ExitCode {
             swarm(from, seeds, number("--minutes", MINUTES), number("--planted", 0))
         }
         Some("noise") => {
-            let plant = args.iter().find_map(|arg| BUGS.into_iter().find(|bug| *arg == format!("{bug:?}")));
+            let plant = args.iter().find_map(|arg| BUGS.iter().copied().find(|bug| *arg == format!("{bug:?}")));
             noise(number("--from", 1), number("--episodes", 20_000), plant)
         }
         Some("episodes") => episodes(number("--from", 1)),
@@ -59,6 +59,9 @@ fn run(seed: u64, minutes: u64) -> ExitCode {
     println!("{:#?}", swarm.sometimes);
     for (_, rule, text) in &swarm.violating {
         println!("{rule}: {text}");
+    }
+    for line in &swarm.told {
+        println!("{line}");
     }
     println!("trace {trace}");
     passed(swarm.violating.is_empty())

@@ -38,6 +38,8 @@ pub struct Swarm {
     pub faults: BTreeMap<&'static str, u64>,
     pub decisions: BTreeMap<String, u64>,
     pub sometimes: BTreeMap<&'static str, u64>,
+    /// What became of the runs of the last seed.
+    pub told: Vec<String>,
     pub promotions: u64,
     pub holds: u64,
 }
@@ -66,6 +68,9 @@ impl Swarm {
         }
         if let Some(first) = world.judge.violations.first() {
             self.violating.push((seed, first.rule, first.text.clone()));
+        }
+        if !world.judge.violations.is_empty() {
+            self.told = std::mem::take(&mut world.judge.told);
         }
         world.trace.to_string()
     }

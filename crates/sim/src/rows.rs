@@ -283,6 +283,8 @@ impl World {
         let led_since = self.nodes[node].office.led_since?;
         let now = self.nodes[node].mesh_time(self.now);
         let evidence = self.evidence(node, now, led_since);
-        self.verdicts(node, &evidence).get(&self.names.regions[region]).map(|verdict| verdict.verdict)
+        self.verdicts(node, &self.names.service, &evidence)
+            .get(&self.names.regions[region])
+            .map(|verdict| verdict.verdict)
     }
 }

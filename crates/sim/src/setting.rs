@@ -1,19 +1,28 @@
 //! The mesh that is simulated: how many regions, which manifest, how good the clocks are.
 
-use mesh_core::fleet::Command;
-use mesh_core::ids::{AgentId, Hash32, RegionId, ServiceId};
+use mesh_core::access;
+use mesh_core::fleet::{Command, Fleet};
+use mesh_core::ids::{AgentId, IntentSeq, KeyId, RegionId, ServiceId};
 use mesh_core::manifest::Manifest;
+use mesh_core::run::Approval;
+use mesh_core::time::Timestamp;
 
+use crate::mix::Mix;
 use crate::{MILLI, MINUTE, Micros};
 
 pub const SERVICE: &str = "orders";
 /// The service is active in the first. Those without a workload are witnesses.
 const REGIONS: [&str; 5] = ["us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-south-1"];
 pub const AGENTS_PER_REGION: usize = 2;
-/// A plan's name in approvals and in the log; nothing here signs it.
-pub const HASH: Hash32 = Hash32([7; 32]);
 pub const CHECK: &str = "api";
 pub const DATABASE: &str = "database";
+pub const ZONE: &str = "Z0SIM";
+/// Most services beside the first: more than one wave has room for.
+const LIGHTS_MAX: usize = 6;
+/// Intents count within their service; here each has numbers of its own.
+const INTENTS_APART: u64 = 1_000_000;
+/// Who may sign, with which keys.
+pub const KEYS: [(&str, &str); 4] = [("ann-1", "ann"), ("bob-1", "bob"), ("cyd-1", "cyd"), ("ann-2", "ann")];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -37,6 +46,7 @@ pub struct Setting {
     /// Do agents ask each other for promises?
     pub promises: bool,
     pub lasts: Micros,
+    pub mix: Mix,
 }
 
 impl Default for Setting {
@@ -57,13 +67,17 @@ impl Default for Setting {
             fsync: 2 * MILLI,
             promises: true,
             lasts: 10 * MINUTE,
+            mix: Mix::default(),
         }
     }
 }
 
 /// Names that are looked up all the time.
 pub struct Names {
+    /// The one with the database.
     pub service: ServiceId,
+    /// All, that one first.
+    pub services: Vec<ServiceId>,
     pub regions: Vec<RegionId>,
     pub agents: Vec<AgentId>,
 }
@@ -77,7 +91,10 @@ impl Names {
             letters[..AGENTS_PER_REGION].iter().map(move |letter| AgentId::new(format!("{region}-{letter}")))
         });
         let agents = agents.map(|agent| agent.expect("a name")).collect();
-        Self { service: ServiceId::new(SERVICE).expect("a name"), regions, agents }
+        let service = ServiceId::new(SERVICE).expect("a name");
+        let lights = (0..set.mix.lights.min(LIGHTS_MAX)).map(light);
+        let services = std::iter::once(service.clone()).chain(lights).collect();
+        Self { service, services, regions, agents }
     }
 
     pub fn region(&self, id: &RegionId) -> usize {
@@ -91,31 +108,57 @@ impl Names {
 
 impl Setting {
     pub fn manifest(&self) -> Manifest {
-        let yaml = self.yaml();
-        mesh_manifest::parse(&yaml, "sim.yaml").unwrap_or_else(|found| panic!("{found:?}\n{yaml}"))
+        parsed(&self.yaml())
     }
 
-    pub fn yaml(&self) -> String {
-        let lines = |line: &dyn Fn(usize) -> String| (0..self.workloads).map(line).collect::<String>();
-        let roles = lines(&|at| format!("  {}: {}\n", REGIONS[at], if at == 0 { "primary" } else { "standby" }));
-        let addresses = lines(&|at| format!("        {}: api{at}.example.com:443\n", REGIONS[at]));
-        let servers = lines(&|at| {
-            format!("        {}: {{ host: pg{at}.example.com, user: mesh, tls: {{ ca-file: ca.pem }} }}\n", REGIONS[at])
+    fn lines(&self, line: &dyn Fn(usize) -> String) -> String {
+        (0..self.workloads).map(line).collect()
+    }
+
+    /// Regions, objectives, the check, what is published.
+    fn common(&self, name: &str) -> String {
+        let roles = self.lines(&|at| format!("  {}: {}\n", REGIONS[at], if at == 0 { "primary" } else { "standby" }));
+        let addresses = self.lines(&|at| format!("        {}: api{at}.example.com:443\n", REGIONS[at]));
+        let published = self.lines(&|at| {
+            format!(
+                "      {}:\n        - {{ type: A, ttl: 30s, values: [10.0.{at}.1, 10.0.{at}.2] }}\n        \
+                 - {{ type: AAAA, ttl: 30s, values: [\"2001:db8::{at}\"] }}\n",
+                REGIONS[at]
+            )
         });
-        let loss = if self.rpo_s.is_some() { "block" } else { "accept" };
+        let traffic = format!(
+            "traffic:\n  - name: www\n    zone-id: {ZONE}\n    record: {}\n    active:\n{published}",
+            record_of(name)
+        );
         format!(
-            "apiVersion: mesh/v1\nservice: {SERVICE}\nwriter: single\nregions:\n{roles}\
-             objectives: {{ rto: 5m, rpo: {}s }}\n\
+            "regions:\n{roles}objectives: {{ rto: 5m, rpo: {}s }}\n\
              checks:\n  - name: {CHECK}\n    tcp:\n      addresses:\n{addresses}    interval: {}s\n    timeout: 1s\n    \
-             fail-after: {}\n    pass-after: {}\n\
-             resources:\n  - name: {DATABASE}\n    postgresql:\n      instances:\n{servers}\
-             fence:\n  - lease-endpoint: {{ reaction: {}s }}\nlease: {{ length: {}s, margin: 2s }}\n\
-             policy:\n  automatic: full\n  sustained: {}s\n  cool-down: {}s\n  loss: {loss}\n  \
-             fence-timeout: 1m\n  catch-up-timeout: 1m\n",
+             fail-after: {}\n    pass-after: {}\n{}",
             self.rpo_s.unwrap_or(5),
             self.interval_s,
             self.fail_after,
             self.pass_after,
+            if self.mix.traffic || name != SERVICE { traffic } else { String::new() },
+        )
+    }
+
+    pub fn yaml(&self) -> String {
+        let servers = self.lines(&|at| {
+            format!("        {}: {{ host: pg{at}.example.com, user: mesh, tls: {{ ca-file: ca.pem }} }}\n", REGIONS[at])
+        });
+        let topics = self.lines(&|at| format!("      {}: arn:aws:sns:{}:1:oncall.fifo\n", REGIONS[at], REGIONS[at]));
+        let notices =
+            if self.mix.traffic { format!("notices:\n  - name: oncall\n    sns:\n{topics}") } else { String::new() };
+        let rule = if self.mix.ruled { "safety:\n  - { name: fresh, rule: lag(database) < 20s }\n" } else { "" };
+        let loss = if self.rpo_s.is_some() { "block" } else { "accept" };
+        let mode = if self.mix.asks_first { "fence" } else { "full" };
+        format!(
+            "apiVersion: mesh/v1\nservice: {SERVICE}\nwriter: single\n{}\
+             resources:\n  - name: {DATABASE}\n    postgresql:\n      instances:\n{servers}{notices}{rule}\
+             fence:\n  - lease-endpoint: {{ reaction: {}s }}\nlease: {{ length: {}s, margin: 2s }}\n\
+             policy:\n  automatic: {mode}\n  sustained: {}s\n  cool-down: {}s\n  loss: {loss}\n  \
+             fence-timeout: 1m\n  catch-up-timeout: 1m\n  traffic-timeout: 1m\n  notice-timeout: 1m\n",
+            self.common(SERVICE),
             self.reaction_s,
             self.lease_s,
             self.sustained_s,
@@ -123,22 +166,81 @@ impl Setting {
         )
     }
 
+    /// The first of them needs the one with the database, each third one the one before it.
+    fn light_yaml(&self, nth: usize) -> String {
+        let needs = match nth {
+            0 => format!("depends-on: [{SERVICE}]\n"),
+            nth if nth % 3 == 2 => format!("depends-on: [{}]\n", light(nth - 1)),
+            _ => String::new(),
+        };
+        format!(
+            "apiVersion: mesh/v1\nservice: {}\nwriter: multi\n{needs}{}policy:\n  automatic: full\n  sustained: {}s\n  \
+             cool-down: {}s\n  traffic-timeout: 1m\n",
+            light(nth),
+            self.common(light(nth).as_str()),
+            self.sustained_s,
+            self.cool_down_s,
+        )
+    }
+
     /// What was committed before the world begins.
     pub fn founding(&self, names: &Names) -> Vec<Command> {
-        let mut commands = vec![
-            Command::NameMesh { mesh: "sim".to_owned() },
-            Command::ApplyManifest {
-                manifest: Box::new(self.manifest()),
+        let mut commands = vec![Command::NameMesh { mesh: "sim".to_owned() }];
+        let lights = (0..names.services.len() - 1).map(|nth| parsed(&self.light_yaml(nth)));
+        for manifest in std::iter::once(self.manifest()).chain(lights) {
+            let service = manifest.service.clone();
+            commands.push(Command::ApplyManifest {
+                manifest: Box::new(manifest),
                 source: String::new(),
                 by: "admin".to_owned(),
                 expected_version: 0,
-            },
-            Command::SetArmed { service: names.service.clone(), armed: true, by: "admin".to_owned() },
-        ];
+            });
+            commands.push(Command::SetArmed { service, armed: true, by: "admin".to_owned() });
+        }
         for (nth, agent) in names.agents.iter().enumerate() {
             let region = names.regions[nth / AGENTS_PER_REGION].clone();
             commands.push(Command::RegisterAgent { agent: agent.clone(), region });
         }
+        if self.mix.people.is_some() {
+            commands.extend(KEYS.iter().enumerate().map(|(nth, (key, owner))| enrolment(nth, key, owner)));
+        }
         commands
+    }
+}
+
+pub fn light(nth: usize) -> ServiceId {
+    ServiceId::new(format!("web{nth}")).expect("a name")
+}
+
+pub fn record_of(service: &str) -> String {
+    format!("{service}.example.com")
+}
+
+fn parsed(yaml: &str) -> Manifest {
+    mesh_manifest::parse(yaml, "sim.yaml").unwrap_or_else(|found| panic!("{found:?}\n{yaml}"))
+}
+
+/// From the third on, two others have signed it.
+fn enrolment(nth: usize, key: &str, owner: &str) -> Command {
+    let key = KeyId::new(key).expect("a name");
+    let public_key = vec![u8::try_from(nth).expect("few") + 1; 32];
+    let hex: String = public_key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let subject = access::enroll_subject(&key, owner, &hex);
+    let approval = |(by, _): &(&str, &str)| Approval {
+        key: KeyId::new(*by).expect("a name"),
+        subject: subject.clone(),
+        expires_at: Timestamp::from_millis(u64::MAX / 2),
+        signature: Vec::new(),
+        at: Timestamp::default(),
+    };
+    let approvals = if nth < 2 { Vec::new() } else { KEYS[..2].iter().map(approval).collect() };
+    Command::EnrollKey { key, owner: owner.to_owned(), public_key, approvals, by: "admin".to_owned() }
+}
+
+/// After the founding commands, on every replica.
+pub fn spread_intents(fleet: &mut Fleet, names: &Names) {
+    for (nth, id) in names.services.iter().enumerate() {
+        let spread = IntentSeq(nth as u64 * INTENTS_APART);
+        fleet.services.get_mut(id).expect("it was founded").intent = spread;
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::event::Who;
 use crate::fault::{Fault, HEALING, Planned};
+use crate::mix::Mix;
 use crate::net::{Direction, PARTS, around, around_part, both_ways, one_way};
 use crate::plant::Bug;
 use crate::rng::Rng;
@@ -32,12 +33,16 @@ pub fn setting(rng: &mut Rng, minutes: u64) -> Setting {
         fsync: rng.pick(&[1, 5, 20]) * MILLI,
         promises: rng.pick(&[true, true, false]),
         lasts: minutes * MINUTE,
+        mix: Mix::draw(rng),
     }
 }
 
 pub fn build(seed: u64, minutes: u64, plant: Option<Bug>) -> World {
     let mut rng = Rng::new(seed ^ 0x6d65_7368);
-    let set = setting(&mut rng, minutes);
+    let mut set = setting(&mut rng, minutes);
+    if let Some(bug) = plant {
+        bug.bend(&mut set);
+    }
     let leader = rng.index(set.regions);
     let mut world = World::new(set.clone(), rng.draw(), plant);
     world.begin(leader);
@@ -57,6 +62,7 @@ pub fn build(seed: u64, minutes: u64, plant: Option<Bug>) -> World {
             world.plan(Planned { fault, from, until });
         }
     }
+    world.mix_in(&mut rng, last);
     world
 }
 

@@ -8,15 +8,17 @@ use mesh_core::fleet::{Fleet, Reply};
 use crate::agent::Agent;
 use crate::clock::Clocks;
 use crate::cloud::Cloud;
-use crate::consensus::{Node, coordinator};
+use crate::consensus::{FOUNDING_TERM, Node, coordinator};
 use crate::event::{Entry, Event, Heard, Item, Peer, Say, Who};
 use crate::fault::Planned;
 use crate::judge::Judge;
 use crate::net::{Net, Place};
+use crate::people::People;
 use crate::plant::Bug;
 use crate::rng::Rng;
-use crate::setting::{AGENTS_PER_REGION, Names, Setting};
+use crate::setting::{AGENTS_PER_REGION, Names, Setting, spread_intents};
 use crate::trace::Trace;
+use crate::zone::Zone;
 use crate::{MILLI, Micros, SECOND};
 
 /// A connection on which nothing passes for so long is given up by its ends' kernels.
@@ -77,7 +79,11 @@ pub struct World {
     pub agents: Vec<Agent>,
     pub conns: Vec<Connection>,
     pub cloud: Cloud,
+    pub zone: Zone,
+    pub people: People,
     pub faults: Vec<Planned>,
+    /// The last faults are over.
+    pub heals_at: Micros,
     pub met_before: Vec<u64>,
     /// Flapping links that are cut now, by the number of the fault.
     pub flapped: BTreeSet<usize>,
@@ -96,8 +102,9 @@ impl World {
             let at = mesh_core::time::Timestamp::from_millis(1_780_000_000_000);
             let applied = fleet.apply(at, &command);
             assert!(!matches!(applied.reply, Reply::Refused(_)), "{:?}", applied.reply);
-            log.push(Rc::new(Entry { term: 1, at, command: Some(command) }));
+            log.push(Rc::new(Entry { term: FOUNDING_TERM, at, command: Some(command) }));
         }
+        spread_intents(&mut fleet, &names);
         let log = Rc::new(log);
         let mut world = Self {
             now: 0,
@@ -105,6 +112,8 @@ impl World {
             queue: BinaryHeap::new(),
             net: Net::new(set.regions, set.far),
             cloud: Cloud::new(set.workloads),
+            zone: Zone::of(&fleet),
+            people: People::default(),
             judge: Judge::new(&log, fleet.clone(), set.regions * AGENTS_PER_REGION, set.workloads),
             set,
             names,
@@ -113,6 +122,7 @@ impl World {
             agents: Vec::new(),
             conns: Vec::new(),
             faults: Vec::new(),
+            heals_at: Micros::MAX,
             met_before: Vec::new(),
             flapped: BTreeSet::new(),
             trace: Trace::default(),
@@ -137,6 +147,7 @@ impl World {
         for agent in 0..self.agents.len() {
             self.start_agent(agent);
         }
+        self.gather_people();
         for region in 0..self.set.workloads {
             let first = self.rng.below(SECOND);
             self.after(first, Event::Proxy { region });
@@ -225,6 +236,9 @@ impl World {
             Event::Promoted { region, generation } => self.promoted(region, generation),
             Event::Fault { nth, begins } => self.fault(nth, begins),
             Event::Flip { nth, cut } => self.flip(nth, cut),
+            Event::People(step) => self.people_step(*step),
+            Event::Zone(step) => self.zone_step(step),
+            Event::Mix(step) => self.mix_step(step),
         }
     }
 

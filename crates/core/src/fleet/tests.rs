@@ -307,6 +307,26 @@ fn an_agent_that_falls_silent_leaves_an_unknown_outcome() {
 }
 
 #[test]
+fn what_a_leader_heard_in_an_earlier_term_of_its_own_makes_no_agent_silent() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(101), &begin);
+    for command in engine::next(&fleet, &view(&fleet, at(102), &[])) {
+        accepted(&mut fleet, at(102), &command);
+    }
+    // It led until 10, and again from 103 on. The agents are on their way from the leader in between.
+    let again = |now| {
+        let mut view = view(&fleet, at(now), &[]);
+        view.agents.values_mut().for_each(|agent| agent.last_heard = at(10));
+        view.led_since = at(103);
+        engine::next(&fleet, &view)
+    };
+    assert_eq!(again(104), Vec::new(), "another leader may have let them call a moment ago");
+    assert_eq!(again(108), Vec::new());
+    assert!(matches!(again(109).as_slice(), [Command::CloseIntent { .. }]), "it has run out since");
+}
+
+#[test]
 fn the_agents_own_word_replaces_the_unknown_that_a_leader_assumed() {
     let mut fleet = fleet();
     let begin = start(&fleet, WEST);

@@ -6,11 +6,13 @@ use std::time::Duration;
 use mesh_core::execute::{self, CallResult, Job, Next, Observation, Progress};
 use mesh_core::ids::{Generation, IntentSeq};
 use mesh_core::lease::Stamp;
-use mesh_core::run::Outcome;
+use mesh_core::run::{Outcome, OutcomeResult};
 
+use super::gate::PERMIT_FOR;
 use super::{Agent, Steady};
 use crate::event::{Call, Event, Say, Written};
 use crate::plant::Bug;
+use crate::setting::SERVICE;
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
 
@@ -20,6 +22,8 @@ const OBSERVE_DEADLINE: Micros = 5 * SECOND;
 const REPORT_AGAIN: Duration = Duration::from_secs(5);
 /// A statement names the time of the server's clock after which it does nothing.
 const STATEMENT_LIFETIME: Micros = 2 * SECOND;
+/// A signed request is carried out for so long.
+const SIGNATURE_LIFETIME: Micros = 300 * SECOND;
 
 /// An intent as the journal has it.
 #[derive(Clone, Debug)]
@@ -52,6 +56,8 @@ pub struct Work {
     unreadable: u32,
     calls: u32,
     reported: Option<Stamp>,
+    /// What the look before the last call saw.
+    before: String,
 }
 
 impl Agent {
@@ -66,12 +72,24 @@ impl Agent {
 
     fn is_stale(&self, job: &Job) -> bool {
         let replaced = |entry: &Entry| entry.job.key == job.key && entry.job.token > job.token;
-        self.disk.floor > job.token.generation || self.disk.entries.values().any(replaced)
+        let older = self.disk.floor > job.token.generation && job.is_leased();
+        older || self.disk.entries.values().any(replaced)
     }
 
-    fn permits(&self, job: &Job, now: Stamp, lease: Duration) -> bool {
+    fn permits(&self, job: &Job, now: Stamp, lease: Duration, permit_for: Duration) -> bool {
         let right = || self.holder.permits_call(job.token.generation, deadline(lease), now).is_ok();
-        self.gate.permits(job, now) && (!job.action.lets_write() || right())
+        self.gate.permits(job, now, permit_for) && (!job.action.lets_write() || right())
+    }
+}
+
+/// Of the service with the database: the others have no leases.
+trait Leased {
+    fn is_leased(&self) -> bool;
+}
+
+impl Leased for Job {
+    fn is_leased(&self) -> bool {
+        self.service.as_str() == SERVICE
     }
 }
 
@@ -96,7 +114,8 @@ impl World {
         if self.bug(Bug::CallWithoutPermission) {
             return true;
         }
-        it.permits(job, self.stamp(agent), self.lease())
+        let permit_for = if self.bug(Bug::PermitTooLong) { Duration::from_secs(60) } else { PERMIT_FOR };
+        it.permits(job, self.stamp(agent), self.lease(), permit_for)
     }
 
     pub fn hear_offer(&mut self, agent: usize, job: Job) {
@@ -110,7 +129,7 @@ impl World {
             return;
         }
         it.gate.offered(seq);
-        if job.action.mutates() {
+        if job.action.mutates() && job.is_leased() {
             it.holder.end(job.token.generation);
         }
         if job.action.lets_write()
@@ -133,6 +152,7 @@ impl World {
             unreadable: 0,
             calls: 0,
             reported: None,
+            before: String::new(),
         };
         self.agents[agent].works.insert(seq, work);
         self.write(agent, Written::Accepted(seq));
@@ -152,6 +172,7 @@ impl World {
             looked_at: now,
             unreadable: 0,
             reported: None,
+            before: String::new(),
         };
         self.agents[agent].works.insert(seq, work);
         self.work_after(agent, seq, MILLI);
@@ -184,7 +205,11 @@ impl World {
         work.looked_at = stamp;
         let job = work.job.clone();
         let accepted = work.progress.accepted.clone();
-        let (observation, took) = self.observe(agent, &job, accepted.is_some());
+        let (observation, took) = if job.action.is_postgres() {
+            self.observe(agent, &job, accepted.is_some())
+        } else {
+            self.observe_zone(agent, &job, accepted.as_deref())
+        };
         self.after(
             took.min(OBSERVE_DEADLINE),
             Event::Observed { agent, epoch, seq, observation: Box::new(observation) },
@@ -256,6 +281,9 @@ impl World {
         }
         self.agents[agent].gate.begin(&job);
         self.stage(agent, seq, Stage::Starting);
+        if let Some(work) = self.agents[agent].works.get_mut(&seq) {
+            work.before.clone_from(&before);
+        }
         if self.bug(Bug::CallBeforeJournal) {
             self.send_call(agent, seq);
         }
@@ -270,7 +298,9 @@ impl World {
                 let Some(work) = it.works.get_mut(&seq) else { return };
                 let job = work.job.clone();
                 work.stage = Stage::Waiting;
-                it.disk.floor = it.disk.floor.max(job.token.generation);
+                if job.is_leased() {
+                    it.disk.floor = it.disk.floor.max(job.token.generation);
+                }
                 let entry = Entry { job, progress: Progress::default(), outcome: None, doubtful: false };
                 it.disk.entries.entry(seq).or_insert(entry);
                 self.work_after(agent, seq, 1);
@@ -305,7 +335,7 @@ impl World {
         work.stage = Stage::Calling;
         work.last_call = Some(now);
         work.calls += 1;
-        let (job, call) = (work.job.clone(), work.calls);
+        let (job, call, before) = (work.job.clone(), work.calls, work.before.clone());
         let epoch = self.agents[agent].epoch;
         let stale = self.agents[agent].is_stale(&job) && !self.bug(Bug::StaleGoesOn);
         if stale || !self.permits(agent, &job) {
@@ -315,10 +345,13 @@ impl World {
         }
         self.counts.calls += 1;
         self.judge_call(agent, &job);
-        let (arrives, reply_lost) = self.way_of_call(agent, &job);
+        let (arrives, reply_lost) =
+            if job.action.is_postgres() { self.way_of_call(agent, &job) } else { self.way_to_zone(agent, &job) };
         if let Some(arrives) = arrives {
-            let until = self.now + STATEMENT_LIFETIME;
-            self.after(arrives, Event::Effect(Box::new(Call { agent, epoch, job: job.clone(), until, reply_lost })));
+            let lifetime = if job.action.is_postgres() { STATEMENT_LIFETIME } else { SIGNATURE_LIFETIME };
+            let until = self.now + lifetime;
+            let sent = Call { agent, epoch, job: job.clone(), until, reply_lost, before };
+            self.after(arrives, Event::Effect(Box::new(sent)));
         }
         let longest = if job.action.lets_write() { deadline(self.lease()) } else { CALL_DEADLINE };
         let result = Box::new(CallResult::Unknown { reason: "no answer in time".to_owned() });
@@ -342,8 +375,9 @@ impl World {
     }
 
     fn call_is_over(&mut self, agent: usize, seq: IntentSeq, result: CallResult) {
+        self.agents[agent].gate.end(seq);
+        self.tell_halted(agent);
         let it = &mut self.agents[agent];
-        it.gate.end(seq);
         if let Some(entry) = it.disk.entries.get_mut(&seq) {
             entry.progress.record_call_ended(result);
             entry.doubtful = entry.progress.in_doubt;
@@ -355,7 +389,10 @@ impl World {
         self.work_after(agent, seq, 1);
     }
 
-    fn finish(&mut self, agent: usize, seq: IntentSeq, outcome: Outcome) {
+    fn finish(&mut self, agent: usize, seq: IntentSeq, mut outcome: Outcome) {
+        if self.bug(Bug::BlockedIsRetried) && outcome.result == (OutcomeResult::Refused { retry: false }) {
+            outcome.result = OutcomeResult::Refused { retry: true };
+        }
         self.stage(agent, seq, Stage::Ending);
         self.judge_outcome(agent, seq, &outcome);
         self.write(agent, Written::Outcome { seq, outcome });
@@ -383,6 +420,19 @@ impl World {
         }
         for report in reports {
             self.say_to_node(conn, report);
+        }
+    }
+
+    pub fn hear_halt(&mut self, agent: usize, asking: u64, run: mesh_core::ids::RunId) {
+        self.agents[agent].gate.halt(asking, run);
+        self.tell_halted(agent);
+    }
+
+    fn tell_halted(&mut self, agent: usize) {
+        let halted = self.agents[agent].gate.take_halted();
+        let Some(conn) = self.agents[agent].conn.as_ref().map(|conn| conn.conn) else { return };
+        for (asking, run) in halted {
+            self.say_to_node(conn, Say::Halted { asking, run });
         }
     }
 

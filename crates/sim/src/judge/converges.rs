@@ -6,12 +6,21 @@ use crate::world::World;
 
 impl World {
     pub fn judge_end(&mut self) {
+        self.judge_states();
+        self.judge_audits();
+        if !self.set.mix.finale {
+            self.judge_converged();
+        }
+    }
+
+    /// With the faults over, or before the last loss.
+    pub fn judge_converged(&mut self) {
         let Some(leader) = self.leader() else {
             self.violated("Converges", "nobody leads".to_owned());
             return;
         };
         for node in 0..self.nodes.len() {
-            if self.nodes[node].applied != self.nodes[leader].applied {
+            if self.nodes[node].alive && self.nodes[node].applied != self.nodes[leader].applied {
                 let text = format!(
                     "node {node} has applied {}, the leader {}",
                     self.nodes[node].applied, self.nodes[leader].applied
@@ -20,13 +29,19 @@ impl World {
             }
         }
         for agent in 0..self.agents.len() {
-            if self.agents[agent].conn.as_ref().is_none_or(|conn| !conn.welcomed) {
+            if self.agents[agent].alive && self.agents[agent].conn.as_ref().is_none_or(|conn| !conn.welcomed) {
                 self.violated("Converges", format!("agent {agent} has no session"));
             }
         }
+        let now = self.nodes[leader].latest_time(self.now);
         let service = &self.judge.fleet.services[&self.names.service];
         let run = service.current_run.as_ref().and_then(|run| self.judge.fleet.runs.get(run));
         match run.map(|run| (&run.state, run.id.clone())) {
+            Some((RunState::Running | RunState::Unwinding, _))
+                if service.open_calls.iter().any(|call| call.until > now) =>
+            {
+                self.reached("a run waits at the end for a call that may still arrive");
+            }
             Some((RunState::Running | RunState::Unwinding, id)) => {
                 let lines: Vec<String> =
                     self.judge.fleet.runs[&id].timeline.iter().rev().take(6).map(|line| line.text.clone()).collect();

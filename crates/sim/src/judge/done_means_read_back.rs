@@ -2,19 +2,50 @@
 
 use mesh_core::execute::CallResult;
 use mesh_core::ids::{IntentSeq, RunId, StepId};
+use mesh_core::manifest::RecordSet;
+use mesh_core::plan::Action;
 use mesh_core::run::{Direction, Outcome, OutcomeResult};
 
 use crate::world::World;
+use crate::zone::same;
+use crate::{Micros, SECOND};
+
+/// From the last look to the commit, at most.
+const MEDDLED: Micros = 120 * SECOND;
 
 impl World {
     pub fn judge_done(&mut self, run: &RunId, step: &StepId, direction: Direction) {
         let Some(step) = self.judge.fleet.runs.get(run).and_then(|run| run.plan.step(step)) else { return };
+        let action = match direction {
+            Direction::Forward => Some(step.action.clone()),
+            Direction::Undo => step.undo.clone(),
+        };
+        if let Some(Action::Route53Replace { record, sets, .. }) = action {
+            self.judge_published(run, &record, &sets);
+            return;
+        }
         if direction == Direction::Forward && step.action.is_promotion() {
             let region = self.names.region(&step.region);
             if !self.cloud.servers[region].primary {
                 self.violated("DoneMeansReadBack", format!("{run}: promoted, and region {region} has a replica"));
             }
         }
+    }
+
+    fn judge_published(&mut self, run: &RunId, record: &str, wanted: &[RecordSet]) {
+        // What somebody else edits in between is no mistake of the step.
+        if self.judge.names.meddled.get(record).is_some_and(|at| self.now - at < MEDDLED) {
+            return;
+        }
+        let published = &self.zone.names[record];
+        let text = if !same(&published.sets, wanted) {
+            format!("{run}: {record} is done, and shows something else")
+        } else if published.in_sync_at > self.now {
+            format!("{run}: {record} is done, and not in sync")
+        } else {
+            return;
+        };
+        self.violated("DoneMeansReadBack", text);
     }
 
     /// Before it is told: a refusal must not hide a call that may be out.

@@ -5,6 +5,7 @@ use mesh_core::plan::Action;
 
 use crate::event::Call;
 use crate::world::World;
+use crate::zone::Mark;
 
 impl World {
     pub fn judge_effect(&mut self, call: &Call, region: usize) {
@@ -15,6 +16,8 @@ impl World {
             self.violated("FencedGeneration", text);
         }
         self.judge.effects.insert(call.job.token.intent, generation);
+        self.judge_arrival(&call.job.key);
+        self.judge_not_refused(call);
         if call.job.action.lets_write() {
             let service = &self.judge.fleet.services[&self.names.service];
             let granted = service.authority.get(&call.job.region).is_some_and(|authority| {
@@ -30,6 +33,23 @@ impl World {
         }
         if call.reply_lost {
             self.reached("applied, and the reply was lost");
+        }
+    }
+
+    /// A batch is applied, or a notice arrives.
+    pub fn judge_outside(&mut self, call: &Call, thing: &str) {
+        let (job, generation) = (&call.job, call.job.token.generation);
+        self.judge.effects.insert(job.token.intent, generation);
+        self.judge_arrival(&job.key);
+        self.judge_not_refused(call);
+        if let Action::Route53Replace { .. } = &job.action {
+            if let Mark::One(token) = self.zone.names[thing].mark
+                && token > job.token
+            {
+                self.violated("FencedGeneration", format!("{thing}: {:?} after {token:?}", job.token));
+            }
+            self.judge_guarded(call, thing);
+            self.judge_once(&job.key, "a batch was applied");
         }
     }
 }

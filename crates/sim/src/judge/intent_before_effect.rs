@@ -2,10 +2,15 @@
 
 use mesh_core::execute::Job;
 
+use crate::aim::Moment;
 use crate::world::World;
 
 impl World {
     pub fn judge_call(&mut self, agent: usize, job: &Job) {
+        self.judge_static(job);
+        self.judge_human(job);
+        self.judge_declared(agent, job);
+        self.aim(Moment::Called { agent }, &job.run);
         let run = self.judge.fleet.runs.get(&job.run);
         let work = run.and_then(|run| run.work(&job.step, job.direction));
         let intent = work.and_then(|work| work.intents.iter().find(|intent| intent.seq == job.token.intent));

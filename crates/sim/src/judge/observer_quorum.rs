@@ -30,12 +30,16 @@ impl World {
         outside.filter(|agent| self.row_was_long(*agent, region)).collect()
     }
 
-    /// Was there, a moment ago, a row of failures that was as long as the policy asks?
     fn row_was_long(&self, agent: usize, region: usize) -> bool {
+        self.row_of(agent, region).is_some()
+    }
+
+    /// The row of failures, up to a moment ago, that was as long as the policy asks.
+    pub fn row_of(&self, agent: usize, region: usize) -> Option<(Micros, Micros)> {
         let rows = self.judge.answers[agent * self.judge.workloads + region];
         let wanted = (self.set.sustained_s * SECOND).saturating_sub(ROUNDING);
         let old = OLD + 3 * self.set.interval_s * SECOND;
-        let is_long = |(first, last): (Micros, Micros)| self.now - last <= old && last - first >= wanted;
-        [rows.now, rows.before].into_iter().flatten().any(is_long)
+        let is_long = |(first, last): &(Micros, Micros)| self.now - last <= old && last - first >= wanted;
+        [rows.now, rows.before].into_iter().flatten().find(is_long)
     }
 }

@@ -3,6 +3,7 @@
 use mesh_core::ids::{IntentSeq, RunId, StepId};
 use mesh_core::run::{Direction, Outcome, OutcomeResult};
 
+use crate::event::Call;
 use crate::world::World;
 
 impl World {
@@ -21,7 +22,17 @@ impl World {
             }
             OutcomeResult::Unknown => self.reached("an intent was closed as unknown"),
             OutcomeResult::Done => self.judge_done(run, step, direction),
-            OutcomeResult::Refused { .. } => {}
+            OutcomeResult::Refused { .. } => {
+                self.judge.refused.insert(seq);
+            }
+        }
+    }
+
+    /// A call is carried out.
+    pub fn judge_not_refused(&mut self, call: &Call) {
+        if self.judge.refused.contains(&call.job.token.intent) {
+            let text = format!("{} is carried out, and was told as refused", call.job.key);
+            self.violated("UnknownIsNotFailed", text);
         }
     }
 }

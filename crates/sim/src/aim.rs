@@ -1,0 +1,223 @@
+//! What a seed's mix brings about: a region that is lost, a replica that is behind, a cold start, a last loss after
+//! everything has healed; and faults that meet the moments that matter.
+
+use mesh_core::fleet::Command;
+use mesh_core::ids::RunId;
+
+use crate::consensus::coordinator;
+use crate::event::{Event, Who};
+use crate::fault::{Fault, Planned};
+use crate::net::{Direction, Part, Place, around, around_part};
+use crate::people::Deed;
+use crate::rng::Rng;
+use crate::setting::AGENTS_PER_REGION;
+use crate::world::World;
+use crate::zone;
+use crate::{MILLI, Micros, SECOND};
+
+/// After a cold start everything is whole again within this.
+const COLD: Micros = 180 * SECOND;
+/// After the last fault, before the power fails.
+const QUIET: Micros = 40 * SECOND;
+/// A leader and sessions of everybody are there so long after the last process is back.
+const COLD_LOOK: Micros = 25 * SECOND;
+const FINALE: Micros = 240 * SECOND;
+/// Of the time to heal, so much is people's.
+const LEFT_ALONE: Micros = 75 * SECOND;
+const ANN: usize = 0;
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// The first process that lost its power is back; the last follows by `last`.
+    ColdBack {
+        last: Micros,
+    },
+    ColdLook,
+    ColdOver,
+    Finale,
+    /// `count`: services move meanwhile.
+    FinaleOver,
+}
+
+impl Step {
+    pub const fn code(&self) -> u64 {
+        match self {
+            Self::ColdBack { .. } => 0,
+            Self::ColdLook => 1,
+            Self::ColdOver => 2,
+            Self::Finale => 3,
+            Self::FinaleOver => 4,
+        }
+    }
+}
+
+/// Who is at work at a moment that matters.
+#[derive(Clone, Copy, Debug)]
+pub enum Moment {
+    Started,
+    Opened { agent: usize },
+    Granted,
+    Called { agent: usize },
+}
+
+impl World {
+    /// After the faults of the seed are planned, which end at `last`.
+    pub fn mix_in(&mut self, rng: &mut Rng, last: Micros) {
+        self.heals_at = last;
+        let mix = self.set.mix.clone();
+        if mix.lost {
+            self.lose_a_region(rng, last, mix.behind);
+        }
+        if mix.meddled {
+            for _ in 0..rng.between(1, 4) {
+                let at = rng.between(20 * SECOND, last);
+                self.at(at, Event::Zone(zone::Step::Meddle));
+            }
+        }
+        if mix.cold {
+            let at = last + QUIET;
+            self.power_fails(rng, at);
+            self.set.lasts += COLD;
+        }
+        if mix.finale {
+            let at = self.set.lasts;
+            self.at(at, Event::Mix(Step::Finale));
+            self.set.lasts += FINALE;
+        }
+    }
+
+    /// People leave it alone from then on, so that what is under way ends.
+    pub const fn left_alone_from(&self) -> Micros {
+        self.heals_at.saturating_add(LEFT_ALONE)
+    }
+
+    pub const fn healing_from(&self) -> Micros {
+        self.heals_at
+    }
+
+    fn lose_a_region(&mut self, rng: &mut Rng, last: Micros, behind: bool) {
+        let lasts = rng.between(60, 200) * SECOND + self.set.sustained_s * SECOND;
+        let latest = last.saturating_sub(lasts);
+        if latest < 120 * SECOND {
+            return;
+        }
+        let from = rng.between(90 * SECOND, latest);
+        if behind {
+            let workload = |region| Place { region, part: Part::Workload };
+            let ways: Vec<Direction> = (1..self.set.workloads)
+                .flat_map(|to| [(workload(0), workload(to)), (workload(to), workload(0))])
+                .collect();
+            let stalled = rng.between(5, 60) * SECOND;
+            self.plan(Planned { fault: Fault::Cut(ways), from: from - stalled, until: from + lasts });
+        }
+        for fault in self.loss_of(0, rng.below(3)) {
+            self.plan(Planned { fault, from, until: from + lasts });
+        }
+    }
+
+    /// The workload alone, or everything.
+    fn loss_of(&self, region: usize, how: u64) -> Vec<Fault> {
+        let agents = (0..AGENTS_PER_REGION).map(|nth| Fault::Crash(Who::Agent(region * AGENTS_PER_REGION + nth)));
+        match how {
+            0 => vec![Fault::Down(region)],
+            1 => vec![Fault::Cut(around(region, self.set.regions))],
+            _ => agents.chain([Fault::Crash(Who::Node(region)), Fault::Down(region)]).collect(),
+        }
+    }
+
+    fn power_fails(&mut self, rng: &mut Rng, at: Micros) {
+        let (back, spread) = (at + rng.between(2, 30) * SECOND, 200 * MILLI);
+        let agents = (0..self.agents.len()).map(Who::Agent);
+        let all: Vec<Who> = agents.chain((0..self.nodes.len()).map(Who::Node)).collect();
+        for who in all {
+            let until = back + rng.below(spread);
+            self.plan(Planned { fault: Fault::Crash(who), from: at, until });
+        }
+        self.at(back, Event::Mix(Step::ColdBack { last: back + spread }));
+        self.at(back + COLD_LOOK, Event::Mix(Step::ColdLook));
+        self.at(back + COLD - QUIET, Event::Mix(Step::ColdOver));
+    }
+
+    pub fn mix_step(&mut self, step: Step) {
+        match step {
+            Step::ColdBack { last } => self.judge_cold_back(last),
+            Step::ColdLook => self.judge_cold_look(),
+            Step::ColdOver => self.judge_cold_over(),
+            Step::Finale => {
+                self.judge_converged();
+                let active = self.judge.fleet.services[&self.names.service].active.clone();
+                let (region, now) = (self.names.region(&active), self.now);
+                self.judge_finale(region);
+                for fault in self.loss_of(region, 2) {
+                    self.plan(Planned { fault, from: now, until: now + 2 * FINALE });
+                }
+                self.at(now + FINALE - SECOND, Event::Mix(Step::FinaleOver));
+            }
+            Step::FinaleOver => self.judge_finale_over(),
+        }
+    }
+
+    /// A moment that matters: some of them are met by a fault.
+    pub fn aim(&mut self, moment: Moment, run: &RunId) {
+        if self.set.mix.aims == 0 || self.now + 60 * SECOND > self.heals_at || !self.rng.per_mille(self.set.mix.aims) {
+            return;
+        }
+        let leader = self.leader().unwrap_or_default();
+        let agent = match moment {
+            Moment::Opened { agent } | Moment::Called { agent } => agent,
+            Moment::Started | Moment::Granted => self.rng.index(self.agents.len()),
+        };
+        let (regions, region) = (self.set.regions, agent / AGENTS_PER_REGION);
+        let (node, who) = (Who::Node(leader), Who::Agent(agent));
+        let short = self.rng.between(300, 4_000) * MILLI;
+        let long = self.rng.between(4, 40) * SECOND;
+        let (fault, lasts) = match self.rng.below(16) {
+            0 => (Fault::Crash(node), long),
+            1 => (Fault::Pause(node), short * 3),
+            2 => (Fault::Crash(who), short),
+            3 => (Fault::Crash(who), long),
+            4 => (Fault::Pause(who), short * 4),
+            5 => (Fault::Suspend(who), long),
+            6 => (Fault::Cut(around(region, regions)), long),
+            7 => (Fault::Cut(around_part(leader, Part::Coordinator, regions)), long),
+            8 => (Fault::Cut(around_part(region, Part::Agents, regions)), long),
+            9 => (Fault::Cut(self.coordinators_apart()), long),
+            10 => (Fault::RepliesLost(1_000), long),
+            11 => (Fault::CallsLate(800), long),
+            12 => (Fault::Down(self.rng.index(self.set.workloads)), short),
+            13 => return self.power_cut(short),
+            _ => return self.step_in(run, leader),
+        };
+        let from = self.now + self.rng.below(300 * MILLI);
+        *self.counts.faults.entry("aimed").or_default() += 1;
+        self.plan(Planned { fault, from, until: from + lasts });
+    }
+
+    fn coordinators_apart(&self) -> Vec<Direction> {
+        let all = (0..self.nodes.len()).flat_map(|one| (0..self.nodes.len()).map(move |other| (one, other)));
+        all.filter(|(one, other)| one != other).map(|(one, other)| (coordinator(one), coordinator(other))).collect()
+    }
+
+    /// Every coordinator loses its power.
+    fn power_cut(&mut self, lasts: Micros) {
+        let from = self.now + self.rng.below(50 * MILLI);
+        for node in 0..self.nodes.len() {
+            let until = from + lasts + self.rng.below(SECOND);
+            self.plan(Planned { fault: Fault::Crash(Who::Node(node)), from, until });
+        }
+        *self.counts.faults.entry("power-cut").or_default() += 1;
+    }
+
+    fn step_in(&mut self, run: &RunId, leader: usize) {
+        if self.set.mix.people.is_none() {
+            return;
+        }
+        let by = "ann".to_owned();
+        let command = match self.rng.below(3) {
+            0 => Command::Abort { run: run.clone(), by, reason: "not now".to_owned() },
+            _ => Command::Pause { run: run.clone(), by },
+        };
+        *self.counts.faults.entry("person-steps-in").or_default() += 1;
+        self.ask(ANN, "/mesh.v1.Operator/ControlRun", Deed::Commit(Box::new(command)), leader);
+    }
+}

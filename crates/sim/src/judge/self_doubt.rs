@@ -1,0 +1,69 @@
+//! SelfDoubt: an observer that stood still a moment ago, or to which most regions look dead, has no vote.
+
+use std::collections::BTreeSet;
+
+use mesh_core::plan::Plan;
+
+use crate::setting::AGENTS_PER_REGION;
+use crate::world::World;
+use crate::{MILLI, Micros, SECOND};
+
+/// A timer that is later is a slip.
+const SLIP: Micros = SECOND;
+/// So long after it goes on, everybody has been told.
+const TOLD: Micros = 2_500 * MILLI;
+/// So long it is remembered, by any clock.
+const REMEMBERED: Micros = 9 * SECOND;
+
+/// Each agent's last standstill that it can notice.
+pub struct Stood(Vec<Option<(Micros, Micros)>>);
+
+impl Stood {
+    pub fn of(agents: usize) -> Self {
+        Self(vec![None; agents])
+    }
+}
+
+impl World {
+    pub fn judge_stood(&mut self, agent: usize, from: Micros) {
+        self.judge.stood.0[agent] = Some((from, self.now));
+    }
+
+    /// At the proposal, since the commit may be later than what it was judged from.
+    pub fn judge_doubts(&mut self, node: usize, plan: &Plan) {
+        let from = self.names.region(&plan.from);
+        let saw = self.saw_it_fail(from);
+        if self.leader() != Some(node) {
+            return;
+        }
+        let doubtful: BTreeSet<usize> =
+            saw.iter().copied().filter(|agent| self.stood_still(*agent) || self.sees_most_dead(*agent)).collect();
+        if doubtful.is_empty() {
+            return;
+        }
+        self.reached("an observer in doubt saw the region fail");
+        let sure: BTreeSet<usize> = saw.iter().filter(|agent| !doubtful.contains(agent)).copied().collect();
+        let regions: BTreeSet<usize> = sure.iter().map(|agent| agent / AGENTS_PER_REGION).collect();
+        if regions.len() < 2 {
+            let text = format!("moved away from {from} by the word of {saw:?}, of whom {doubtful:?} doubt themselves");
+            self.violated("SelfDoubt", text);
+        }
+    }
+
+    fn stood_still(&self, agent: usize) -> bool {
+        self.judge.stood.0[agent].is_some_and(|(from, until)| {
+            let since = self.now - until;
+            until - from > 2 * SLIP && (TOLD..REMEMBERED).contains(&since)
+        })
+    }
+
+    fn sees_most_dead(&self, agent: usize) -> bool {
+        let known = u64::from(self.set.fail_after) * self.set.interval_s * SECOND + TOLD;
+        let dead = (0..self.judge.workloads).filter(|about| {
+            let rows = self.judge.answers[agent * self.judge.workloads + about];
+            rows.now
+                .is_some_and(|(first, last)| last - first > known && self.now - last < 3 * self.set.interval_s * SECOND)
+        });
+        dead.count() * 2 > self.judge.workloads
+    }
+}

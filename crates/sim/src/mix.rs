@@ -1,0 +1,58 @@
+//! What of the wider world is in a seed: published names, services without a database, people, meddlers, a lost region.
+//! Drawn first, like the kinds of faults, so that each seed has a mix of its own.
+
+use crate::rng::Rng;
+use crate::{Micros, SECOND};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mix {
+    /// Published names and notices.
+    pub traffic: bool,
+    /// Services beside the first: no database, a name each, and dependencies among them.
+    pub lights: usize,
+    /// People do something this often, in the mean.
+    pub people: Option<Micros>,
+    /// `policy.automatic: fence`.
+    pub asks_first: bool,
+    /// A safety rule about the loss to expect.
+    pub ruled: bool,
+    /// Of a thousand moments that matter (a start, an intent, a grant, a call), so many are met by a fault.
+    pub aims: u64,
+    /// Somebody else edits what is published.
+    pub meddled: bool,
+    /// The active region is lost for a while.
+    pub lost: bool,
+    /// Its replica had fallen behind before.
+    pub behind: bool,
+    /// Everything is without power once.
+    pub cold: bool,
+    /// After everything has healed, the active region is lost for good.
+    pub finale: bool,
+}
+
+impl Mix {
+    pub fn draw(rng: &mut Rng) -> Self {
+        let mut often = |share| rng.per_mille(share);
+        let (traffic, many, peopled) = (often(600), often(150), often(600));
+        let (asks_first, ruled, meddled) = (peopled && often(150), often(100), often(300));
+        let (lost, behind, cold, finale) = (often(350), often(400), often(200), often(250));
+        Self {
+            traffic,
+            lights: if many { 6 } else { 0 },
+            people: peopled.then(|| rng.between(20, 120) * SECOND),
+            asks_first,
+            ruled,
+            aims: rng.pick(&[0, 0, 100, 300]),
+            meddled: traffic && meddled,
+            lost,
+            behind: lost && behind,
+            cold,
+            finale,
+        }
+    }
+
+    /// Are there others than the first service, or anything that is published?
+    pub const fn publishes(&self) -> bool {
+        self.traffic || self.lights > 0
+    }
+}
