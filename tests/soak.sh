@@ -27,6 +27,9 @@ MESH_SOAK_SEED=$seed MESH_SOAK_CUTS=$cuts MESH_SOAK_COMMITS=400 suite --test pow
 echo "soak: the rows of docs/failure-model.md: MESH_SOAK_ROWS=all"
 MESH_SOAK_ROWS=all suite --test partitions --test losses -- --nocapture
 
+echo "soak: all pairs of faults of the runbook's plan: MESH_EXHAUSTIVE=pairs"
+MESH_EXHAUSTIVE=pairs cargo test --locked -p mesh-models --test exhaustive -- --nocapture pairs
+
 for round in $(seq 1 "$rounds"); do
   echo "soak: round $round of $rounds of the whole-mesh suite"
   suite --no-fail-fast

@@ -7,6 +7,7 @@
 
 pub mod explore;
 pub mod rules;
+pub mod runs;
 pub mod world;
 
 pub use explore::{Found, explore};

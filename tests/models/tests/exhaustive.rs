@@ -1,0 +1,163 @@
+//! The runbook's plan under every fault at every place, one at a time, in both directions; and under pairs of faults.
+//!
+//! `MESH_EXHAUSTIVE=pairs` plays all pairs; without it every so many of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use mesh_core::ids::StepId;
+use mesh_core::plan::{Action, Plan, Reversibility};
+use mesh_core::run::{Direction, RunState};
+use mesh_models::runs::{Abort, Broken, Fault, Mesh, judge, places, runbook};
+
+const MANIFEST: &str = include_str!("../../../examples/maip.yaml");
+/// Of the pairs, when not all are asked for. A prime: it is in step with nothing.
+const EVERY: usize = 997;
+
+#[derive(Default)]
+struct Tally {
+    played: usize,
+    /// Faults that struck, and those that had no occasion to.
+    struck: usize,
+    idle: usize,
+    ends: BTreeMap<&'static str, usize>,
+    held: BTreeMap<String, usize>,
+    broken: Vec<String>,
+}
+
+impl Tally {
+    fn play(&mut self, begun: &Mesh, faults: Vec<Fault>, abort: Option<Abort>) {
+        let mut mesh = begun.with(faults.clone(), abort.clone());
+        let ended = mesh.play();
+        self.played += 1;
+        for armed in &mesh.faults {
+            *(if armed.struck { &mut self.struck } else { &mut self.idle }) += 1;
+        }
+        let run = mesh.the_run();
+        *self.ends.entry(run.state.name()).or_default() += 1;
+        if let RunState::Held { reason, .. } | RunState::Refused { reason } = &run.state {
+            *self.held.entry(reason.clone()).or_default() += 1;
+        }
+        let mut broken = judge(begun, &mesh);
+        broken.extend(ended.err().map(|what| Broken { rule: "Converges", what }));
+        if !broken.is_empty() {
+            self.broken.push(format!("{broken:?}\n  under {faults:?}, {abort:?}"));
+        }
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.played += other.played;
+        self.struck += other.struck;
+        self.idle += other.idle;
+        other.ends.into_iter().for_each(|(end, count)| *self.ends.entry(end).or_default() += count);
+        other.held.into_iter().for_each(|(why, count)| *self.held.entry(why).or_default() += count);
+        self.broken.extend(other.broken);
+        self
+    }
+
+    fn check(&self, what: &str) {
+        let mut told = format!("{what}: {} runs, {} faults struck, {} idle", self.played, self.struck, self.idle);
+        let _ = write!(told, ", ends {:?}, held or refused {:#?}", self.ends, self.held);
+        println!("{told}");
+        for broken in self.broken.iter().take(5) {
+            println!("{broken}");
+        }
+        assert!(self.broken.is_empty(), "{} of {} runs broke a rule", self.broken.len(), self.played);
+        assert!(self.struck > 0, "no fault struck");
+    }
+}
+
+fn played(begun: &Mesh, pairs: &[(&Fault, &Fault)]) -> Tally {
+    let mut tally = Tally::default();
+    for (one, other) in pairs {
+        tally.play(begun, vec![(*one).clone(), (*other).clone()], None);
+    }
+    tally
+}
+
+/// With a topic that drops repeats, as docs/manifest.md advises.
+fn begun() -> Mesh {
+    runbook(&MANIFEST.replace("maip-oncall", "maip-oncall.fifo"))
+}
+
+fn single(mesh: &Mesh, direction: Direction) -> Vec<Fault> {
+    places(&mesh.the_run().plan, direction).iter().flat_map(|place| place.faults()).collect()
+}
+
+/// Steps that come after something that cannot be undone: a run is not unwound from there.
+fn beyond_return(plan: &Plan) -> BTreeSet<StepId> {
+    let mut beyond = BTreeSet::new();
+    for step in &plan.steps {
+        let one_way = step.reversibility == Reversibility::OneWay;
+        if one_way || step.after.iter().any(|before| beyond.contains(before)) {
+            beyond.insert(step.id.clone());
+        }
+    }
+    beyond
+}
+
+#[test]
+fn the_runbook_is_carried_out_without_a_fault() {
+    let begun = begun();
+    let mut mesh = begun.with([], None);
+    mesh.play().expect("it ends");
+    assert_eq!(mesh.the_run().state, RunState::Done, "{:#?}", mesh.the_run().timeline);
+    assert_eq!(judge(&begun, &mesh), []);
+    assert!(mesh.cloud.effects.len() >= 8, "{:?}", mesh.cloud.effects);
+}
+
+#[test]
+fn every_single_fault_leaves_the_runbook_done_with_each_effect_once() {
+    let begun = begun();
+    let mut tally = Tally::default();
+    for fault in single(&begun, Direction::Forward) {
+        tally.play(&begun, vec![fault], None);
+    }
+    tally.check("single faults");
+    assert_eq!(tally.idle, 0, "a fault that never struck proves nothing");
+    assert_eq!(tally.ends.keys().copied().collect::<Vec<_>>(), ["done"]);
+}
+
+#[test]
+fn every_single_fault_of_an_unwinding_leaves_everything_as_it_was() {
+    let begun = begun();
+    let mut tally = Tally::default();
+    let plan = &begun.the_run().plan;
+    let beyond = beyond_return(plan);
+    let grant = plan.steps.iter().find(|step| step.action == Action::Grant).expect("the runbook grants").id.clone();
+    for fault in single(&begun, Direction::Undo).into_iter().filter(|fault| !beyond.contains(&fault.place.step)) {
+        tally.play(&begun, vec![fault], Some(Abort::After(grant.clone())));
+    }
+    tally.check("single faults of an unwinding");
+    assert_eq!(tally.idle, 0, "a fault that never struck proves nothing");
+    assert_eq!(tally.ends.keys().copied().collect::<Vec<_>>(), ["compensated"]);
+}
+
+#[test]
+fn an_abort_in_the_middle_of_any_fault_is_safe() {
+    let begun = begun();
+    let mut tally = Tally::default();
+    for fault in single(&begun, Direction::Forward) {
+        tally.play(&begun, vec![fault], Some(Abort::AfterFault));
+    }
+    tally.check("aborts in the middle of a fault");
+    assert!(tally.ends.contains_key("compensated"), "{:?}", tally.ends);
+}
+
+#[test]
+fn pairs_of_faults_break_no_rule() {
+    let begun = begun();
+    let every = if std::env::var("MESH_EXHAUSTIVE").is_ok_and(|what| what == "pairs") { 1 } else { EVERY };
+    let faults = single(&begun, Direction::Forward);
+    let pairs = faults.iter().enumerate().flat_map(|(at, one)| faults[at..].iter().map(move |other| (one, other)));
+    let pairs: Vec<_> = pairs.step_by(every).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = pairs.len().div_ceil(threads);
+    let tallies: Vec<Tally> = std::thread::scope(|scope| {
+        let players = pairs.chunks(share).map(|pairs| scope.spawn(|| played(&begun, pairs)));
+        let players: Vec<_> = players.collect();
+        players.into_iter().map(|player| player.join().expect("a tally does not panic")).collect()
+    });
+    let tally = tallies.into_iter().fold(Tally::default(), Tally::and);
+    tally.check("pairs of faults");
+}
