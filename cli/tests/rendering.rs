@@ -208,6 +208,7 @@ fn judged(verdict: Verdict, pattern: Pattern, views: Vec<View>, conclusion: Conc
         pattern,
         since: Some(at(13_800)),
         quorum: Quorum { needed: 3, fresh: 4, failing, regions_failing: failing.min(2), regions_needed: 2 },
+        short: None,
         views,
         missing,
     };
@@ -216,6 +217,7 @@ fn judged(verdict: Verdict, pattern: Pattern, views: Vec<View>, conclusion: Conc
         pattern: Pattern::Well,
         since: None,
         quorum: Quorum { needed: 3, fresh: 4, failing: 0, regions_failing: 0, regions_needed: 2 },
+        short: None,
         views: vec![view("use1-a", "us-east-1", Sees::Passing, true, "")],
         missing: Vec::new(),
     };

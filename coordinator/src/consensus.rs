@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use mesh_core::fleet::{Command, Fleet, Reply};
 use mesh_core::ids::Hash32;
 use mesh_core::time::Timestamp;
@@ -38,6 +39,7 @@ pub use history::send_file;
 pub use network::Dial;
 
 mod admission;
+mod confirm;
 mod convert;
 mod errors;
 mod founders;
@@ -112,6 +114,7 @@ pub struct Consensus {
     admission: Arc<Admission>,
     leadership: watch::Sender<Leadership>,
     proposals: Semaphore,
+    rounds: confirm::Rounds,
     clock: MeshClock,
     /// One backup at a time: each is a file as large as the whole history, until it has been sent.
     backups: Arc<Semaphore>,
@@ -151,6 +154,7 @@ impl Consensus {
         let consensus = Arc::new(Self {
             leadership: watch::Sender::new(Leadership::default()),
             proposals: Semaphore::new(PROPOSALS_MAX),
+            rounds: confirm::Rounds::default(),
             clock: MeshClock::default(),
             backups: Arc::new(Semaphore::new(1)),
             tasks: std::sync::Mutex::default(),
@@ -222,13 +226,12 @@ impl Consensus {
     /// that was committed before.
     pub async fn read_index(&self) -> Result<(), ConsensusError> {
         let late = |_| ConsensusError::Unavailable("no quorum has confirmed this leader in time".to_owned());
-        let confirmed = tokio::time::timeout(READ_DEADLINE, self.raft.ensure_linearizable(ReadPolicy::ReadIndex));
-        match confirmed.await.map_err(late)? {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => Err(forwarded(to)),
-            Err(RaftError::APIError(error)) => Err(ConsensusError::Unavailable(error.to_string())),
-            Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
-        }
+        let raft = self.raft.clone();
+        let round = self.rounds.join(move || {
+            let round = tokio::time::timeout(READ_DEADLINE, confirm(raft));
+            async move { round.await.map_err(late)? }.boxed()
+        });
+        tokio::time::timeout(READ_DEADLINE, round).await.map_err(late)?
     }
 
     /// Reads this node's own state, which may be stale. `read` must be short: it holds up the next apply.
@@ -274,6 +277,15 @@ impl Consensus {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "consensus ended by a panic");
         }
+    }
+}
+
+async fn confirm(raft: Raft) -> Result<(), ConsensusError> {
+    match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+        Ok(_) => Ok(()),
+        Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => Err(forwarded(to)),
+        Err(RaftError::APIError(error)) => Err(ConsensusError::Unavailable(error.to_string())),
+        Err(RaftError::Fatal(fatal)) => Err(stopped(fatal)),
     }
 }
 

@@ -38,6 +38,11 @@ const CONFIRM_MAX: Duration = Duration::from_millis(500);
 /// The engine's timers are exact; the state is looked at this often all the same, should one of them be wrong.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 
+/// A round looks at every agent. What it takes beyond this is rested for, in many times as long while nothing moves: ten
+/// thousand agents that join are ten thousand reasons to look, and a tenth of a core looks often enough.
+const ROUND_FREE: Duration = Duration::from_millis(2);
+const REST_FACTOR: u32 = 9;
+
 /// Runs until the node drains.
 pub async fn run(node: Arc<Node>) {
     let calls = Arc::clone(&node.sessions.ahead.calls);
@@ -73,7 +78,14 @@ async fn lead(node: &Arc<Node>, term: &Leadership, calls: &LateCalls) {
     while same_term(&leadership.borrow_and_update(), term) {
         applied.mark_unchanged();
         sessions.mark_unchanged();
+        let began = Instant::now();
         let pause = round(node, led_since, calls, &mut proposals, &mut lost);
+        let moves = node.replica.with_fleet(|fleet| fleet.services.values().any(|it| it.current_run.is_some()));
+        if let Some(rest) = rest_after(began.elapsed(), moves) {
+            let resting = sleep(rest);
+            tokio::pin!(resting);
+            while tokio::select! { () = &mut resting => false, () = proposals.next_done() => true } {}
+        }
         tokio::select! {
             changed = leadership.changed() => if changed.is_err() { return },
             changed = applied.changed() => if changed.is_err() { return },
@@ -84,6 +96,11 @@ async fn lead(node: &Arc<Node>, term: &Leadership, calls: &LateCalls) {
         }
     }
     info!(term = term.term, "leading no more");
+}
+
+fn rest_after(round: Duration, moves: bool) -> Option<Duration> {
+    let long = round.checked_sub(ROUND_FREE).filter(|long| !long.is_zero())?;
+    Some(if moves { long } else { long.saturating_mul(REST_FACTOR) })
 }
 
 /// ReadIndex at the start of the term: from here on the local state holds all that earlier leaders committed.
@@ -140,4 +157,17 @@ fn round(
 
 fn same_term(now: &Leadership, then: &Leadership) -> bool {
     now.is_self == then.is_self && now.term == then.term
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_that_are_long_take_a_tenth_of_a_core_and_half_of_it_while_something_moves() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest_after(ms(1), false), None, "a few agents are looked at as often as there is reason");
+        assert_eq!(rest_after(ms(12), false), Some(ms(90)));
+        assert_eq!(rest_after(ms(12), true), Some(ms(10)));
+    }
 }

@@ -19,7 +19,8 @@ use mesh_runtime::shutdown::{DRAIN_DEFAULT, Shutdown};
 use mesh_runtime::tls::Identities;
 use mesh_runtime::{files, grpc, telemetry};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::runtime::Runtime;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -28,6 +29,9 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_CONFIG: u8 = 78;
 /// How long a stopping leader tries to hand over before the others elect one by themselves.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+
+/// One waits for the disk while the other answers.
+const CONSENSUS_THREADS: usize = 2;
 
 /// Beside connections: the log's, the state's and the snapshots' files.
 const OTHER_FILES: u64 = 1024;
@@ -147,8 +151,9 @@ async fn run(config: Config, identities: Arc<Identities>) -> anyhow::Result<()> 
     allow_connections();
     let signals = Shutdown::on_signals(DRAIN_DEFAULT).context("installing signal handlers")?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("binding {}", config.listen))?;
-    let consensus =
-        Consensus::start(config.consensus(), Arc::clone(&identities)).await.context("starting consensus")?;
+    let beside = Beside::start().context("starting the runtime of consensus")?;
+    let consensus = beside.spawn(Consensus::start(config.consensus(), Arc::clone(&identities)));
+    let consensus = consensus.await?.context("starting consensus")?;
     let serving = Shutdown::manual(DRAIN_DEFAULT);
     let node = Arc::new(Node {
         mesh: config.mesh.clone(),
@@ -187,6 +192,30 @@ async fn run(config: Config, identities: Arc<Identities>) -> anyhow::Result<()> 
     consensus.shutdown().await;
     info!("stopped");
     ended
+}
+
+/// The threads of consensus: ten thousand sessions must not delay a heartbeat.
+struct Beside(Option<Runtime>);
+
+impl Beside {
+    fn start() -> std::io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(CONSENSUS_THREADS).thread_name("consensus").enable_all().build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.0.as_ref().expect("it is there until it is dropped").spawn(task)
+    }
+}
+
+impl Drop for Beside {
+    /// A runtime's own drop waits, which is forbidden within another one.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// A task that ends before the node drains has failed.

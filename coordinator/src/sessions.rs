@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use mesh_core::detect::roll::Roll;
 use mesh_core::ids::{AgentId, RegionId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -110,12 +111,13 @@ impl Sessions {
         self.lock().live.values().cloned().collect()
     }
 
-    /// When each of these agents was last heard, if ever.
+    /// When each of these agents was last heard, if ever. Ask in the order of their names.
     pub fn heard_of<'a>(&self, agents: impl Iterator<Item = &'a AgentId>) -> Vec<Option<Instant>> {
         let known = self.lock();
-        let heard = |agent| match known.live.get(agent) {
+        let (mut live, mut gone) = (Roll::of(&known.live), Roll::of(&known.gone));
+        let heard = |agent| match live.find(agent) {
             Some(session) => Some(session.heard()),
-            None => known.gone.get(agent).map(|gone| gone.heard),
+            None => gone.find(agent).map(|gone| gone.heard),
         };
         agents.map(heard).collect()
     }

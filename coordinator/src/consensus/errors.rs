@@ -5,7 +5,7 @@ use openraft::errors::{Fatal, ForwardToLeader};
 use super::types::Types;
 
 /// Why a call to consensus came to nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ConsensusError {
     #[error("this coordinator does not lead")]
     NotLeader { leader: Option<(u64, String)> },

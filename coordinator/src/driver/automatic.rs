@@ -3,8 +3,9 @@
 //! A service is judged when something about it was seen, when its state changed, when its own judgement said so, and every
 //! second in any case, since an observer that falls silent is no news. Judging is pure; after each pass the loop rests for a multiple
 //! of what the pass took, so that neither ten thousand agents nor a thousand services can make it busy: it only looks less often.
+//! The telling that may complete a quorum ends the rest, as long as this is seldom.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,18 +20,17 @@ use tokio::time::sleep;
 use super::proposals::Proposals;
 use crate::node::Node;
 use crate::sessions::evidence::Snapshot;
+use crate::sessions::signals::ripening::Wait;
 
 pub mod editions;
 pub mod judgements;
 mod meters;
+mod rest;
 pub mod telling;
 
 use editions::Editions;
+use rest::Rest;
 
-/// News that come so close together are judged together.
-const REST_MIN: Duration = Duration::from_millis(20);
-/// Judging takes at most one part in so many of one core.
-const REST_FACTOR: u32 = 9;
 /// Whatever no news tells of: an observer that falls silent, a window that opens, a freeze that expires.
 const JUDGE_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// Services that are judged before others get the thread.
@@ -42,6 +42,7 @@ struct Term<'a>(&'a Node);
 impl Drop for Term<'_> {
     fn drop(&mut self) {
         self.0.judgements.end();
+        self.0.signals.ripening.clear();
     }
 }
 
@@ -50,7 +51,7 @@ pub async fn run(node: Arc<Node>, led_since: Timestamp) {
     let _term = Term(&node);
     node.judgements.begin(led_since);
     let (mut applied, mut news) = (node.replica.applied(), node.signals.changes());
-    let (mut editions, mut proposals) = (Editions::default(), Proposals::default());
+    let (mut editions, mut proposals, mut rest) = (Editions::default(), Proposals::default(), Rest::default());
     loop {
         applied.mark_unchanged();
         news.mark_unchanged();
@@ -61,10 +62,16 @@ pub async fn run(node: Arc<Node>, led_since: Timestamp) {
         }
         let (now, took) = (node.now(), began.elapsed());
         node.replica.with_fleet(|fleet| meters::pass(fleet, now, took));
-        let rest = sleep(took.saturating_mul(REST_FACTOR).max(REST_MIN));
-        tokio::pin!(rest);
+        let (whole, short) = rest.after(took, Instant::now());
+        let resting = async {
+            tokio::select! {
+                () = sleep(whole) => {}
+                () = async { sleep(short).await; node.signals.ripening.complete().await } => {}
+            }
+        };
+        tokio::pin!(resting);
         // What was proposed does not rest.
-        while tokio::select! { () = &mut rest => false, () = proposals.next_done() => true } {}
+        while tokio::select! { () = &mut resting => false, () = proposals.next_done() => true } {}
         let pause = node.judgements.until_next_look(node.now(), JUDGE_AT_LEAST_EVERY);
         let pause = proposals.until_retry().unwrap_or(pause).min(pause);
         tokio::select! {
@@ -88,13 +95,34 @@ async fn pass(node: &Node, led_since: Timestamp, editions: &mut Editions) {
     let seen = Snapshot::take(node, led_since);
     for (nth, service) in (1..).zip(services) {
         match judge(node, &seen, &service, None) {
-            Some(judgement) => telling::tell(node.judgements.keep(judgement).as_deref(), node, &service),
-            None => node.judgements.forget(&service),
+            Some(judgement) => {
+                expect(node, &judgement);
+                telling::tell(node.judgements.keep(judgement).as_deref(), node, &service);
+            }
+            None => {
+                node.signals.ripening.expect(&service, BTreeMap::new());
+                node.judgements.forget(&service);
+            }
         }
         if nth % AT_A_TIME == 0 {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Whose telling this service waits for.
+fn expect(node: &Node, judgement: &Judgement) {
+    let failing = judgement.regions.iter().filter_map(|(region, verdict)| Some((region, verdict.short?)));
+    let failing: Vec<(&RegionId, usize)> = failing.collect();
+    let sustained = node.replica.with_fleet(|fleet| {
+        let service = fleet.services.get(&judgement.service).filter(|_| !failing.is_empty());
+        service.map(|service| service.manifest.policy.sustained)
+    });
+    let waits = sustained.map(|sustained| {
+        let wait = |(region, short): (&RegionId, usize)| (region.clone(), Wait { sustained, short });
+        failing.into_iter().map(wait).collect()
+    });
+    node.signals.ripening.expect(&judgement.service, waits.unwrap_or_default());
 }
 
 /// What the mesh makes of the service, and of a target that a person asks about. `None`: there is no such service.

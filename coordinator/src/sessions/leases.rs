@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use mesh_core::engine;
-use mesh_core::fleet::{AuthorityState, Command, Fleet};
+use mesh_core::fleet::{AuthorityState, Command, Fleet, Service};
 use mesh_core::ids::{AgentId, Generation, ServiceId};
 use mesh_core::lease::due::{self, Due};
 use mesh_core::lease::{Ledger, Mono, News};
@@ -60,14 +60,25 @@ pub fn news<'a>(node: &Node, agents: impl Iterator<Item = &'a AgentId>) -> Vec<V
     let agents: Vec<&AgentId> = agents.collect();
     let told = term(node).and_then(|term| {
         node.sessions.leases.with(term, |ledger, now| {
-            node.replica.with_fleet(|fleet| agents.iter().map(|agent| of_agent(fleet, ledger, agent, now)).collect())
+            node.replica.with_fleet(|fleet| {
+                // Once for all who ask: most services of a large mesh have no leases.
+                let leased = fleet.services.iter().filter(|(_, service)| service.manifest.fence.is_leased());
+                let leased: Vec<(&ServiceId, &Service)> = leased.collect();
+                agents.iter().map(|agent| of_agent(fleet, &leased, ledger, agent, now)).collect()
+            })
         })
     });
     told.unwrap_or_else(|| agents.iter().map(|_| Vec::new()).collect())
 }
 
-fn of_agent(fleet: &Fleet, ledger: &mut Ledger, agent: &AgentId, now: Mono) -> Vec<v1::LeaseNews> {
-    let news = fleet.services.iter().filter_map(|(id, service)| {
+fn of_agent(
+    fleet: &Fleet,
+    leased: &[(&ServiceId, &Service)],
+    ledger: &mut Ledger,
+    agent: &AgentId,
+    now: Mono,
+) -> Vec<v1::LeaseNews> {
+    let news = leased.iter().filter_map(|(id, service)| {
         let news = ledger.news(id, service, agent, &fleet.agents, now)?;
         Some(wire(fleet, id, news))
     });

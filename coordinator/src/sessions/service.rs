@@ -100,15 +100,16 @@ async fn begin(
     if node.draining.is_cancelled() {
         return Err(Status::unavailable("this coordinator is stopping"));
     }
-    match node.replica.read_index().await {
-        Ok(()) => {}
+    match lead_for(node, &agent, &region).await {
+        Ok(Reply::Refused(refused)) => return Err(refusal::of(&refused)),
+        Ok(Reply::Ok | Reply::ManifestApplied { .. } | Reply::RunStarted { .. } | Reply::IntentOpened { .. }) => {}
         Err(ConsensusError::NotLeader { .. }) => {
             let _ = outbound.try_send(Ok(not_leader(node)));
             return Ok(None);
         }
         Err(error) => return Err(refusal::of_consensus(&error)),
     }
-    register(node, &agent, &region).await?;
+    belongs(node, &agent, &region)?;
     leases::note_address(node, &agent, hello.promise_address.clone()).await;
     let version = hello.version.chars().take(VERSION_MAX).collect();
     let session = Arc::new(Session::new(agent, region, version, outbound.clone()));
@@ -142,21 +143,20 @@ fn claimed(caller: &Identity, hello: &v1::Hello) -> Result<(AgentId, RegionId), 
     Ok((agent, region))
 }
 
-async fn register(node: &Node, agent: &AgentId, region: &RegionId) -> Result<(), Status> {
-    let known = node.replica.with_fleet(|fleet| fleet.agents.get(agent).map(|record| record.region.clone()));
-    match known {
-        Some(known) if known == *region => return Ok(()),
-        Some(known) => {
-            return Err(Status::failed_precondition(format!(
-                "agent {agent} is registered in {known}, not in {region}: an agent's id never moves, choose a new one"
-            )));
-        }
-        None => {}
+/// Proves that this node leads: by a round for an agent that is known, by the commit of its registration for a newcomer.
+async fn lead_for(node: &Node, agent: &AgentId, region: &RegionId) -> Result<Reply, ConsensusError> {
+    if node.replica.with_fleet(|fleet| fleet.agents.contains_key(agent)) {
+        return node.replica.read_index().await.map(|()| Reply::Ok);
     }
-    let command = Command::RegisterAgent { agent: agent.clone(), region: region.clone() };
-    match node.replica.propose(command).await.map_err(|error| refusal::of_consensus(&error))? {
-        Reply::Refused(refused) => Err(refusal::of(&refused)),
-        Reply::Ok | Reply::ManifestApplied { .. } | Reply::RunStarted { .. } | Reply::IntentOpened { .. } => Ok(()),
+    node.replica.propose(Command::RegisterAgent { agent: agent.clone(), region: region.clone() }).await
+}
+
+fn belongs(node: &Node, agent: &AgentId, region: &RegionId) -> Result<(), Status> {
+    match node.replica.with_fleet(|fleet| fleet.agents.get(agent).map(|record| record.region.clone())) {
+        Some(known) if known != *region => Err(Status::failed_precondition(format!(
+            "agent {agent} is registered in {known}, not in {region}: an agent's id never moves, choose a new one"
+        ))),
+        Some(_) | None => Ok(()),
     }
 }
 

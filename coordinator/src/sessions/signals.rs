@@ -4,20 +4,22 @@
 //! sets, and become the mesh's time when they are read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mesh_core::detect::{Doubt, SelfReport, Sight};
-use mesh_core::ids::{AgentId, ServiceId};
+use mesh_core::ids::{AgentId, RegionId, ServiceId};
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 mod held;
+pub mod ripening;
 mod shown;
 
-use held::{Held, Key};
+use held::Held;
+use ripening::Ripening;
 
 /// Signals kept of one agent: 64 services with 8 subjects.
 pub const SIGNALS_PER_AGENT_MAX: usize = 512;
@@ -51,22 +53,38 @@ enum Recorded {
 pub struct Signals {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
+    /// Observers of whom one may complete a quorum.
+    pub ripening: Ripening,
 }
+
+type Subjects = BTreeMap<RegionId, BTreeMap<String, Subject>>;
 
 #[derive(Default)]
 struct State {
+    /// In the order in which they are judged: of a subject, all observers'.
+    services: BTreeMap<ServiceId, Subjects>,
     by_observer: BTreeMap<AgentId, Observed>,
-    /// Who has said something of each service.
-    observers: BTreeMap<ServiceId, BTreeSet<AgentId>>,
     total: usize,
     changed: BTreeSet<ServiceId>,
     cleared: Option<Instant>,
 }
 
+struct Subject {
+    place: Arc<Place>,
+    by_observer: BTreeMap<AgentId, Held>,
+}
+
+/// Where signals of one subject are.
+struct Place {
+    service: ServiceId,
+    region: RegionId,
+    subject: String,
+}
+
 #[derive(Default)]
 struct Observed {
-    services: BTreeMap<ServiceId, BTreeMap<Key, Held>>,
-    count: usize,
+    /// Of what it has told.
+    places: Vec<Arc<Place>>,
     report: Option<SelfReport>,
 }
 
@@ -80,6 +98,7 @@ impl Signals {
         // Older than this machine's clock can say is older than anything that is asked.
         let Some(observed) = now.checked_sub(age.seen) else { return };
         let service = signal.service.clone();
+        self.ripening.note(&signal, age);
         let mut state = self.lock();
         if state.record(signal, age, observed, now) != Recorded::News {
             return;
@@ -94,7 +113,10 @@ impl Signals {
     /// What an observer says of itself; it stands until the next.
     pub fn note_self(&self, observer: &AgentId, report: SelfReport) {
         let mut state = self.lock();
-        state.by_observer.entry(observer.clone()).or_default().report = Some(report);
+        match state.by_observer.get_mut(observer) {
+            Some(of) => of.report = Some(report),
+            None => state.by_observer.entry(observer.clone()).or_default().report = Some(report),
+        }
     }
 
     /// Of the observers that doubt themselves.
@@ -117,18 +139,13 @@ impl Signals {
     /// All sights of a service, earlier lags too. `at` is the mesh's time of `now`.
     pub fn sights_of(&self, service: &ServiceId, at: Timestamp, now: Instant) -> Vec<Sight> {
         let state = self.lock();
-        let held = state.of_service(service);
-        held.flat_map(|held| held.sights(at, now)).collect()
+        let subjects = state.services.get(service).into_iter().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
+        subjects.flat_map(|subject| subject.by_observer.values()).flat_map(|held| held.sights(at, now)).collect()
     }
 
     pub fn all(&self) -> Vec<Signal> {
         let state = self.lock();
-        let services = state.by_observer.values().flat_map(|observed| observed.services.values());
-        services.flat_map(BTreeMap::values).map(|held| held.signal().clone()).collect()
-    }
-
-    pub fn of_service(&self, service: &ServiceId) -> Vec<Signal> {
-        self.lock().of_service(service).map(|held| held.signal().clone()).collect()
+        state.subjects().flat_map(|it| it.by_observer.values()).map(|held| held.signal().clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -137,48 +154,66 @@ impl Signals {
 }
 
 impl State {
-    fn of_service(&self, service: &ServiceId) -> impl Iterator<Item = &Held> {
-        let observers = self.observers.get(service).into_iter().flatten();
-        let of = |observer| self.by_observer.get(observer)?.services.get(service);
-        observers.filter_map(of).flat_map(BTreeMap::values)
+    fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.services.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values)
+    }
+
+    fn at(&mut self, place: &Place) -> Option<&mut Subject> {
+        self.services.get_mut(&place.service)?.get_mut(&place.region)?.get_mut(&place.subject)
     }
 
     fn record(&mut self, signal: Signal, age: Age, observed: Instant, now: Instant) -> Recorded {
-        let key = (signal.region.clone(), signal.subject.clone());
-        let of = self.by_observer.get_mut(&signal.observer).and_then(|of| of.services.get_mut(&signal.service));
-        if let Some(known) = of.and_then(|of| of.get_mut(&key)) {
+        let of = self.services.get_mut(&signal.service).and_then(|of| of.get_mut(&signal.region));
+        let of = of.and_then(|of| of.get_mut(&signal.subject));
+        if let Some(known) = of.and_then(|of| of.by_observer.get_mut(&signal.observer)) {
             return if known.renew(signal, age, observed, now) { Recorded::News } else { Recorded::Again };
         }
-        let (observer, service) = (signal.observer.clone(), signal.service.clone());
         if self.total >= SIGNALS_MAX {
             self.clear(now);
         }
-        let count = self.by_observer.get(&observer).map_or(0, |of| of.count);
+        let count = self.by_observer.get(&signal.observer).map_or(0, |of| of.places.len());
         if count > 0 && (count >= SIGNALS_PER_AGENT_MAX || self.total >= SIGNALS_MAX) {
-            self.drop_oldest(&observer);
+            self.drop_oldest(&signal.observer);
         }
         if self.total >= SIGNALS_MAX {
             return Recorded::NoRoom;
         }
-        self.observers.entry(service.clone()).or_default().insert(observer.clone());
-        let of = self.by_observer.entry(observer).or_default();
-        of.services.entry(service).or_default().insert(key, Held::new(signal, age, observed, now));
-        of.count += 1;
+        let of = self.services.entry(signal.service.clone()).or_default().entry(signal.region.clone()).or_default();
+        let subject = of.entry(signal.subject.clone()).or_insert_with(|| Subject::of(&signal));
+        self.by_observer.entry(signal.observer.clone()).or_default().places.push(Arc::clone(&subject.place));
+        subject.by_observer.insert(signal.observer.clone(), Held::new(signal, age, observed, now));
         self.total += 1;
         Recorded::News
     }
 
     fn drop_oldest(&mut self, observer: &AgentId) {
-        let Some(of) = self.by_observer.get_mut(observer) else { return };
-        let held =
-            of.services.iter().flat_map(|(service, held)| held.iter().map(move |(key, held)| (service, key, held)));
-        let oldest =
-            held.min_by_key(|(_, _, held)| held.heard()).map(|(service, key, _)| (service.clone(), key.clone()));
-        if let Some((service, key)) = oldest
-            && of.services.get_mut(&service).is_some_and(|held| held.remove(&key).is_some())
-        {
-            of.count -= 1;
-            self.total -= 1;
+        let Some(of) = self.by_observer.get(observer) else { return };
+        let heard = |place: &Place| {
+            let subject = self.services.get(&place.service)?.get(&place.region)?.get(&place.subject)?;
+            subject.by_observer.get(observer).map(Held::heard)
+        };
+        let oldest = (0..).zip(&of.places).min_by_key(|(_, place)| heard(place)).map(|(nth, _)| nth);
+        let Some(nth) = oldest else { return };
+        let Some(place) = self.by_observer.get_mut(observer).map(|of| of.places.swap_remove(nth)) else { return };
+        if let Some(subject) = self.at(&place) {
+            subject.by_observer.remove(observer);
+        }
+        self.total -= 1;
+        self.forget_empty(&place);
+    }
+
+    /// An agent that makes up ever new subjects leaves none of them behind.
+    fn forget_empty(&mut self, place: &Place) {
+        let Some(regions) = self.services.get_mut(&place.service) else { return };
+        let Some(subjects) = regions.get_mut(&place.region) else { return };
+        if subjects.get(&place.subject).is_some_and(|subject| subject.by_observer.is_empty()) {
+            subjects.remove(&place.subject);
+        }
+        if subjects.is_empty() {
+            regions.remove(&place.region);
+        }
+        if regions.is_empty() {
+            self.services.remove(&place.service);
         }
     }
 
@@ -187,20 +222,32 @@ impl State {
             return;
         }
         self.cleared = Some(now);
-        for of in self.by_observer.values_mut() {
-            for held in of.services.values_mut() {
-                held.retain(|_, held| now.saturating_duration_since(held.heard()) < KEEP);
-            }
-            of.services.retain(|_, held| !held.is_empty());
-            of.count = of.services.values().map(BTreeMap::len).sum();
+        for subject in self.services.values_mut().flat_map(BTreeMap::values_mut).flat_map(BTreeMap::values_mut) {
+            subject.by_observer.retain(|_, held| now.saturating_duration_since(held.heard()) < KEEP);
         }
-        self.by_observer.retain(|_, of| of.count > 0);
-        self.total = self.by_observer.values().map(|of| of.count).sum();
-        let by_observer = &self.by_observer;
-        for (service, observers) in &mut self.observers {
-            observers.retain(|observer| by_observer.get(observer).is_some_and(|of| of.services.contains_key(service)));
+        self.services.retain(|_, regions| {
+            regions.retain(|_, subjects| {
+                subjects.retain(|_, subject| !subject.by_observer.is_empty());
+                !subjects.is_empty()
+            });
+            !regions.is_empty()
+        });
+        self.by_observer.values_mut().for_each(|of| of.places.clear());
+        self.total = 0;
+        let subjects = self.services.values().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
+        for (subject, observer) in subjects.flat_map(|it| it.by_observer.keys().map(move |observer| (it, observer))) {
+            self.by_observer.entry(observer.clone()).or_default().places.push(Arc::clone(&subject.place));
+            self.total += 1;
         }
-        self.observers.retain(|_, observers| !observers.is_empty());
+        self.by_observer.retain(|_, of| !of.places.is_empty());
+    }
+}
+
+impl Subject {
+    fn of(signal: &Signal) -> Self {
+        let (service, region) = (signal.service.clone(), signal.region.clone());
+        let place = Place { service, region, subject: signal.subject.clone() };
+        Self { place: Arc::new(place), by_observer: BTreeMap::new() }
     }
 }
 

@@ -46,7 +46,10 @@ async fn ping(member: &mut Member, nonce: u64) {
 #[tokio::test]
 async fn a_commit_costs_no_look_of_each_agents_session() {
     let world = World::start(1).await;
+    let before = world.shared.looks();
     let mut members = crowd(&world).await;
+    let looks = world.shared.looks() - before;
+    assert!(looks < AGENTS as u64 * LOOKS_PER_COMMIT, "{looks} looks at the state for {AGENTS} that join");
     let before = world.shared.looks();
     for nonce in 1..=COMMITS {
         world.shared.apply(&Command::SetArmed {

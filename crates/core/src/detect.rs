@@ -26,6 +26,7 @@ pub mod doubt;
 pub mod hysteresis;
 mod missing;
 mod region;
+pub mod roll;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ mod votes;
 
 pub use checks::fresh_for;
 pub use doubt::{Doubt, Isolation, SelfReport};
+pub use votes::wanted_for;
 
 /// Regions that must agree, whatever the number of observers: one region's uplink is no evidence.
 pub const REGIONS_NEEDED: usize = 2;
@@ -103,7 +105,7 @@ pub struct Sight {
     pub alternations: u32,
 }
 
-/// Sights in the order of service, region and subject.
+/// Sights in the order of service, region, subject and observer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sights(Vec<Sight>);
 
@@ -122,8 +124,8 @@ impl Deref for Sights {
     }
 }
 
-fn place(sight: &Sight) -> (&ServiceId, &RegionId, &str) {
-    (&sight.signal.service, &sight.signal.region, &sight.signal.subject)
+fn place(sight: &Sight) -> (&ServiceId, &RegionId, &str, &AgentId) {
+    (&sight.signal.service, &sight.signal.region, &sight.signal.subject, &sight.signal.observer)
 }
 
 impl Evidence {
@@ -211,6 +213,10 @@ pub struct RegionVerdict {
     pub since: Option<Timestamp>,
     /// Of the check that decides.
     pub quorum: Quorum,
+    /// Observers that must yet have seen it fail for the whole of the time before it can be down; none if it does not fail,
+    /// or is down. For the leader's own next look: nobody else is told.
+    #[serde(skip)]
+    pub short: Option<usize>,
     /// At most [`VIEWS_MAX`], those that fail first.
     pub views: Vec<View>,
     /// What is wanted yet for `down`, in words; empty when it is down, or when nothing fails.

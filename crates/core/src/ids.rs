@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,15 +39,17 @@ fn check_name(what: &'static str, given: &str) -> Result<(), NameError> {
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal) => {
         $(#[$doc])*
+        ///
+        /// Copies share the text: a leader's every look names ten thousand agents.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             pub fn new(given: impl Into<String>) -> Result<Self, NameError> {
                 let given = given.into();
                 check_name($what, &given)?;
-                Ok(Self(given))
+                Ok(Self(given.into()))
             }
 
             pub fn as_str(&self) -> &str {
@@ -78,7 +81,7 @@ macro_rules! name {
 
         impl From<$type> for String {
             fn from(name: $type) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
     };

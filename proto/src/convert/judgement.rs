@@ -50,7 +50,7 @@ impl TryFrom<v1::Judgement> for JudgementRecord {
 
 impl From<&RegionVerdict> for v1::RegionVerdict {
     fn from(region: &RegionVerdict) -> Self {
-        let RegionVerdict { verdict, pattern, since, quorum, views, missing } = region;
+        let RegionVerdict { verdict, pattern, since, quorum, short: _, views, missing } = region;
         Self {
             verdict: v1::Verdict::from(*verdict).into(),
             pattern: v1::Pattern::from(*pattern).into(),
@@ -74,6 +74,7 @@ impl TryFrom<v1::RegionVerdict> for RegionVerdict {
             pattern: F.enumeration::<v1::Pattern, _>("pattern", pattern)?,
             since: since.map(timestamp),
             quorum: F.message("quorum", quorum)?,
+            short: None,
             views: F.list("views", views)?,
             missing: missing.into_iter().map(|text| composed(F, "missing", text)).collect::<Result<_, _>>()?,
         })

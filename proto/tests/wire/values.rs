@@ -684,6 +684,7 @@ pub fn judgement() -> JudgementRecord {
         pattern,
         since: Some(at(5_001)),
         quorum: Quorum { needed: 3, fresh: 4, failing: 3, regions_failing: 2, regions_needed: 2 },
+        short: None,
         views: vec![
             view("usw2-a", Sees::Passing),
             view("usw2-b", Sees::Failing { since: at(5_000), reason: "refused".to_owned() }),

@@ -38,13 +38,18 @@ const VERDICT_WITHIN: Duration = Duration::from_secs(60);
 const STAGGER: Duration = Duration::from_millis(1370);
 /// How often status and why-not are asked.
 const ASKED: u32 = 5;
+/// Each agent tells one of each region.
+const SIGNALS_PER_S: f64 = 2.0;
 /// Of this process beside the connections.
 const OTHER_FILES: u64 = 256;
 
 /// What one size came to.
 struct Measured {
     agents: usize,
+    certificates: Duration,
     joined: Duration,
+    /// In milliseconds: of the coordinators together, and of this process.
+    joining_cpu_ms: (f64, f64),
     retries: u64,
     lost: u64,
     /// Of the leader, then of the others.
@@ -67,8 +72,8 @@ pub async fn run(site: &Site, sizes: &[usize], episodes: u32, window: Duration) 
     let mut smallest = None;
     for agents in sizes {
         let measured = measure(site, *agents, episodes, window).await.with_context(|| format!("{agents} agents"))?;
-        tell(&measured, smallest);
-        smallest = smallest.or(Some(measured.own.percentile(50)));
+        tell(&measured, smallest.as_ref());
+        smallest = smallest.or(Some(measured));
     }
     Ok(())
 }
@@ -81,10 +86,19 @@ async fn measure(site: &Site, agents: usize, episodes: u32, window: Duration) ->
     apply(&mesh, leader).await?;
     let scene = Arc::new(Scene::default());
     let began = Instant::now();
-    let crowd = Crowd::gather(&layout, mesh.address(leader)?, agents, &scene).await?;
+    let made = Crowd::make(&layout, agents)?;
+    let certificates = began.elapsed();
+    let (began, pids) = (Instant::now(), by_rank(&mesh, leader));
+    let (before, own_before) = (spent(&pids)?, cpu_seconds(std::process::id())?);
+    let crowd = Crowd::gather(made, mesh.address(leader)?, &scene).await?;
     let joined = began.elapsed();
+    let joining: f64 = spent(&pids)?.iter().zip(&before).map(|(after, before)| after - before).sum();
+    let joining_cpu_ms = (joining * 1e3, (cpu_seconds(std::process::id())? - own_before) * 1e3);
     tokio::time::sleep(SETTLE).await;
     scene.take_pongs();
+
+    // It may have changed while they joined.
+    let leader = mesh.leader().await?;
 
     let pids = by_rank(&mesh, leader);
     let before = spent(&pids)?;
@@ -111,7 +125,9 @@ async fn measure(site: &Site, agents: usize, episodes: u32, window: Duration) ->
     let load = std::fs::read_to_string("/proc/loadavg")?.split(' ').next().context("no load")?.parse()?;
     Ok(Measured {
         agents,
+        certificates,
         joined,
+        joining_cpu_ms,
         retries,
         lost,
         cpu_ms_per_s,
@@ -185,7 +201,7 @@ async fn asked_why_not(client: &mut OperatorClient<tonic::transport::Channel>) -
     Ok(median(took))
 }
 
-fn tell(measured: &Measured, smallest: Option<f64>) {
+fn tell(measured: &Measured, smallest: Option<&Measured>) {
     let agents = measured.agents as f64;
     let cpu: f64 = measured.cpu_ms_per_s.iter().sum();
     let all = |values: &[f64]| -> Value { values.iter().map(|value| rounded(*value, 1)).collect::<Vec<_>>().into() };
@@ -197,14 +213,27 @@ fn tell(measured: &Measured, smallest: Option<f64>) {
         "sustained_ms": SUSTAINED.as_millis(), "episodes": measured.own.latencies.len(),
         "cpu_ms_per_s_leader_first": all(&measured.cpu_ms_per_s), "cpu_ms_per_s": rounded(cpu, 1),
         "cpu_ms_per_s_per_agent": rounded(cpu / agents, 4),
+        "cpu_us_per_signal": rounded(cpu * 1e3 / (agents * SIGNALS_PER_S), 1),
+        "more_cpu_us_per_more_signal": more_than(smallest, measured, |of| of.cpu_ms_per_s.iter().sum::<f64>() * 1e3 / SIGNALS_PER_S),
+        "more_leader_kb_per_more_session": more_than(smallest, measured, |of| of.rss_mb.first().copied().unwrap_or_default() * 1e3),
         "rss_mb_leader_first": all(&measured.rss_mb),
         "pong_p50_ms": rounded(measured.pongs.percentile(50), 1), "pong_p99_ms": rounded(measured.pongs.percentile(99), 1),
         "pongs": measured.pongs.latencies.len(),
         "status_ms": rounded(measured.status_ms, 1), "why_not_ms": rounded(measured.why_not_ms, 1),
+        "certificates_s": rounded(measured.certificates.as_secs_f64(), 1),
+        "joining_cpu_ms_per_agent": rounded(measured.joining_cpu_ms.0 / agents, 2),
+        "joining_simulator_cpu_ms_per_agent": rounded(measured.joining_cpu_ms.1 / agents, 2),
         "joined_s": rounded(measured.joined.as_secs_f64(), 1), "join_retries": measured.retries,
         "sessions_lost": measured.lost, "simulator_cpu_ms_per_s": rounded(measured.simulator_cpu_ms_per_s, 1),
         "load": measured.load,
     });
     let name = format!("many_agents_{}", measured.agents);
-    report::line(&name, "ms", measured.own.percentile(50), "the smallest size of the same run", smallest, more);
+    let peer = smallest.map(|smallest| smallest.own.percentile(50));
+    report::line(&name, "ms", measured.own.percentile(50), "the smallest size of the same run", peer, more);
+}
+
+/// By how much it grew for each agent more.
+fn more_than(smallest: Option<&Measured>, measured: &Measured, of: impl Fn(&Measured) -> f64) -> Value {
+    let Some(smallest) = smallest.filter(|smallest| smallest.agents < measured.agents) else { return Value::Null };
+    rounded((of(measured) - of(smallest)) / (measured.agents - smallest.agents) as f64, 1).into()
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::detect::Sight;
-use mesh_core::ids::RegionId;
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::{Timestamp, duration_millis};
 use tokio::time::Instant;
@@ -17,8 +16,6 @@ const LAGS_MAX: usize = 64;
 
 /// A pass that comes later than this may end a silence. A check is fresh for 3 s at least.
 const AGAIN_WITHIN: Duration = Duration::from_secs(3);
-
-pub type Key = (RegionId, String);
 
 #[derive(Clone)]
 struct Told {

@@ -220,3 +220,43 @@ fn what_was_not_heard_again_makes_room() {
     leader.hear(1 + duration_millis(KEEP) / 1000, signal("late", "api", passing()), age(0, None));
     assert_eq!(leader.signals.all().len(), 1);
 }
+
+#[tokio::test]
+async fn the_telling_that_may_complete_a_quorum_is_told_of_and_the_others_are_not() {
+    let leader = Leader::new();
+    let (service, region) = ("maip".parse().expect("a service"), "us-east-1".parse().expect("a region"));
+    let wait = ripening::Wait { sustained: Duration::from_secs(30), short: 2 };
+    leader.signals.ripening.expect(&service, BTreeMap::from([(region, wait)]));
+    let complete = || futures::FutureExt::now_or_never(leader.signals.ripening.complete()).is_some();
+    leader.hear(100, signal("usw2-a", "api", passing()), age(0, None));
+    leader.hear(100, signal("usw2-b", "api", failing(1)), age(0, Some(29)));
+    leader.hear(100, signal("usw2-c", "api", failing(1)), age(2, Some(31)));
+    leader.hear(
+        100,
+        Signal { region: "us-west-2".parse().expect("a region"), ..signal("usw2-d", "api", failing(1)) },
+        age(0, Some(90)),
+    );
+    let alternating = Age { alternations: 3, ..age(0, Some(60)) };
+    leader.hear(100, signal("usw2-e", "api", failing(1)), alternating);
+    leader.hear(100, signal("usw2-f", "api", failing(1)), age(0, Some(30)));
+    assert!(!complete(), "one of two has seen it for the whole of the time");
+    leader.hear(101, signal("usw2-b", "api", failing(1)), age(0, Some(30)));
+    assert!(complete());
+    leader.hear(101, signal("usw2-g", "api", failing(1)), age(0, Some(30)));
+    assert!(!complete(), "the next pass says whether more are missing");
+    leader.signals.ripening.expect(&service, BTreeMap::new());
+    leader.hear(102, signal("usw2-h", "api", failing(1)), age(0, Some(30)));
+    assert!(!complete(), "nothing is waited for");
+}
+
+#[test]
+fn made_up_subjects_leave_nothing_behind() {
+    let leader = Leader::new();
+    for n in 0..3 * SIGNALS_PER_AGENT_MAX as u64 {
+        leader.hear(n, signal("usw2-a", &format!("check-{n}"), passing()), age(0, None));
+    }
+    let state = leader.signals.lock();
+    assert_eq!((state.subjects().count(), state.total), (SIGNALS_PER_AGENT_MAX, SIGNALS_PER_AGENT_MAX));
+    let places = state.by_observer.values().map(|of| of.places.len()).sum::<usize>();
+    assert_eq!(places, SIGNALS_PER_AGENT_MAX);
+}

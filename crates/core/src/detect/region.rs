@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::roll::Roll;
 use super::tally::{Finding, SecondKind, find};
 use super::votes::Vote;
 use super::{Evidence, Pattern, Quorum, REGIONS_NEEDED, RegionVerdict, Sight, VIEWS_MAX, Verdict, View};
@@ -58,24 +59,22 @@ fn votes<'a>(service: &'a Service, about: &RegionId, evidence: &'a Evidence) -> 
     for of_check in sights.get(start..end).unwrap_or_default().chunk_by(|a, b| a.signal.subject == b.signal.subject) {
         let Some(subject) = of_check.first().map(|sight| sight.signal.subject.as_str()) else { continue };
         let Some(check) = service.manifest.checks.iter().find(|check| check.name == subject) else { continue };
-        votes.insert(
-            subject,
-            newest(of_check).filter_map(|sight| Vote::of(sight, check, about, service, evidence)).collect(),
-        );
+        let mut observers = Roll::of(&evidence.observers);
+        let of = |sight: &'a Sight| {
+            let observer = observers.find(&sight.signal.observer);
+            Vote::of(sight, observer, check, about, service, evidence)
+        };
+        votes.insert(subject, newest(of_check).filter_map(of).collect());
     }
     votes
 }
 
-/// One sight of each observer: a second one gives it no second vote.
+/// One sight of each observer: a second one gives it no second vote. They come in the order of their observers.
 fn newest(sights: &[Sight]) -> impl Iterator<Item = &Sight> {
-    let mut of_observer = BTreeMap::new();
-    for sight in sights {
-        let known = of_observer.entry(&sight.signal.observer).or_insert(sight);
-        if (known.observed_at, known.heard_at) < (sight.observed_at, sight.heard_at) {
-            *known = sight;
-        }
-    }
-    of_observer.into_values()
+    let newer =
+        |known: &'_ Sight, sight: &Sight| (known.observed_at, known.heard_at) < (sight.observed_at, sight.heard_at);
+    let of_observer = sights.chunk_by(|a, b| a.signal.observer == b.signal.observer);
+    of_observer.filter_map(move |of| of.iter().reduce(|known, sight| if newer(known, sight) { sight } else { known }))
 }
 
 /// Observers outside to whom a requester-side check has failed for the whole of the time.
@@ -141,8 +140,8 @@ fn partly_fails(failing: &Finding<'_>, alone: bool, about: &RegionId) -> RegionV
 }
 
 fn of(finding: &Finding<'_>, verdict: Verdict, pattern: Pattern) -> RegionVerdict {
-    let (since, quorum, missing) = (finding.since, finding.quorum, finding.missing.clone());
-    RegionVerdict { verdict, pattern, since, quorum, views: Vec::new(), missing }
+    let (since, quorum, short, missing) = (finding.since, finding.quorum, finding.short, finding.missing.clone());
+    RegionVerdict { verdict, pattern, since, quorum, short, views: Vec::new(), missing }
 }
 
 fn unasked(about: &RegionId) -> RegionVerdict {
@@ -151,6 +150,7 @@ fn unasked(about: &RegionId) -> RegionVerdict {
         pattern: Pattern::Blind,
         since: None,
         quorum: Quorum { regions_needed: REGIONS_NEEDED, ..Quorum::default() },
+        short: None,
         views: Vec::new(),
         missing: vec![format!("a check that is asked about {about}")],
     }
@@ -160,11 +160,17 @@ fn unasked(about: &RegionId) -> RegionVerdict {
 fn views(probes: &[Finding<'_>], requests: &[Finding<'_>]) -> Vec<View> {
     let mut votes: Vec<&Vote<'_>> = probes.iter().chain(requests).flat_map(|finding| &finding.votes).collect();
     let rank = |vote: &Vote<'_>| (!(vote.fails() && vote.outside), !vote.fails(), !vote.votes());
-    votes.sort_by(|a, b| {
+    let order = |a: &&Vote<'_>, b: &&Vote<'_>| {
         rank(a)
             .cmp(&rank(b))
             .then_with(|| a.sight.signal.subject.cmp(&b.sight.signal.subject))
             .then_with(|| a.observer().cmp(b.observer()))
-    });
-    votes.into_iter().take(VIEWS_MAX).map(Vote::view).collect()
+    };
+    // Of ten thousand, only those that are kept are put in order.
+    if votes.len() > VIEWS_MAX {
+        votes.select_nth_unstable_by(VIEWS_MAX, order);
+        votes.truncate(VIEWS_MAX);
+    }
+    votes.sort_by(order);
+    votes.into_iter().map(Vote::view).collect()
 }

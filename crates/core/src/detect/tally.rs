@@ -21,6 +21,7 @@ pub struct Finding<'a> {
     pub pattern: Pattern,
     pub since: Option<Timestamp>,
     pub quorum: Quorum,
+    pub short: Option<usize>,
     pub missing: Vec<String>,
 }
 
@@ -63,8 +64,9 @@ pub fn find<'a>(
     let (verdict, pattern) = tally.verdict();
     let quorum = tally.quorum();
     let since = tally.since();
+    let short = tally.short();
     let missing = missing::of(&tally, verdict, pattern, evidence);
-    Finding { check, verdict, pattern, since, quorum, missing, votes }
+    Finding { check, verdict, pattern, since, quorum, short, missing, votes }
 }
 
 impl<'v, 'a> Tally<'v, 'a> {
@@ -151,6 +153,15 @@ impl<'v, 'a> Tally<'v, 'a> {
         let ripe = self.sustained().count() + self.joining.len();
         let regions = self.regions(self.sustained());
         ripe >= self.needed && regions.len() >= REGIONS_NEEDED && ripe > self.passing.len() && !self.own_contradicts()
+    }
+
+    /// How many more must have seen it fail for the whole of the time. At least one: whatever else is wanted, such as
+    /// another region, comes with a view of somebody.
+    fn short(&self) -> Option<usize> {
+        let fails = !self.failing.is_empty() || !self.joining.is_empty();
+        let ripe = self.sustained().count() + self.joining.len();
+        let wanted = self.needed.max(self.passing.len() + 1);
+        (fails && !self.is_down()).then(|| wanted.saturating_sub(ripe).max(1))
     }
 
     fn sustained(&self) -> impl Iterator<Item = &'v Vote<'a>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::checks::{fresh_for, next_within};
-use super::{Doubt, Evidence, SILENCE_MAX, Sees, Sight, View};
+use super::{Doubt, Evidence, Observer, SILENCE_MAX, Sees, Sight, View};
 use crate::fleet::Service;
 use crate::ids::{AgentId, RegionId};
 use crate::manifest::Check;
@@ -43,6 +43,7 @@ impl<'a> Vote<'a> {
     /// None for what is no answer to a health question.
     pub fn of(
         sight: &'a Sight,
+        observer: Option<&'a Observer>,
         check: &Check,
         about: &RegionId,
         service: &Service,
@@ -51,7 +52,6 @@ impl<'a> Vote<'a> {
         if matches!(sight.signal.reading, Reading::ReplicaLag { .. } | Reading::Items { .. }) {
             return None;
         }
-        let observer = evidence.observers.get(&sight.signal.observer);
         let region = observer.map_or(&sight.signal.observer_region, |observer| &observer.region);
         let age = evidence.now.since(sight.observed_at);
         let silence = observer.map(|observer| observer.heard_at.map(|heard| evidence.now.since(heard)));
@@ -96,7 +96,7 @@ impl<'a> Vote<'a> {
     }
 
     pub fn wanted(&self, sustained: Duration) -> Duration {
-        sustained.saturating_mul(self.sight.alternations.clamp(1, WIDEN_MAX))
+        wanted_for(sustained, self.sight.alternations)
     }
 
     /// Has it seen failures for the whole of the time?
@@ -140,6 +140,11 @@ impl<'a> Vote<'a> {
             Standing::NoOpinion => "the observer could not find out".to_owned(),
         }
     }
+}
+
+/// How long an observer that has alternated so often must see it fail.
+pub fn wanted_for(sustained: Duration, alternations: u32) -> Duration {
+    sustained.saturating_mul(alternations.clamp(1, WIDEN_MAX))
 }
 
 /// `11 s`, `2.5 s`.

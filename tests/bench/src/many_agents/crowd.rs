@@ -4,20 +4,21 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use mesh_core::access::{Identity, Role};
 use mesh_core::ids::RegionId;
+use mesh_runtime::pki::Authority;
 use mesh_runtime::tls::{Identities, TlsFiles};
 use meshctl::demo::configs::{Layout, MESH};
 use meshctl::demo::maip::REGIONS;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::session::{ABOUT, Agent, Scene, Session};
+use super::session::{ABOUT, Agent, Ended, Opened, Scene, Session, lock};
 
 /// Agents that connect at a time.
 const JOINING: usize = 32;
@@ -39,13 +40,17 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Returns once every agent was welcomed.
-    pub async fn gather(layout: &Layout, address: &str, agents: usize, scene: &Arc<Scene>) -> anyhow::Result<Self> {
-        let dir = layout.clone();
+    /// All agents with their certificates.
+    pub fn make(layout: &Layout, agents: usize) -> anyhow::Result<Vec<Agent>> {
+        let (dir, authority) = (layout.clone(), layout.authority()?);
         // Outside the runtime: nothing watches the files of ten thousand identities.
-        let made =
-            std::thread::spawn(move || (0..agents).map(|nth| agent(&dir, nth)).collect::<anyhow::Result<Vec<_>>>());
-        let made = made.join().map_err(|_| anyhow!("making certificates"))??;
+        let made = std::thread::spawn(move || (0..agents).map(|nth| agent(&dir, &authority, nth)).collect());
+        made.join().map_err(|_| anyhow!("making certificates"))?
+    }
+
+    /// Returns once every agent was welcomed.
+    pub async fn gather(made: Vec<Agent>, leader: &str, scene: &Arc<Scene>) -> anyhow::Result<Self> {
+        let leader = Arc::new(Mutex::new(leader.to_owned()));
         let outside = made.iter().filter(|agent| agent.region != ABOUT).count();
         scene.outside.store(u64::try_from(outside)?, Ordering::Relaxed);
         let (joining, counts) = (Arc::new(Semaphore::new(JOINING)), Arc::new(Counts::default()));
@@ -53,7 +58,7 @@ impl Crowd {
         for agent in made {
             let (told, hears) = tokio::sync::oneshot::channel();
             let attending =
-                attend(agent, address.to_owned(), Arc::clone(scene), Arc::clone(&joining), Arc::clone(&counts), told);
+                attend(agent, Arc::clone(&leader), Arc::clone(scene), Arc::clone(&joining), Arc::clone(&counts), told);
             sessions.spawn(attending);
             welcomed.spawn(hears);
         }
@@ -72,7 +77,7 @@ impl Crowd {
 
 async fn attend(
     agent: Agent,
-    address: String,
+    leader: Arc<Mutex<String>>,
     scene: Arc<Scene>,
     joining: Arc<Semaphore>,
     counts: Arc<Counts>,
@@ -80,7 +85,7 @@ async fn attend(
 ) {
     let mut welcomed = Some(welcomed);
     loop {
-        let opened = open(&agent, &address, &joining, &counts).await;
+        let opened = open(&agent, &leader, &joining, &counts).await;
         let (session, said) = match opened {
             Ok(session) => (Some(session), Ok(())),
             Err(error) => (None, Err(error)),
@@ -90,22 +95,31 @@ async fn attend(
         }
         let Some(session) = session else { return };
         // Why it ended: the coordinator's log says.
-        let _ = session.run(&scene).await;
+        if let Ok(Ended::Elsewhere(Some(elsewhere))) = session.run(&scene).await {
+            *lock(&leader) = elsewhere;
+        }
         counts.lost.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 async fn open<'a>(
     agent: &'a Agent,
-    address: &str,
+    leader: &Mutex<String>,
     joining: &Semaphore,
     counts: &Counts,
 ) -> anyhow::Result<Session<'a>> {
     let mut last = None;
     for _ in 0..ATTEMPTS_MAX {
         let _turn = joining.acquire().await?;
-        match Session::open(agent, address).await {
-            Ok(session) => return Ok(session),
+        let address = lock(leader).clone();
+        match Session::open(agent, &address).await {
+            Ok(Opened::Welcome(session)) => return Ok(*session),
+            Ok(Opened::Elsewhere(elsewhere)) => {
+                last = Some(anyhow!("{address} does not lead"));
+                if let Some(elsewhere) = elsewhere {
+                    *lock(leader) = elsewhere;
+                }
+            }
             Err(error) => last = Some(error),
         }
         counts.retries.fetch_add(1, Ordering::Relaxed);
@@ -117,12 +131,12 @@ async fn open<'a>(
     }
 }
 
-fn agent(layout: &Layout, nth: usize) -> anyhow::Result<Agent> {
+fn agent(layout: &Layout, authority: &Authority, nth: usize) -> anyhow::Result<Agent> {
     let region = REGIONS.get(nth % REGIONS.len()).copied().context("three regions")?;
     let name = format!("sim-{nth:05}");
     let identity =
         Identity { mesh: MESH.to_owned(), region: RegionId::new(region)?, role: Role::Agent, name: name.clone() };
-    let issued = layout.authority()?.issue(&identity, &[], LIFETIME)?;
+    let issued = authority.issue(&identity, &[], LIFETIME)?;
     let dir = layout.dir.join("crowd");
     std::fs::create_dir_all(&dir)?;
     let files = TlsFiles {

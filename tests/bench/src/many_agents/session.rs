@@ -91,6 +91,18 @@ pub struct Agent {
     pub phase: Duration,
 }
 
+/// What an agent is answered.
+pub enum Opened<'a> {
+    Welcome(Box<Session<'a>>),
+    /// The leader, if it is known.
+    Elsewhere(Option<String>),
+}
+
+/// How a session ended that no error did.
+pub enum Ended {
+    Elsewhere(Option<String>),
+}
+
 /// A session that was welcomed.
 pub struct Session<'a> {
     agent: &'a Agent,
@@ -99,7 +111,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub async fn open(agent: &'a Agent, address: &str) -> anyhow::Result<Self> {
+    pub async fn open(agent: &'a Agent, address: &str) -> anyhow::Result<Opened<'a>> {
         let channel = grpc::connect(address, &agent.identities)?;
         let (say, messages) = mpsc::channel(OUTBOUND);
         let hello = Say::Hello(v1::Hello {
@@ -112,13 +124,14 @@ impl<'a> Session<'a> {
         let heard = AgentSessionClient::new(channel).open(ReceiverStream::new(messages)).await?.into_inner();
         let mut session = Self { agent, say, heard };
         match session.heard.message().await?.and_then(|message| message.message) {
-            Some(Hear::Welcome(_)) => Ok(session),
+            Some(Hear::Welcome(_)) => Ok(Opened::Welcome(Box::new(session))),
+            Some(Hear::NotLeader(told)) => Ok(Opened::Elsewhere(told.leader)),
             other => bail!("{other:?} instead of a welcome"),
         }
     }
 
     /// Until the session ends.
-    pub async fn run(mut self, scene: &Scene) -> anyhow::Result<()> {
+    pub async fn run(mut self, scene: &Scene) -> anyhow::Result<Ended> {
         let mut ticks = interval_at(tokio::time::Instant::now() + self.agent.phase, TOLD_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (mut nonce, mut pinged) = (0, BTreeMap::new());
@@ -130,7 +143,7 @@ impl<'a> Session<'a> {
                         pinged.retain(|nonce, _| *nonce > pong.nonce);
                         lock(&scene.pongs).push(Instant::now().saturating_duration_since(at));
                     },
-                    Some(Hear::NotLeader(_)) => bail!("it leads no more"),
+                    Some(Hear::NotLeader(told)) => return Ok(Ended::Elsewhere(told.leader)),
                     _ => {}
                 },
                 _ = ticks.tick() => {
@@ -183,6 +196,6 @@ impl Scene {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

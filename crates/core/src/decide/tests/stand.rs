@@ -33,6 +33,7 @@ pub fn verdict(verdict: Verdict, pattern: Pattern, since: Option<u64>) -> Region
         pattern,
         since: since.map(at),
         quorum: Quorum { needed: 3, fresh: 4, failing, regions_failing: failing.min(2), regions_needed: 2 },
+        short: None,
         views: Vec::new(),
         missing: Vec::new(),
     }

@@ -342,3 +342,33 @@ fn people_are_shown_so_many_views_and_all_are_counted() {
     let verdict = scene.of(EAST);
     assert_eq!((verdict.verdict, verdict.quorum.fresh, verdict.views.len()), (Verdict::Down, 80, VIEWS_MAX));
 }
+
+#[test]
+fn what_is_short_is_what_the_quorum_still_lacks() {
+    for (script, short) in [
+        ("w1+ x1+", None),
+        ("e1-30 w1+ x1+", None),
+        ("w1-30 x1-30", None),
+        ("w1-29 x1-29", Some(2)),
+        ("w1-30 w2-30 x1-29 x2-29", Some(1)),
+        ("w1-30 w2-30 x1+ x2+", Some(1)),
+        ("w1-30 w2+ x1+ x2+", Some(3)),
+        // As many as are needed, of one region: whoever comes next may be of another.
+        ("w1-90 w2-90 w3-90 w4-90 w5-90", Some(1)),
+    ] {
+        assert_eq!(Scene::east(script).of(EAST).short, short, "{script}");
+    }
+}
+
+#[test]
+fn of_many_views_those_are_kept_that_fail_and_count_in_the_order_of_their_names() {
+    let digits = || "0123456789abcdefghijklmnopqrstuv".chars();
+    let well = ['w', 'x', 'y'].into_iter().flat_map(|place| digits().map(move |digit| format!("{place}{digit}+")));
+    let mut words: Vec<String> = well.filter(|word| !["x3+", "x7+", "y9+"].contains(&word.as_str())).collect();
+    words.extend(["y9-30", "e1-30", "x7-30", "x3-30"].map(str::to_owned));
+    let views = Scene::east(&words.join(" ")).of(EAST).views;
+    let names: Vec<&str> = views.iter().map(|view| view.observer.as_str()).collect();
+    assert_eq!(views.len(), VIEWS_MAX);
+    assert_eq!(names.get(..4), Some(["x3", "x7", "y9", "e1"].as_slice()));
+    assert!(names.get(4..).is_some_and(|rest| rest.is_sorted()), "{names:?}");
+}
