@@ -28,6 +28,7 @@ pub mod net;
 pub mod noise;
 pub mod people;
 pub mod plant;
+pub mod planted;
 pub mod report;
 pub mod rng;
 pub mod rows;
