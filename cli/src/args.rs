@@ -9,6 +9,7 @@ use mesh_core::ids::{KeyId, RegionId, RunId, ServiceId, StepId};
 pub mod admin;
 pub mod demo;
 pub mod first_hour;
+pub mod simulate;
 
 const ABOUT: &str = "Moves services between regions, and shows what the mesh knows and did.";
 
@@ -142,6 +143,11 @@ pub enum Command {
     },
     /// Show what a run did: what took how long, what was read back, what was lost, who approved.
     Report { run: RunId },
+    /// Answer from a manifest alone what would happen: how long it would take, what would be lost, which rule would stop it,
+    /// and what if a second thing fails.
+    ///
+    /// Plays the scenario many times with the decision code of the mesh in a simulated world. Contacts nothing.
+    Simulate(simulate::Simulate),
     /// Keys whose signatures count for two-person decisions.
     Keys {
         #[command(subcommand)]

@@ -32,6 +32,7 @@ pub mod planted;
 pub mod report;
 pub mod rng;
 pub mod rows;
+pub mod scenario;
 pub mod setting;
 pub mod swarm;
 pub mod trace;

@@ -34,6 +34,7 @@ pub fn setting(rng: &mut Rng, minutes: u64) -> Setting {
         promises: rng.pick(&[true, true, false]),
         lasts: minutes * MINUTE,
         mix: Mix::draw(rng),
+        ..Setting::default()
     }
 }
 
