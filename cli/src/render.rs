@@ -4,6 +4,7 @@ pub mod diff;
 pub mod json;
 pub mod plan;
 pub mod progress;
+pub mod replay;
 pub mod report;
 pub mod simulate;
 pub mod status;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mesh_core::decide::{self, Judgement, RuleState};
 use mesh_core::fleet::AuthorityState;
+use mesh_core::manifest::AutomaticMode;
 use mesh_core::plan::Action;
 use mesh_core::run::{Need, Run, RunState, WorkState};
 
@@ -21,6 +22,19 @@ const WEEK: Micros = 7 * 24 * 60 * MINUTE;
 /// A run that takes longer is not followed to its end.
 pub const FOLLOWED_MAX: Micros = 90 * MINUTE;
 
+/// The judges that know nothing of the simulator's own manifest.
+const JUDGED: [&str; 8] = [
+    "OneWriter",
+    "FencedGeneration",
+    "IntentBeforeEffect",
+    "UnknownIsNotFailed",
+    "ObserverQuorum",
+    "NoFlap",
+    "DurableAck",
+    "ReplicaAgreement",
+];
+/// A leader does not judge a service that never moves by itself; it is asked this often, as a person would.
+const ASKED_EVERY: Micros = SECOND / 2;
 /// A run that is held goes on by itself within so long, or not at all: the old region is proven closed meanwhile.
 const HELD_FOR: Micros = 3 * MINUTE;
 /// After a run is done, a proxy of the new region lets writers through.
@@ -131,19 +145,26 @@ pub fn play(given: &Arc<Given>, scenario: &Scenario, second: Option<&Second>, se
     world.run(onset);
     played.leader_lost = leader.is_some_and(|node| !world.nodes[node].alive);
     follow(&mut world, given, onset, &mut played);
-    played.violations = world.judge.violations.iter().map(|it| format!("{}: {}", it.rule, it.text)).collect();
+    let violations = world.judge.violations.iter().filter(|it| JUDGED.contains(&it.rule));
+    played.violations = violations.map(|it| format!("{}: {}", it.rule, it.text)).collect();
     played.trace = world.trace.to_string();
     played
 }
 
 fn follow(world: &mut World, given: &Given, onset: Micros, played: &mut Played) {
     let (mut known, patience) = (world.judge.committed.len(), onset + given.patience());
+    let asks = given.manifest.policy.automatic == AutomaticMode::Off;
+    let mut asked = onset;
     loop {
         let now = world.now + STEP;
         world.run(now);
         let since = now - onset;
         if played.detected.is_none() && world.judge.sometimes.contains_key("the active region was down") {
             played.detected = Some(since);
+        }
+        if asks && played.detected.is_none() && now >= asked + ASKED_EVERY {
+            asked = now;
+            played.detected = judgement(world).filter(is_down).map(|_| since);
         }
         played.written = played.written.or_else(|| world.judge.first_write.map(|at| at.saturating_sub(onset)));
         if world.judge.committed.len() > known {
@@ -255,6 +276,11 @@ fn judge_stillness(world: &mut World, played: &mut Played) {
     let seen = |rule: &str| ["verdict", "quorum", "most-regions"].contains(&rule);
     let by_policy = played.rules.iter().any(|(rule, _)| !seen(rule));
     played.end = if played.detected.is_some() && by_policy { End::Blocked } else { End::Nothing };
+}
+
+fn is_down(judgement: &Judgement) -> bool {
+    // The rule holds for a region that is down, and blocks for any other.
+    judgement.rules.iter().any(|rule| rule.rule == "verdict" && rule.state == RuleState::Held)
 }
 
 fn judgement(world: &mut World) -> Option<Judgement> {
