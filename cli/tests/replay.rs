@@ -20,6 +20,8 @@ const STARTED: u64 = 1_790_000_000_000;
 const OBSERVERS: [&str; 3] = ["us-east-1", "us-west-2", "eu-central-1"];
 /// The primary fails from the tenth second on.
 const FAILS_FROM: u64 = 10;
+/// A lag measured later may be of a primary that is gone.
+const MEASURED_UNTIL: u64 = 8;
 const SECONDS: u64 = 50;
 
 fn manifest(source: &str) -> Manifest {
@@ -60,9 +62,9 @@ fn moment(manifest: &Manifest, second: u64) -> Moment {
             };
             sights.push(sight(agent, of, about, "api", reading, second, fails.then(|| at(FAILS_FROM))));
         }
-        if of.as_str() == "us-west-2" && second < FAILS_FROM {
+        if of.as_str() == "us-west-2" {
             let reading = Reading::ReplicaLag { lag: Duration::from_millis(200) };
-            sights.push(sight(agent, of, "us-west-2", "database", reading, second, None));
+            sights.push(sight(agent, of, "us-west-2", "database", reading, second.min(MEASURED_UNTIL), None));
         }
     }
     let observer = |(agent, of): &(AgentId, RegionId)| {

@@ -103,9 +103,13 @@ fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
         return Err(Failure::usage(format!("{} is larger than {ASSUMPTIONS_BYTES_MAX} bytes", path.display())));
     }
     let text = std::fs::read_to_string(path).map_err(refuse)?;
-    toml::from_str(&text).map_err(|error| {
-        Failure::usage(format!("{} is no list of `name = \"value\"`: {}", path.display(), error.message()))
-    })
+    let wrong = |what: &str| Failure::usage(format!("{} is no list of `name = \"value\"`: {what}", path.display()));
+    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.message()))?;
+    let values = table.into_iter().map(|(name, value)| match value {
+        toml::Value::String(value) => Ok((name, value)),
+        _ => Err(wrong(&format!("{name} has no text in quotes"))),
+    });
+    values.collect()
 }
 
 fn as_file(assumed: &Assumed) -> String {
