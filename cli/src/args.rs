@@ -9,6 +9,8 @@ use mesh_core::ids::{KeyId, RegionId, RunId, ServiceId, StepId};
 pub mod admin;
 pub mod demo;
 pub mod first_hour;
+pub mod replay;
+pub mod simulate;
 
 const ABOUT: &str = "Moves services between regions, and shows what the mesh knows and did.";
 
@@ -142,6 +144,17 @@ pub enum Command {
     },
     /// Show what a run did: what took how long, what was read back, what was lost, who approved.
     Report { run: RunId },
+    /// Answer from a manifest alone what would happen: how long it would take, what would be lost, which rule would stop it,
+    /// and what if a second thing fails.
+    ///
+    /// Plays the scenario many times with the decision code of the mesh in a simulated world. Contacts nothing.
+    Simulate(simulate::Simulate),
+    /// Write down what the mesh sees of a service, once a second, for `replay`. Changes nothing.
+    Record(replay::Record),
+    /// Put a recording through a changed policy: each decision that would differ, with the rules and who saw what.
+    ///
+    /// Contacts nothing. Without -f it shows how well the recorded policy, replayed, agrees with what was decided.
+    Replay(replay::Replay),
     /// Keys whose signatures count for two-person decisions.
     Keys {
         #[command(subcommand)]

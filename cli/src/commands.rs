@@ -13,7 +13,10 @@ pub mod keys;
 pub mod manifest;
 pub mod pki;
 pub mod plan;
+pub mod record;
+pub mod replay;
 pub mod run;
+pub mod simulate;
 pub mod status;
 pub mod watch;
 pub mod why;
@@ -88,6 +91,9 @@ pub async fn dispatch(context: &Context, command: Command) -> Outcome {
         Command::Audit { audit } => audit::audit(context, audit).await,
         Command::Coordinator { coordinator } => coordinator::coordinator(context, coordinator).await,
         Command::Pki { pki } => pki::pki(context, pki),
+        Command::Record(args) => record::record(context, &args).await,
+        Command::Replay(args) => replay::replay(context, &args),
+        Command::Simulate(args) => simulate::simulate(context, &args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "meshctl", &mut std::io::stdout());
             Ok(Exit::Ok)

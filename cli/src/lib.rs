@@ -13,6 +13,7 @@ pub mod output;
 pub mod plan_file;
 pub mod profile;
 pub mod prompt;
+pub mod recording;
 pub mod render;
 pub mod signing;
 

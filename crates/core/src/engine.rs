@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::execute::{Job, NOTICE_LOSS};
 use crate::fleet::apply::{is_held_back, predecessors_settled};
-use crate::fleet::{Authority, AuthorityState, Command, Fleet, Service};
-use crate::ids::{AgentId, RegionId, RunId, StepId, Token};
+use crate::fleet::{Authority, AuthorityState, Command, Fleet, OpenCall, Service};
+use crate::ids::{AgentId, Generation, RegionId, RunId, StepId, Token};
 use crate::plan::{Action, Step};
 use crate::run::{
     Direction, INTENTS_MAX, Intent, MeasuredLoss, Outcome, OutcomeResult, Run, RunState, Work, WorkState,
@@ -97,7 +97,9 @@ pub fn job(fleet: &Fleet, run: &RunId, step: &StepId, direction: Direction, now:
         Direction::Undo => step.undo.clone()?,
     };
     let thawed = fleet.thawed_at(run).unwrap_or_default();
-    let spent = now.since(work.started_at.unwrap_or(intent.opened_at).max(thawed));
+    let service = fleet.services.get(&run.plan.service)?;
+    let waited = waited_out(service, &action, &step.region, intent.generation).unwrap_or_default();
+    let spent = now.since(work.started_at.unwrap_or(intent.opened_at).max(thawed).max(waited));
     Some(Job {
         service: run.plan.service.clone(),
         run: run.id.clone(),
@@ -197,14 +199,8 @@ fn due_step(
     if action.lets_write() && !service.lets_write(&step.region, generation) {
         return None;
     }
-    let resource = action.resource(&step.region);
     // Waiting for calls of an older generation to run out is not the step's own time.
-    let waited_out = service
-        .open_calls
-        .iter()
-        .filter(|call| action.mutates() && call.bars(&resource, generation))
-        .map(|call| call.until)
-        .max();
+    let waited_out = waited_out(service, action, &step.region, generation);
     if waited_out.is_some_and(|until| until > view.now) {
         return None;
     }
@@ -250,6 +246,13 @@ fn due_step(
         }
         None => None,
     }
+}
+
+/// Until when calls of an older generation can arrive at what it acts on.
+fn waited_out(service: &Service, action: &Action, region: &RegionId, generation: Generation) -> Option<Timestamp> {
+    let resource = action.resource(region);
+    let bars = |call: &&OpenCall| action.mutates() && call.bars(&resource, generation);
+    service.open_calls.iter().filter(bars).map(|call| call.until).max()
 }
 
 /// Its right to write ends, and a fence that needs nobody closes it: time will prove it.

@@ -17,7 +17,7 @@ use crate::desk::Told;
 use crate::event::{Answer, Event, Heard, Peer, Say, Written};
 use crate::net::{Part, Place};
 use crate::plant::Bug;
-use crate::setting::{AGENTS_PER_REGION, CHECK, DATABASE};
+use crate::setting::AGENTS_PER_REGION;
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
 
@@ -28,7 +28,6 @@ use executor::{Entry, Work};
 use gate::Gate;
 
 const TICK: Micros = SECOND;
-const PROBE_TIMEOUT: Micros = SECOND;
 const WELCOME_WITHIN: Micros = 3 * SECOND;
 /// Without a pong for so long another coordinator is tried.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -133,13 +132,13 @@ impl World {
     }
 
     fn subject(&self, agent: usize, about: usize, is_lag: bool) -> Subject {
-        let gap = Duration::from_secs(self.set.interval_s * 3) + Duration::from_micros(PROBE_TIMEOUT);
+        let gap = Duration::from_secs(self.set.interval_s * 3) + Duration::from_micros(self.set.probe_timeout());
         let signal = Signal {
             observer: self.names.agents[agent].clone(),
             observer_region: self.names.regions[agent / AGENTS_PER_REGION].clone(),
             service: self.names.service.clone(),
             region: self.names.regions[about].clone(),
-            subject: if is_lag { DATABASE } else { CHECK }.to_owned(),
+            subject: if is_lag { self.set.database() } else { self.set.check() }.to_owned(),
             reading: Reading::Unknown { reason: String::new() },
             at: Timestamp::default(),
         };
@@ -161,7 +160,7 @@ impl World {
         let now = self.now;
         let epoch = self.agents[agent].epoch;
         for subject in 0..self.agents[agent].subjects.len() {
-            let phase = self.rng.below(self.set.interval_s * SECOND) + 1;
+            let phase = self.rng.below(self.set.every(self.agents[agent].subjects[subject].is_lag)) + 1;
             self.agents[agent].subjects[subject].anchor = now + phase;
             self.after(phase, Event::Probe { agent, subject, epoch });
         }
@@ -225,22 +224,22 @@ impl World {
         let (from, about, is_lag) =
             (Self::agents_of(it.region), it.subjects[subject].region, it.subjects[subject].is_lag);
         let to = Place { region: about, part: Part::Workload };
-        let names_fail = it.names_fail > 0;
+        let (names_fail, timeout) = (it.names_fail > 0, self.set.probe_timeout());
         if names_fail {
             self.net.met += 1;
-            self.next_turn(agent, subject, epoch, PROBE_TIMEOUT / 2);
-            self.after(PROBE_TIMEOUT / 2, Event::Answer { agent, subject, epoch, answer: Answer::Unknown });
+            self.next_turn(agent, subject, epoch, timeout / 2);
+            self.after(timeout / 2, Event::Answer { agent, subject, epoch, answer: Answer::Unknown });
             return;
         }
         let mut rng = self.rng.split();
-        let took = self.net.round_trip(from, to, PROBE_TIMEOUT, &mut rng);
+        let took = self.net.round_trip(from, to, timeout, &mut rng);
         let answers = if is_lag { self.cloud.tells_lag(about) } else { self.cloud.answers(about, &mut rng) };
         self.counts.probes += 1;
         let (took, answer) = match (took, answers) {
-            (Some(took), Some(late)) if took + late <= PROBE_TIMEOUT => (took + late, Answer::Passed),
+            (Some(took), Some(late)) if took + late <= timeout => (took + late, Answer::Passed),
             // Refused at once, or no answer in time.
             (Some(took), None) => (took, Answer::Failed),
-            _ => (PROBE_TIMEOUT, Answer::Failed),
+            _ => (timeout, Answer::Failed),
         };
         self.next_turn(agent, subject, epoch, took);
         self.after(took, Event::Answer { agent, subject, epoch, answer });
@@ -248,7 +247,8 @@ impl World {
 
     /// As `agent/src/prober/schedule.rs` has it.
     fn next_turn(&mut self, agent: usize, subject: usize, epoch: u32, took: Micros) {
-        let (over, interval) = (self.now + took, self.set.interval_s * SECOND);
+        let interval = self.set.every(self.agents[agent].subjects[subject].is_lag);
+        let over = self.now + took;
         let (anchor, offset) = {
             let of = &self.agents[agent].subjects[subject];
             (of.anchor, of.offset)
@@ -265,14 +265,14 @@ impl World {
             return;
         }
         // What was answered while the process stood still may have been a timeout to it.
-        let answer = if late > PROBE_TIMEOUT && self.rng.per_mille(500) { Answer::Unknown } else { answer };
+        let answer = if late > self.set.probe_timeout() && self.rng.per_mille(500) { Answer::Unknown } else { answer };
         let (now, stamp) = (self.now, self.stamp(agent));
         let about = self.agents[agent].subjects[subject].region;
         if self.agents[agent].subjects[subject].is_lag {
             if matches!(answer, Answer::Passed)
-                && let Some(lag) = self.cloud.lag(about, now)
+                && let Some((lag, age)) = self.lag_of(about, now)
             {
-                self.publish_lag(agent, subject, lag, stamp);
+                self.publish_lag(agent, subject, lag, (stamp, stamp.unix().minus(age)));
             }
             return;
         }
@@ -296,17 +296,19 @@ impl World {
         let seen_at = of.seen.at;
         let isolated = self.report(agent).most_look_dead() && !self.bug(Bug::IsolationCounts);
         self.agents[agent].isolation.note(isolated, seen_at);
-        if was != std::mem::discriminant(&self.agents[agent].subjects[subject].signal.reading) {
+        // A user's figures want what `agent/src/prober/board.rs` has: each failure is told at once.
+        let reading = &self.agents[agent].subjects[subject].signal.reading;
+        let at_once = self.set.given.is_some() && matches!(reading, Reading::Failing { .. });
+        if at_once || was != std::mem::discriminant(reading) {
             self.tell_signals(agent);
         }
     }
 
-    fn publish_lag(&mut self, agent: usize, subject: usize, lag: Duration, stamp: Stamp) {
+    fn publish_lag(&mut self, agent: usize, subject: usize, lag: Duration, (stamp, at): (Stamp, Timestamp)) {
         let it = &mut self.agents[agent];
         let of = &mut it.subjects[subject];
-        let signal =
-            Arc::new(Signal { reading: Reading::ReplicaLag { lag }, at: stamp.unix(), ..(*of.signal).clone() });
-        of.seen = Seen::measured(stamp, stamp.unix());
+        let signal = Arc::new(Signal { reading: Reading::ReplicaLag { lag }, at, ..(*of.signal).clone() });
+        of.seen = Seen::measured(stamp, at);
         of.signal = Arc::clone(&signal);
         of.lags.push_back((signal, of.seen));
         while of.lags.len() > LAGS_MAX {

@@ -12,13 +12,14 @@ use crate::event::{Call, Event};
 use crate::net::{Part, Place};
 use crate::plant::Bug;
 use crate::rng::Rng;
+use crate::scenario::Provider;
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
 
 /// The proxy asks so often.
 const ASKED_EVERY: Micros = SECOND;
-const PROMOTION_MIN: u64 = 300;
-const PROMOTION_MAX: u64 = 4_000;
+pub const PROMOTION_MIN: u64 = 300;
+pub const PROMOTION_MAX: u64 = 4_000;
 /// The look at a server takes so long at least.
 const LOOK: Micros = 5 * MILLI;
 
@@ -32,6 +33,8 @@ pub struct Server {
     pub touched: Generation,
     /// Writes that it has: the time of the last, as replication carries it.
     pub written: Micros,
+    /// Of what was written elsewhere, up to when it had all when it was promoted.
+    pub through: Option<Micros>,
     /// Down as a whole.
     pub down: u32,
     /// Of a thousand questions, so many fail.
@@ -49,6 +52,7 @@ pub struct Cloud {
     pub replies_lost: u64,
     /// Of a thousand calls, so many are late.
     pub calls_late: u64,
+    pub provider: Provider,
 }
 
 impl Cloud {
@@ -60,13 +64,15 @@ impl Cloud {
             promoting: false,
             touched: Generation(0),
             written: 0,
+            through: None,
             down: 0,
             sick: 0,
             late: 0,
             proxy_open: false,
             shuts: None,
         };
-        Self { servers: (0..workloads).map(server).collect(), replies_lost: 0, calls_late: 0 }
+        let servers = (0..workloads).map(server).collect();
+        Self { servers, replies_lost: 0, calls_late: 0, provider: Provider::default() }
     }
 
     /// Does the workload answer a health question, and how late?
@@ -110,7 +116,8 @@ impl World {
         let jitter = self.rng.below(ASKED_EVERY / 5);
         self.after(ASKED_EVERY + jitter, Event::Proxy { region });
         self.replicate_writes(region);
-        let allowed = self.agents_in(region).into_iter().any(|agent| self.endpoint_allows(agent));
+        let allowed =
+            !self.set.is_gated() || self.agents_in(region).into_iter().any(|agent| self.endpoint_allows(agent));
         let reaction = self.set.reaction_s * SECOND;
         let now = self.now;
         let server = &mut self.cloud.servers[region];
@@ -157,7 +164,7 @@ impl World {
             let reached = self.net.is_joined(workload(from), workload(to));
             let server = &mut self.cloud.servers[to];
             if reached && !server.primary && server.timeline <= timeline {
-                server.written = server.written.max(written);
+                server.written = server.written.max(written.min(now.saturating_sub(self.set.lag)));
             }
         }
     }
@@ -271,7 +278,7 @@ impl World {
                 server.promoting = true;
                 let key = call.job.key.clone();
                 self.judge_once(&key, "a promotion began");
-                let took = self.rng.between(PROMOTION_MIN, PROMOTION_MAX) * MILLI;
+                let took = self.promotion_takes();
                 self.after(took, Event::Promoted { region, generation });
             }
             Action::PostgresPromote { .. } => {}
@@ -294,6 +301,7 @@ impl World {
     pub fn promoted(&mut self, region: usize, _generation: Generation) {
         let newest = self.cloud.servers.iter().map(|server| server.timeline).max().unwrap_or_default();
         let server = &mut self.cloud.servers[region];
+        server.through = Some(server.written);
         server.promoting = false;
         server.primary = true;
         server.fenced = false;

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use mesh_sim::noise::{EPISODES, Noise};
 use mesh_sim::plant::{BUGS, Bug};
+use mesh_sim::planted;
 use mesh_sim::report::{self, Swarm};
 use mesh_sim::rows::ROWS;
 use mesh_sim::{MILLI, SECOND};
 
 const USAGE: &str = "mesh-sim run SEED | swarm --seeds N [--from SEED] [--minutes M] [--planted SEEDS] | \
-                     noise --episodes N [--from SEED] | rows [--seeds N] | planted [--seeds N] | \
+                     noise --episodes N [--from SEED] | rows [--seeds N] | planted [BUG] [--seeds N] | control [BUG] [--from SEED] [--seeds N] | \
                      episodes --from SEED";
 const MINUTES: u64 = 30;
 
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
             noise(number("--from", 1), number("--episodes", 20_000), plant)
         }
         Some("episodes") => episodes(number("--from", 1)),
-        Some("planted") => planted(number("--seeds", 200), number("--minutes", MINUTES)),
+        Some("planted") => planted(&args, number("--seeds", 200), number("--minutes", MINUTES)),
+        Some("control") => control(&args, number("--from", 1), number("--seeds", 10), number("--minutes", MINUTES)),
         Some("rows") => rows(number("--seeds", 1)),
         _ => usage(),
     }
@@ -100,12 +102,43 @@ fn noise(from: u64, episodes: u64, plant: Option<Bug>) -> ExitCode {
     passed(noise.failovers == 0 && noise.violations.is_empty())
 }
 
-fn planted(seeds: u64, minutes: u64) -> ExitCode {
-    let found = report::planted(seeds, minutes);
-    for (bug, seed) in &found {
-        println!("{bug:<24} {}", seed.map_or("not found".to_owned(), |seed| format!("found by seed {seed}")));
+fn planted(args: &[String], seeds: u64, minutes: u64) -> ExitCode {
+    let mut all = true;
+    for bug in BUGS.iter().filter(|bug| wanted(args, **bug)) {
+        let found = planted::find(*bug, seeds, minutes);
+        all &= found.is_some();
+        let text = found.map_or("not found".to_owned(), |found| {
+            format!(
+                "found by seed {}, {}: {}",
+                found.seed,
+                found.rule,
+                found.text.chars().take(100).collect::<String>()
+            )
+        });
+        println!("{:<24} {:<20} {text}", format!("{bug:?}"), bug.rule());
     }
-    passed(found.values().all(Option::is_some))
+    passed(all)
+}
+
+/// All, unless some are named.
+fn wanted(args: &[String], bug: Bug) -> bool {
+    let named = |arg: &String| arg.starts_with(|first: char| first.is_ascii_uppercase());
+    !args.iter().any(named) || args.contains(&format!("{bug:?}"))
+}
+
+/// Seeds that are bent for a bug, without it.
+fn control(args: &[String], from: u64, seeds: u64, minutes: u64) -> ExitCode {
+    let mut clean = true;
+    for bug in BUGS.iter().filter(|bug| wanted(args, **bug)) {
+        for (seed, violation, told) in planted::control(*bug, from, seeds, minutes) {
+            clean = false;
+            println!("{bug:?} seed {seed} at {} ms {}: {}", violation.at / MILLI, violation.rule, violation.text);
+            for line in told.iter().filter(|_| args.iter().any(|arg| arg == "--told")) {
+                println!("    {line}");
+            }
+        }
+    }
+    passed(clean)
 }
 
 fn rows(seeds: u64) -> ExitCode {

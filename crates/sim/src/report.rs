@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::noise::Noise;
 use crate::plant::{BUGS, Bug};
+use crate::planted;
 use crate::swarm;
 use crate::{Micros, SECOND};
 
@@ -94,15 +95,9 @@ impl Swarm {
 
 /// How many seeds it takes until each planted bug is found.
 pub fn planted(seeds_max: u64, minutes: u64) -> BTreeMap<String, Option<u64>> {
-    BUGS.iter().map(|bug| (format!("{bug:?}"), found_after(*bug, seeds_max, minutes))).collect()
-}
-
-fn found_after(bug: Bug, seeds_max: u64, minutes: u64) -> Option<u64> {
-    let mut swarm = Swarm::default();
-    (1..=seeds_max).find(|seed| {
-        swarm.play(*seed, minutes, Some(bug));
-        !swarm.violating.is_empty()
-    })
+    BUGS.iter()
+        .map(|bug| (format!("{bug:?}"), planted::find(*bug, seeds_max, minutes).map(|found| found.seed)))
+        .collect()
 }
 
 fn round(value: f64) -> f64 {

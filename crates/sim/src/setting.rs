@@ -1,5 +1,7 @@
 //! The mesh that is simulated: how many regions, which manifest, how good the clocks are.
 
+use std::sync::Arc;
+
 use mesh_core::access;
 use mesh_core::fleet::{Command, Fleet};
 use mesh_core::ids::{AgentId, IntentSeq, KeyId, RegionId, ServiceId};
@@ -8,7 +10,8 @@ use mesh_core::run::Approval;
 use mesh_core::time::Timestamp;
 
 use crate::mix::Mix;
-use crate::{MILLI, MINUTE, Micros};
+use crate::scenario::Given;
+use crate::{MILLI, MINUTE, Micros, SECOND};
 
 pub const SERVICE: &str = "orders";
 /// The service is active in the first. Those without a workload are witnesses.
@@ -47,6 +50,12 @@ pub struct Setting {
     pub promises: bool,
     pub lasts: Micros,
     pub mix: Mix,
+    /// A user's manifest in place of the one that is made of the above.
+    pub given: Option<Arc<Given>>,
+    /// A write is on the replicas so much later.
+    pub lag: Micros,
+    /// When in the week it begins.
+    pub calendar: Micros,
 }
 
 impl Default for Setting {
@@ -68,6 +77,9 @@ impl Default for Setting {
             promises: true,
             lasts: 10 * MINUTE,
             mix: Mix::default(),
+            given: None,
+            lag: 0,
+            calendar: 0,
         }
     }
 }
@@ -84,14 +96,15 @@ pub struct Names {
 
 impl Names {
     pub fn of(set: &Setting) -> Self {
-        let regions: Vec<RegionId> =
-            REGIONS[..set.regions].iter().map(|name| RegionId::new(*name).expect("a name")).collect();
+        let made = || REGIONS[..set.regions].iter().map(|name| RegionId::new(*name).expect("a name")).collect();
+        let regions: Vec<RegionId> = set.given.as_ref().map_or_else(made, |given| given.regions.clone());
+        let service = set.given.as_ref().map(|given| given.manifest.service.clone());
         let letters = ["a", "b", "c"];
         let agents = regions.iter().flat_map(|region| {
             letters[..AGENTS_PER_REGION].iter().map(move |letter| AgentId::new(format!("{region}-{letter}")))
         });
         let agents = agents.map(|agent| agent.expect("a name")).collect();
-        let service = ServiceId::new(SERVICE).expect("a name");
+        let service = service.unwrap_or_else(|| ServiceId::new(SERVICE).expect("a name"));
         let lights = (0..set.mix.lights.min(LIGHTS_MAX)).map(light);
         let services = std::iter::once(service.clone()).chain(lights).collect();
         Self { service, services, regions, agents }
@@ -108,7 +121,10 @@ impl Names {
 
 impl Setting {
     pub fn manifest(&self) -> Manifest {
-        parsed(&self.yaml())
+        match &self.given {
+            Some(given) => given.manifest.clone(),
+            None => parsed(&self.yaml()),
+        }
     }
 
     fn lines(&self, line: &dyn Fn(usize) -> String) -> String {
@@ -183,6 +199,34 @@ impl Setting {
         )
     }
 
+    pub fn check(&self) -> &str {
+        self.given.as_ref().map_or(CHECK, |given| &given.check)
+    }
+
+    pub fn database(&self) -> &str {
+        self.given.as_ref().map_or(DATABASE, |given| &given.database)
+    }
+
+    pub fn probe_timeout(&self) -> Micros {
+        self.given.as_ref().map_or(SECOND, |given| given.timeout)
+    }
+
+    /// Between two questions of one kind by one agent.
+    pub fn every(&self, is_lag: bool) -> Micros {
+        let lag = self.given.as_ref().filter(|_| is_lag).map(|given| given.lag_every);
+        lag.unwrap_or(self.interval_s * SECOND)
+    }
+
+    /// Are there leases, so that nobody may let a region write without one?
+    pub fn is_leased(&self) -> bool {
+        self.given.as_ref().is_none_or(|given| given.manifest.fence.is_leased())
+    }
+
+    /// Does something on the writers' way ask for the lease?
+    pub fn is_gated(&self) -> bool {
+        self.given.as_ref().is_none_or(|given| given.manifest.fence.dead_man().is_some())
+    }
+
     /// What was committed before the world begins.
     pub fn founding(&self, names: &Names) -> Vec<Command> {
         let mut commands = vec![Command::NameMesh { mesh: "sim".to_owned() }];
@@ -210,6 +254,11 @@ impl Setting {
 
 pub fn light(nth: usize) -> ServiceId {
     ServiceId::new(format!("web{nth}")).expect("a name")
+}
+
+/// One of those without a database.
+pub fn is_light(service: &ServiceId) -> bool {
+    (0..LIGHTS_MAX).any(|nth| light(nth) == *service)
 }
 
 pub fn record_of(service: &str) -> String {

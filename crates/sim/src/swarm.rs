@@ -34,13 +34,23 @@ pub fn setting(rng: &mut Rng, minutes: u64) -> Setting {
         promises: rng.pick(&[true, true, false]),
         lasts: minutes * MINUTE,
         mix: Mix::draw(rng),
+        ..Setting::default()
     }
 }
 
 pub fn build(seed: u64, minutes: u64, plant: Option<Bug>) -> World {
+    made(seed, minutes, plant, plant)
+}
+
+/// A seed in which the bug can show, with it or without it.
+pub fn bent(seed: u64, minutes: u64, bug: Bug, planted: bool) -> World {
+    made(seed, minutes, Some(bug), Some(bug).filter(|_| planted))
+}
+
+fn made(seed: u64, minutes: u64, bends: Option<Bug>, plant: Option<Bug>) -> World {
     let mut rng = Rng::new(seed ^ 0x6d65_7368);
     let mut set = setting(&mut rng, minutes);
-    if let Some(bug) = plant {
+    if let Some(bug) = bends {
         bug.bend(&mut set);
     }
     let leader = rng.index(set.regions);

@@ -157,7 +157,7 @@ impl World {
     pub fn some_clocks(&mut self) -> Clocks {
         let drift = i64::try_from(self.rng.below(2 * self.set.drift_ppm + 1)).unwrap_or_default();
         let drift_ppm = drift - i64::try_from(self.set.drift_ppm).unwrap_or_default();
-        let wall_off = i64::try_from(self.rng.below(400 * MILLI)).unwrap_or_default() - 200_000;
+        let wall_off = i64::try_from(self.rng.below(400 * MILLI) + self.set.calendar).unwrap_or_default() - 200_000;
         Clocks { drift_ppm, wall_off, ..Clocks::default() }
     }
 

@@ -90,6 +90,9 @@ impl Zone {
 
 impl World {
     pub fn observe_zone(&mut self, agent: usize, job: &Job, accepted: Option<&str>) -> (Observation, Micros) {
+        if let Some(seen) = self.observe_given(agent, job) {
+            return seen;
+        }
         let took = self.rng.between(LOOK_MIN, LOOK_MAX);
         if self.rng.per_mille(THROTTLED) {
             return (Observation::Unreadable { reason: "throttled".to_owned() }, took);
@@ -151,6 +154,9 @@ impl World {
     }
 
     pub fn way_to_zone(&mut self, agent: usize, job: &Job) -> (Option<Micros>, bool) {
+        if self.set.given.is_some() {
+            return (Some(self.provider_takes(job)), self.rng.per_mille(self.cloud.replies_lost));
+        }
         if matches!(job.action, Action::SnsNotify { .. }) {
             let now = self.now;
             self.agents[agent].published_at.entry(job.key.clone()).or_insert(now);
@@ -167,6 +173,9 @@ impl World {
     }
 
     pub fn effect_outside(&mut self, call: Call) {
+        if self.set.given.is_some() {
+            return self.effect_given(&call);
+        }
         let throttled = self.rng.per_mille(THROTTLED);
         let result = if throttled {
             CallResult::NotApplied { reason: "throttled".to_owned() }

@@ -483,6 +483,35 @@ fn no_mutation_is_begun_on_a_resource_where_an_older_call_may_still_arrive() {
 }
 
 #[test]
+fn a_step_that_waited_for_an_older_call_has_its_whole_time() {
+    let mut fleet = fleet();
+    let begin = start(&fleet, WEST);
+    accepted(&mut fleet, at(1), &begin);
+    let resource = "rds/us-east-1/maip-prod-postgres".to_owned();
+    let call = crate::fleet::OpenCall { resource, generation: Generation(0), until: at(1000) };
+    fleet.services.get_mut(&service("maip")).expect("there").open_calls.push(call);
+    for command in engine::next(&fleet, &view(&fleet, at(2), &[])) {
+        accepted(&mut fleet, at(2), &command);
+    }
+    let (check, seq) = {
+        let (step, _, intent) = run(&fleet).open_intents().next().expect("the look at the target");
+        (step.id.clone(), intent.seq)
+    };
+    let outcome = outcome(OutcomeResult::Done);
+    let close = Command::CloseIntent { run: run_id(), step: check, direction: Direction::Forward, seq, outcome };
+    accepted(&mut fleet, at(3), &close);
+    // A person's word begins a new window, for the step that waits too.
+    accepted(&mut fleet, at(50), &Command::Pause { run: run_id(), by: "ann".to_owned() });
+    accepted(&mut fleet, at(60), &Command::Resume { run: run_id(), by: "ann".to_owned() });
+    for command in engine::next(&fleet, &view(&fleet, at(1000), &[])) {
+        accepted(&mut fleet, at(1000), &command);
+    }
+    let fence = run(&fleet).plan.steps[1].clone();
+    let job = engine::job(&fleet, &run_id(), &fence.id, Direction::Forward, at(1000)).expect("it is open");
+    assert_eq!(job.time_left, fence.timeout);
+}
+
+#[test]
 fn an_abort_does_not_wait_for_a_look_that_is_still_out() {
     let mut fleet = fleet();
     let begin = start(&fleet, WEST);

@@ -12,7 +12,7 @@ use super::gate::PERMIT_FOR;
 use super::{Agent, Steady};
 use crate::event::{Call, Event, Say, Written};
 use crate::plant::Bug;
-use crate::setting::SERVICE;
+use crate::setting::is_light;
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
 
@@ -76,20 +76,21 @@ impl Agent {
         older || self.disk.entries.values().any(replaced)
     }
 
-    fn permits(&self, job: &Job, now: Stamp, lease: Duration, permit_for: Duration) -> bool {
-        let right = || self.holder.permits_call(job.token.generation, deadline(lease), now).is_ok();
-        self.gate.permits(job, now, permit_for) && (!job.action.lets_write() || right())
+    /// `lease`: how long one is, if the service has any.
+    fn permits(&self, job: &Job, now: Stamp, lease: Option<Duration>, permit_for: Duration) -> bool {
+        let right = |lease| self.holder.permits_call(job.token.generation, deadline(lease), now).is_ok();
+        self.gate.permits(job, now, permit_for) && (!job.action.lets_write() || lease.is_none_or(right))
     }
 }
 
-/// Of the service with the database: the others have no leases.
+/// The others have no leases.
 trait Leased {
     fn is_leased(&self) -> bool;
 }
 
 impl Leased for Job {
     fn is_leased(&self) -> bool {
-        self.service.as_str() == SERVICE
+        !is_light(&self.service)
     }
 }
 
@@ -115,7 +116,8 @@ impl World {
             return true;
         }
         let permit_for = if self.bug(Bug::PermitTooLong) { Duration::from_secs(60) } else { PERMIT_FOR };
-        it.permits(job, self.stamp(agent), self.lease(), permit_for)
+        let lease = self.set.is_leased().then(|| self.lease());
+        it.permits(job, self.stamp(agent), lease, permit_for)
     }
 
     pub fn hear_offer(&mut self, agent: usize, job: Job) {
@@ -272,6 +274,7 @@ impl World {
         let refused = !self.permits(agent, &job) || self.agents[agent].is_stale(&job) && !self.bug(Bug::StaleGoesOn);
         let it = &mut self.agents[agent];
         let no_right = job.action.lets_write()
+            && self.set.is_leased()
             && it.holder.begin_call(job.token.generation, deadline(lease), now).is_err()
             && !self.bug(Bug::CallWithoutPermission);
         if refused || no_right {

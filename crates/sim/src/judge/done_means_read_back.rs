@@ -11,7 +11,7 @@ use crate::zone::same;
 use crate::{Micros, SECOND};
 
 /// From the last look to the commit, at most.
-const MEDDLED: Micros = 120 * SECOND;
+const MEDDLED: Micros = 900 * SECOND;
 
 impl World {
     pub fn judge_done(&mut self, run: &RunId, step: &StepId, direction: Direction) {
