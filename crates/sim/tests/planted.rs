@@ -1,0 +1,67 @@
+//! Every planted bug is found: a sample here, all with `MESH_SOAK_PLANTED=all` (`make soak`), each within so many seeds.
+
+use mesh_sim::plant::{BUGS, Bug, Written};
+use mesh_sim::planted;
+
+const SEEDS: u64 = 3;
+const SEEDS_OF_ALL: u64 = 400;
+const MINUTES: u64 = 30;
+
+/// Found by the first seeds, of as many rules as possible.
+const SAMPLE: [Bug; 12] = [
+    Bug::LeaseSurvivesRestart,
+    Bug::CallBeforeJournal,
+    Bug::KeyOfIntent,
+    Bug::ForgetsDoubt,
+    Bug::PromotingIsDone,
+    Bug::BatchInTwo,
+    Bug::NoOrder,
+    Bug::LossAccepted,
+    Bug::OneOwnerTwoKeys,
+    Bug::RefusedUnaudited,
+    Bug::AnsweredBeforeCommit,
+    Bug::WrongServer,
+];
+
+#[test]
+fn every_planted_bug_is_found() {
+    let all = std::env::var_os("MESH_SOAK_PLANTED").is_some();
+    let (bugs, seeds): (&[Bug], u64) = if all { (BUGS, SEEDS_OF_ALL) } else { (&SAMPLE, SEEDS) };
+    let missed: Vec<Bug> = bugs.iter().copied().filter(|bug| planted::find(*bug, seeds, MINUTES).is_none()).collect();
+    assert!(missed.is_empty(), "not found within {seeds} seeds: {missed:?}");
+}
+
+#[test]
+fn each_of_the_24_rules_has_a_planted_bug_and_half_of_them_came_after_the_judges() {
+    const RULES: [&str; 24] = [
+        "OneWriter",
+        "FencedGeneration",
+        "IntentBeforeEffect",
+        "OneEffectPerKey",
+        "UnknownIsNotFailed",
+        "DoneMeansReadBack",
+        "NeverEmpty",
+        "BlastCap",
+        "RpoGate",
+        "ObserverQuorum",
+        "SelfDoubt",
+        "NoFlap",
+        "HumanWins",
+        "TwoPerson",
+        "AuditChain",
+        "Linearizable",
+        "DurableAck",
+        "ReplicaAgreement",
+        "FailStatic",
+        "LeastPrivilege",
+        "Converges",
+        "FailoverDeadline",
+        "ColdStart",
+        "RepairsAny",
+    ];
+    for rule in RULES {
+        assert!(BUGS.iter().any(|bug| bug.rule() == rule), "no planted bug breaks {rule}");
+    }
+    let after = BUGS.iter().filter(|bug| bug.written() == Written::AfterTheFreeze).count();
+    assert!(BUGS.len() >= 40 && after * 5 >= BUGS.len() * 2, "{after} of {}", BUGS.len());
+}
