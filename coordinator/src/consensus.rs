@@ -38,7 +38,7 @@ pub use history::send_file;
 pub use network::Dial;
 
 mod admission;
-mod convert;
+pub mod convert;
 mod errors;
 mod founders;
 mod history;
