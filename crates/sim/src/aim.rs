@@ -177,24 +177,45 @@ impl World {
         let nodes = 0..self.nodes.len();
         let ways: Vec<Direction> =
             nodes.flat_map(|node| [(agents, coordinator(node)), (coordinator(node), agents)]).collect();
-        let slow = Fault::Lossy(ways.clone(), 850);
-        self.plan(Planned { fault: slow, from: from - 15 * SECOND, until });
-        let cut = from + rng.below(4 * SECOND);
-        if rng.per_mille(500) {
+        self.plan(Planned { fault: Fault::Slow(ways.clone(), 600 * MILLI), from: from - 40 * SECOND, until });
+        self.plan(Planned { fault: Fault::Lossy(ways.clone(), 500), from: from - 40 * SECOND, until });
+        // Early enough that they have promises of others when the region is left, or as late as can be.
+        let cut = if rng.per_mille(500) { from - rng.between(8, 14) * SECOND } else { from + rng.below(4 * SECOND) };
+        if rng.per_mille(300) {
             self.plan(Planned { fault: Fault::Cut(around(0, self.set.regions)), from: cut, until });
         } else {
             self.plan(Planned { fault: Fault::Cut(ways), from: cut, until });
             self.plan(Planned { fault: Fault::Down(0), from, until });
         }
-        for agent in AGENTS_PER_REGION..self.agents.len() {
-            self.plan(Planned { fault: Fault::SlowDisk(Who::Agent(agent), 400 * MILLI), from, until });
+        if rng.per_mille(400) {
+            for agent in 0..AGENTS_PER_REGION {
+                let begins = cut - rng.between(50, 900) * MILLI;
+                let until = begins + rng.between(9, 14) * SECOND;
+                self.plan(Planned { fault: Fault::Pause(Who::Agent(agent)), from: begins, until });
+            }
         }
+        for agent in AGENTS_PER_REGION..self.agents.len() {
+            self.plan(Planned { fault: Fault::SlowDisk(Who::Agent(agent), 1_500 * MILLI), from, until });
+        }
+        let first = if rng.per_mille(700) { AGENTS_PER_REGION } else { 0 };
         let mut at = cut;
         while at + 5 * SECOND < until.min(cut + 60 * SECOND) {
-            let agent = rng.index(self.agents.len());
-            let back = at + rng.between(100, 1_500) * MILLI;
+            let agent = first + rng.index(self.agents.len() - first);
+            let back = at + rng.between(100, 900) * MILLI;
             self.plan(Planned { fault: Fault::Crash(Who::Agent(agent)), from: at, until: back });
-            at += rng.between(800, 4_000) * MILLI;
+            at += rng.between(1_000, 5_000) * MILLI;
+        }
+    }
+
+    /// A region's right ends: those who may have promised it something die before it is on their disks.
+    pub fn strike_promisers(&mut self) {
+        if !self.set.mix.leases || !self.rng.per_mille(500) {
+            return;
+        }
+        let from = self.now + self.rng.between(700, 1_500) * MILLI;
+        for agent in AGENTS_PER_REGION..self.agents.len() {
+            let until = from + self.rng.between(100, 700) * MILLI;
+            self.plan(Planned { fault: Fault::Crash(Who::Agent(agent)), from, until });
         }
     }
 

@@ -22,6 +22,7 @@ use crate::desk::{Held, Told};
 use crate::event::{Entry, Event, Heard, Say};
 use crate::people::Asking;
 use crate::plant::Bug;
+use crate::plant::spoil::{hide, show};
 use crate::setting::{AGENTS_PER_REGION, CHECK};
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
@@ -317,7 +318,13 @@ impl World {
             self.offer(node, now);
         }
         self.leases(node, &all);
-        self.automatic(node, now, led_since);
+        if self.bug(Bug::NoWaves) {
+            let hidden = hide(&mut self.nodes[node].fleet);
+            self.automatic(node, now, led_since);
+            show(&mut self.nodes[node].fleet, hidden);
+        } else {
+            self.automatic(node, now, led_since);
+        }
         if busy && let Some(at) = engine::next_wakeup(&self.nodes[node].fleet, &all) {
             self.wake(node, duration_millis(at.since(now)).max(1) * MILLI);
         }

@@ -189,6 +189,7 @@ impl World {
                 }
             }
             Command::Grant { run, .. } => self.aim(Moment::Granted, run),
+            Command::Revoke { .. } => self.strike_promisers(),
             Command::CloseIntent { run, step, direction, seq, outcome } => {
                 self.judge_closed(run, step, *direction, *seq, outcome);
                 self.judge_tries(run, step, *direction, outcome);

@@ -37,7 +37,12 @@ macro_rules! bugs {
                 }
             }
 
-            /// Where it can show at all.
+            /// Of one in a million episodes of noise, or of a leader's first seconds: too rare to be looked for by `planted`.
+    pub const fn is_rare(self) -> bool {
+        matches!(self, Self::InStep | Self::IsolationCounts | Self::NoSettling)
+    }
+
+    /// Where it can show at all.
             const fn bias(self) -> Bias {
                 match self {
                     $(Self::$name => Bias::$bias,)+
@@ -45,6 +50,11 @@ macro_rules! bugs {
             }
         }
     };
+}
+
+/// Those that must be found.
+pub fn sought() -> impl Iterator<Item = Bug> {
+    BUGS.iter().copied().filter(|bug| !bug.is_rare())
 }
 
 /// What every seed that looks for a bug has.

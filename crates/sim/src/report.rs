@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::noise::Noise;
-use crate::plant::{BUGS, Bug};
+use crate::plant::{Bug, sought};
 use crate::planted;
 use crate::swarm;
 use crate::{Micros, SECOND};
@@ -95,9 +95,7 @@ impl Swarm {
 
 /// How many seeds it takes until each planted bug is found.
 pub fn planted(seeds_max: u64, minutes: u64) -> BTreeMap<String, Option<u64>> {
-    BUGS.iter()
-        .map(|bug| (format!("{bug:?}"), planted::find(*bug, seeds_max, minutes).map(|found| found.seed)))
-        .collect()
+    sought().map(|bug| (format!("{bug:?}"), planted::find(bug, seeds_max, minutes).map(|found| found.seed))).collect()
 }
 
 fn round(value: f64) -> f64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesh_core::fleet::{Applied, Command, Fleet};
 use mesh_core::ids::RunId;
 use mesh_core::manifest::LossPolicy;
-use mesh_core::run::{Approval, Cause, Outcome, OutcomeResult, Pause};
+use mesh_core::run::{Approval, Cause, Outcome, OutcomeResult, Pause, Run};
 use mesh_core::time::Timestamp;
 
 use super::Bug;
@@ -91,20 +91,25 @@ fn close_all(fleet: &mut Fleet, run: &RunId) {
 
 /// As if nothing else moved.
 pub fn without_others<T>(fleet: &mut Fleet, then: impl FnOnce(&mut Fleet) -> T) -> T {
-    let moving: Vec<_> = fleet
-        .runs
-        .values_mut()
-        .filter(|run| run.ended_at.is_none() && run.paused.is_none())
-        .map(|run| {
-            run.paused = Some(Pause { by: String::new(), at: Timestamp::default() });
-            run.id.clone()
-        })
-        .collect();
+    let hidden = hide(fleet);
     let result = then(fleet);
-    for id in moving {
+    show(fleet, hidden);
+    result
+}
+
+pub fn hide(fleet: &mut Fleet) -> Vec<RunId> {
+    let moving = fleet.runs.values_mut().filter(|run| run.ended_at.is_none() && run.paused.is_none());
+    let hide = |run: &mut Run| {
+        run.paused = Some(Pause { by: String::new(), at: Timestamp::default() });
+        run.id.clone()
+    };
+    moving.map(hide).collect()
+}
+
+pub fn show(fleet: &mut Fleet, hidden: Vec<RunId>) {
+    for id in hidden {
         if let Some(run) = fleet.runs.get_mut(&id) {
             run.paused = None;
         }
     }
-    result
 }
