@@ -1,7 +1,8 @@
-//! Names and numbers that must not be confused with one another.
+//! Names and numbers that must not be confused with one another. A name is copied often and never changed: copies share it.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,13 +41,13 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             pub fn new(given: impl Into<String>) -> Result<Self, NameError> {
                 let given = given.into();
                 check_name($what, &given)?;
-                Ok(Self(given))
+                Ok(Self(given.into()))
             }
 
             pub fn as_str(&self) -> &str {
@@ -78,7 +79,7 @@ macro_rules! name {
 
         impl From<$type> for String {
             fn from(name: $type) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
     };
