@@ -3,7 +3,7 @@ CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: help build demo test lint fmt bench soak simulate
+.PHONY: help build demo test lint fmt bench soak simulate fuzz
 
 help:
 	@echo "make demo    build, start three regions on this machine, fail over from us-east-1 to us-west-2, check it"
@@ -11,6 +11,7 @@ help:
 	@echo "make lint    formatting, clippy, dependency rules"
 	@echo "make bench   speed, as ratios to a peer or a physical floor of the same run"
 	@echo "make simulate SEED=n   one seed of the core simulator, the same bytes each time; SEEDS=n: so many, and one JSON object"
+	@echo "make fuzz MINUTES=m TARGET=t   looks for bytes that break a decoder, guided by the code they reach (docs/fuzzing.md)"
 	@echo "make soak    the suites that are too long for every change"
 
 build:
@@ -30,6 +31,11 @@ fmt:
 
 bench: build
 	./tests/bench.sh
+
+# TARGET: one target or several; without it each one in turn. MINUTES: for each.
+MINUTES ?= 1
+fuzz:
+	./tests/fuzz.sh "$(MINUTES)" $(TARGET)
 
 soak: build
 	./tests/soak.sh

@@ -30,6 +30,9 @@ MESH_SOAK_ROWS=all suite --test partitions --test losses -- --nocapture
 echo "soak: all pairs of faults of the runbook's plan: MESH_EXHAUSTIVE=pairs"
 MESH_EXHAUSTIVE=pairs cargo test --locked -p mesh-models --test exhaustive -- --nocapture pairs
 
+echo "soak: every planted bug is found: MESH_SOAK_PLANTED=all"
+MESH_SOAK_PLANTED=all cargo test --locked --release -p mesh-sim --test planted -- --nocapture
+
 for round in $(seq 1 "$rounds"); do
   echo "soak: round $round of $rounds of the whole-mesh suite"
   suite --no-fail-fast

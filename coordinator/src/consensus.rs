@@ -40,7 +40,7 @@ pub use network::Dial;
 
 mod admission;
 mod confirm;
-mod convert;
+pub mod convert;
 mod errors;
 mod founders;
 mod history;

@@ -62,9 +62,9 @@ async fn export(context: &Context, path: &Path, from: u64) -> Outcome {
 }
 
 /// A check under way: where it stands, and the first break.
-#[derive(Default)]
-struct Chain {
-    head: ChainHead,
+#[derive(Debug, Default)]
+pub struct Chain {
+    pub head: ChainHead,
     /// The first record must be the first of all.
     whole: bool,
     first: Option<u64>,
@@ -72,7 +72,7 @@ struct Chain {
     begins_later: bool,
     /// A head that someone kept, until a record with it has come.
     known: Option<Hash32>,
-    broken: Option<(u64, String)>,
+    pub broken: Option<(u64, String)>,
 }
 
 impl Chain {
@@ -111,7 +111,8 @@ fn start(first: &AuditRecord) -> ChainHead {
     ChainHead { records: 0, index: first.index.saturating_sub(1), hash: previous }
 }
 
-fn verify_file(path: &Path, head: Option<Hash32>) -> Result<Chain, Failure> {
+/// Reads an exported file to its end, or to the first break.
+pub fn verify_file(path: &Path, head: Option<Hash32>) -> Result<Chain, Failure> {
     let file = File::open(path).map_err(|error| Failure::file(path, "read", &error))?;
     let mut reader = BufReader::new(file);
     let mut chain = Chain { known: head, ..Chain::default() };

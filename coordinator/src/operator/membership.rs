@@ -49,7 +49,7 @@ fn decision(change: &MembershipChange) -> Option<String> {
     }
 }
 
-fn decode(change: Option<Change>) -> Result<MembershipChange, Status> {
+pub fn decode(change: Option<Change>) -> Result<MembershipChange, Status> {
     match change.ok_or_else(|| Status::invalid_argument("change is missing"))? {
         Change::AddLearner(learner) => {
             if learner.id == 0 {

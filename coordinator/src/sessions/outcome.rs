@@ -14,7 +14,7 @@ use crate::operator::refusal;
 
 /// A report, decoded.
 #[derive(Clone, Debug)]
-struct Report {
+pub struct Report {
     service: String,
     run: RunId,
     step: StepId,
@@ -133,7 +133,7 @@ fn standing(fleet: &Fleet, agent: &AgentId, report: &Report) -> Standing {
     }
 }
 
-fn decode(report: v1::OutcomeReport) -> Result<Report, Status> {
+pub fn decode(report: v1::OutcomeReport) -> Result<Report, Status> {
     let invalid = |error: String| Status::invalid_argument(format!("outcome report: {error}"));
     let direction = v1::Direction::try_from(report.direction).map_err(|error| invalid(error.to_string()))?;
     let outcome = report.outcome.ok_or_else(|| invalid("outcome is missing".to_owned()))?;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use mesh_core::fleet::Command;
 use mesh_core::ids::Hash32;
+use mesh_core::run::Run;
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 
@@ -89,11 +90,15 @@ pub fn read(
 ) -> Result<(Machine, Contents), StoreError> {
     let mut retired = 0;
     let mut history = history;
+    let corrupt = |reason: &str| StoreError::SnapshotCorrupt { path: path.to_owned(), reason: reason.to_owned() };
     let (machine, base) = snapshot::load(path, |entry| {
+        // The state's own are decoded anyway; these would be missed when somebody asks for them.
+        for run in &entry.retired {
+            Run::try_from(run.clone()).map_err(|error| corrupt(&error.to_string()))?;
+        }
         retired += entry.retired.len();
         history(entry)
     })?;
-    let corrupt = |reason: &str| StoreError::SnapshotCorrupt { path: path.to_owned(), reason: reason.to_owned() };
     let header: v1::SnapshotHeader = Reader::open(path)?.message()?;
     if base != Point::default() || header.mesh.is_empty() {
         return Err(corrupt(

@@ -229,7 +229,7 @@ pub fn load(
             }
             Record::Retired(retired) => match last.as_mut().filter(|entry| entry.audit.index == retired.index) {
                 Some(entry) => {
-                    entry.retired.extend(retired.run);
+                    entry.retired.push(retired.run.ok_or_else(|| corrupt("a retired run is empty".to_owned()))?);
                     counted -= 1;
                 }
                 None => return Err(corrupt(format!("a run retired at {} stands elsewhere", retired.index))),

@@ -1,4 +1,4 @@
-//! Names and numbers that must not be confused with one another.
+//! Names and numbers that must not be confused with one another. A name is copied often and never changed: copies share it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use hickory_proto::op::{Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{Name, RecordType};
 use tokio::sync::Semaphore;
 
 use crate::probe::Trouble;
 
+pub mod answer;
 mod exchange;
 mod system;
 
@@ -103,26 +104,13 @@ impl Resolver {
 
 /// The values of `name` as `server` itself has them, without any where there are none. Names without the final dot.
 pub(crate) async fn values(server: SocketAddr, name: &str, kind: RecordType) -> Result<Vec<String>, Trouble> {
-    let response = ask(server, name, kind, true).await?;
-    let values = response.answers.iter().filter(|record| record.record_type() == kind);
-    let values = values.filter_map(|record| match &record.data {
-        RData::A(a) => Some(a.0.to_string()),
-        RData::AAAA(aaaa) => Some(aaaa.0.to_string()),
-        RData::CNAME(target) => Some(target.0.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
-        RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect::<String>()),
-        _ => None,
-    });
-    Ok(values.take(ADDRESSES_MAX).collect())
+    ask(server, &parsed(name)?, kind, true).await.map(|response| answer::values(&response, kind))
 }
 
 /// The values of the TXT record `name` as `server` answers, each with its strings joined; empty if there is none.
 pub(crate) async fn txt(server: SocketAddr, name: &str) -> Result<Vec<String>, String> {
-    let response = ask(server, name, RecordType::TXT, false).await?;
-    let values = response.answers.iter().filter_map(|record| match &record.data {
-        RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect::<String>()),
-        _ => None,
-    });
-    Ok(values.collect())
+    let response = ask(server, &parsed(name)?, RecordType::TXT, false).await?;
+    Ok(answer::texts(&response))
 }
 
 async fn by_server(server: SocketAddr, host: &str) -> Result<Vec<IpAddr>, Trouble> {
@@ -137,24 +125,11 @@ async fn by_server(server: SocketAddr, host: &str) -> Result<Vec<IpAddr>, Troubl
 
 /// Follows CNAMEs, within an answer and, where a server answers only for its own zone, across questions.
 async fn follow(server: SocketAddr, host: &str, kind: RecordType) -> Result<Vec<IpAddr>, Trouble> {
-    let mut name = host.to_owned();
+    let mut name = parsed(host)?;
     for _ in 0..CNAMES_MAX {
         let response = ask(server, &name, kind, true).await.map_err(Trouble::of_another)?;
-        let found: Vec<IpAddr> = response
-            .answers
-            .iter()
-            .filter_map(|record| match &record.data {
-                RData::A(a) => Some(IpAddr::V4(a.0)),
-                RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
-                _ => None,
-            })
-            .take(ADDRESSES_MAX)
-            .collect();
-        let alias = response.answers.iter().rev().find_map(|record| match &record.data {
-            RData::CNAME(target) => Some(target.0.to_ascii()),
-            _ => None,
-        });
-        match alias {
+        let found = answer::addresses(&response);
+        match answer::alias(&response) {
             Some(target) if found.is_empty() => name = target,
             _ => return Ok(found),
         }
@@ -163,15 +138,25 @@ async fn follow(server: SocketAddr, host: &str, kind: RecordType) -> Result<Vec<
 }
 
 /// What a server does not answer counts against that server.
-async fn ask(server: SocketAddr, name: &str, kind: RecordType, recurse: bool) -> Result<Message, Trouble> {
-    let mut parsed = Name::from_ascii(name).map_err(|error| Trouble::Own(format!("{name} is no DNS name: {error}")))?;
-    parsed.set_fqdn(true);
+async fn ask(server: SocketAddr, name: &Name, kind: RecordType, recurse: bool) -> Result<Message, Trouble> {
     let mut query = Message::query();
     query.metadata.recursion_desired = recurse;
-    query.add_query(Query::query(parsed, kind));
+    query.add_query(Query::query(name.clone(), kind));
     let response = exchange::exchange(server, &query).await?;
     match response.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => Ok(response),
-        code => Err(Trouble::Target(format!("{server} answered {code} for {name} {kind}"))),
+        code => Err(Trouble::Target(format!("{server} answered {code} for {} {kind}", shown(name)))),
     }
+}
+
+/// A name as people write it. One that a server gave is asked for as it came: its text may not be one.
+fn parsed(name: &str) -> Result<Name, Trouble> {
+    let mut parsed = Name::from_ascii(name).map_err(|error| Trouble::Own(format!("{name} is no DNS name: {error}")))?;
+    parsed.set_fqdn(true);
+    Ok(parsed)
+}
+
+/// Without the final dot, as it was asked for.
+fn shown(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_owned()
 }

@@ -22,6 +22,8 @@ mod postgres;
 pub mod probe;
 mod providers;
 mod rds;
+#[doc(hidden)]
+pub mod readers;
 mod route53;
 mod sns;
 mod survey;

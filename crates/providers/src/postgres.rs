@@ -26,7 +26,7 @@ mod positions;
 pub mod probe;
 mod promote;
 mod rejoin;
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 mod tls;

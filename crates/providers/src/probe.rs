@@ -41,6 +41,10 @@ pub use trouble::{Answer, Trouble};
 pub(crate) use http::Met;
 pub(crate) use trouble::chain;
 
+pub(crate) fn is_url(url: &str) -> bool {
+    http::Place::of(url).is_ok()
+}
+
 /// What is asked about one region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {

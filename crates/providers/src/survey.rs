@@ -21,7 +21,7 @@ mod agent_itself;
 mod databases;
 mod discover;
 mod examine;
-mod looks;
+pub(crate) mod looks;
 mod names;
 mod probes;
 mod topics;

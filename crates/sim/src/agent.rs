@@ -35,7 +35,7 @@ const LOOK_EVERY: Micros = 250 * MILLI;
 const PROMISE_WITHIN: Micros = SECOND;
 const LAGS_MAX: usize = 64;
 /// A slip is told of for so long.
-const SLIP_REMEMBERED: Duration = Duration::from_secs(10);
+const SLIP_SLOTS: usize = 10;
 /// Redirections that are followed at once.
 const HINTS_MAX: u32 = 3;
 
@@ -81,7 +81,7 @@ pub struct Agent {
     pub subjects: Vec<Subject>,
     published: u64,
     isolation: Isolation,
-    slip: (Duration, Stamp),
+    slips: [(u64, Duration); SLIP_SLOTS],
     pub conn: Option<Conn>,
     turn: usize,
     hints: u32,
@@ -94,6 +94,8 @@ pub struct Agent {
     pub fsync: Micros,
     /// Notices that were sent, by their keys, since the process began.
     pub published_at: BTreeMap<String, Micros>,
+    /// What a leader said last of its right to write.
+    last_news: Option<News>,
 }
 
 impl World {
@@ -111,7 +113,7 @@ impl World {
             paused: false,
             resumes: 0,
             epoch: 0,
-            slip: (Duration::ZERO, clocks.stamp(0)),
+            slips: Default::default(),
             holder: Holder::restarted(Record::default(), clocks.stamp(0)),
             clocks,
             names_fail: 0,
@@ -128,6 +130,7 @@ impl World {
             works: BTreeMap::new(),
             fsync: self.set.fsync,
             published_at: BTreeMap::new(),
+            last_news: None,
         }
     }
 
@@ -169,11 +172,15 @@ impl World {
         let it = &mut self.agents[agent];
         it.alive = true;
         let stamp = it.clocks.stamp(now);
-        it.slip = (Duration::ZERO, stamp);
+        it.slips = Default::default();
         let promise = it.disk.promise.clone();
         let record = Record { floor: it.disk.floor, promise, open_call: it.open_call_on_disk() };
-        if !self.bug(Bug::LeaseSurvivesRestart) {
-            self.agents[agent].holder = Holder::restarted(record, stamp);
+        self.agents[agent].holder = Holder::restarted(record, stamp);
+        if self.bug(Bug::LeaseSurvivesRestart)
+            && let Some(news) = self.agents[agent].last_news.clone()
+        {
+            self.agents[agent].holder.hear(&news, stamp, stamp);
+            self.judge_right(agent);
         }
         let unfinished: Vec<_> =
             self.agents[agent].disk.entries.values().filter(|entry| entry.outcome.is_none()).cloned().collect();
@@ -210,7 +217,11 @@ impl World {
     }
 
     pub fn stamp(&self, agent: usize) -> Stamp {
-        self.agents[agent].clocks.stamp(self.now)
+        let stamp = self.agents[agent].clocks.stamp(self.now);
+        if self.bug(Bug::SuspendUnseen) {
+            return Stamp { boottime: stamp.monotonic, realtime: stamp.monotonic, ..stamp };
+        }
+        stamp
     }
 
     // Probes.
@@ -332,30 +343,38 @@ impl World {
         }
         conn.sent = it.published;
         let conn = conn.conn;
+        if self.plant == Some(Bug::FailsAtFirst) {
+            signals.iter_mut().for_each(as_if_failing);
+        }
         if !signals.is_empty() {
             self.say_to_node(conn, Say::Signals(signals));
         }
     }
 
+    /// As `agent/src/prober/slip.rs`: the greatest lateness of each of the last seconds.
     fn note_slip(&mut self, agent: usize, late: Duration) {
-        let stamp = self.stamp(agent);
-        let it = &mut self.agents[agent];
-        let old = stamp.monotonic.saturating_sub(it.slip.1.monotonic) >= SLIP_REMEMBERED;
-        if old || late >= it.slip.0 {
-            it.slip = (late, stamp);
+        if self.bug(Bug::SlipUnseen) {
+            return;
         }
+        let second = self.stamp(agent).monotonic.as_secs();
+        let slots = &mut self.agents[agent].slips;
+        let slot = &mut slots[usize::try_from(second).unwrap_or_default() % SLIP_SLOTS];
+        let before = if slot.0 == second { slot.1 } else { Duration::ZERO };
+        *slot = (second, before.max(late));
     }
 
     fn report(&self, agent: usize) -> SelfReport {
         let (it, stamp) = (&self.agents[agent], self.stamp(agent));
-        let recent = stamp.monotonic.saturating_sub(it.slip.1.monotonic) < SLIP_REMEMBERED;
+        let second = stamp.monotonic.as_secs();
+        let recent = it.slips.iter().filter(|(of, _)| second.saturating_sub(*of) < SLIP_SLOTS as u64);
+        let timer_slip = recent.map(|(_, late)| *late).max().unwrap_or_default();
         let (mut peers, mut peers_dead) = (0, 0);
         for of in it.subjects.iter().filter(|of| !of.is_lag) {
             let failing = matches!(of.signal.reading, Reading::Failing { .. });
             peers += usize::from(failing || matches!(of.signal.reading, Reading::Passing { .. }));
             peers_dead += usize::from(failing);
         }
-        SelfReport { timer_slip: if recent { it.slip.0 } else { Duration::ZERO }, peers, peers_dead }
+        SelfReport { timer_slip, peers, peers_dead }
     }
 
     // The session.
@@ -498,6 +517,7 @@ impl World {
         let it = &mut self.agents[agent];
         if let (Some(sent), Some(news)) = (it.gate.sent(nonce), news) {
             let sent = if early { stamp } else { sent };
+            it.last_news = Some(news.clone());
             let raised = it.holder.hear(&news, sent, stamp);
             self.judge_right(agent);
             if raised {
@@ -602,6 +622,14 @@ impl World {
             }
             other => self.written_work(agent, other),
         }
+    }
+}
+
+fn as_if_failing(told: &mut Told) {
+    if let Reading::Unknown { .. } = told.signal.reading {
+        let reading = Reading::Failing { reason: String::new(), since: Timestamp::default() };
+        told.signal = Arc::new(Signal { reading, ..(*told.signal).clone() });
+        told.failing = Some(Duration::from_secs(180));
     }
 }
 

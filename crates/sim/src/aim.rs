@@ -8,7 +8,7 @@ use crate::consensus::coordinator;
 use crate::event::{Event, Who};
 use crate::fault::{Fault, Planned};
 use crate::net::{Direction, Part, Place, around, around_part};
-use crate::people::Deed;
+use crate::people::{self, Deed};
 use crate::rng::Rng;
 use crate::setting::AGENTS_PER_REGION;
 use crate::world::World;
@@ -34,8 +34,10 @@ pub enum Step {
     },
     ColdLook,
     ColdOver,
+    LostAgain {
+        until: Micros,
+    },
     Finale,
-    /// `count`: services move meanwhile.
     FinaleOver,
 }
 
@@ -47,6 +49,7 @@ impl Step {
             Self::ColdOver => 2,
             Self::Finale => 3,
             Self::FinaleOver => 4,
+            Self::LostAgain { .. } => 5,
         }
     }
 }
@@ -67,6 +70,18 @@ impl World {
         let mix = self.set.mix.clone();
         if mix.lost {
             self.lose_a_region(rng, last, mix.behind);
+        }
+        if mix.people.is_some() {
+            // From here on somebody looks after what people have stopped.
+            self.at(last + 1, Event::People(Box::new(people::Step::Act)));
+        }
+        if mix.flaps {
+            let from = rng.between(60, 300) * SECOND;
+            let until = (from + rng.between(120, 400) * SECOND).min(last);
+            self.plan(Planned { fault: Fault::Flap(around(0, self.set.regions), SECOND), from, until });
+        }
+        if mix.isolated {
+            self.isolate(rng, last);
         }
         if mix.meddled {
             for _ in 0..rng.between(1, 4) {
@@ -110,8 +125,97 @@ impl World {
             let stalled = rng.between(5, 60) * SECOND;
             self.plan(Planned { fault: Fault::Cut(ways), from: from - stalled, until: from + lasts });
         }
+        if self.set.mix.stood {
+            // Each time for too short to miss, and all through what makes the region look down.
+            let mut at = from;
+            while at + 8 * SECOND < from + lasts {
+                for agent in AGENTS_PER_REGION..self.agents.len() {
+                    let begins = at + rng.below(SECOND);
+                    let until = begins + rng.between(2_200, 3_500) * MILLI;
+                    self.plan(Planned { fault: Fault::Pause(Who::Agent(agent)), from: begins, until });
+                }
+                at += 7 * SECOND;
+            }
+        }
+        if self.set.mix.again {
+            let second = from + lasts + rng.between(10, 60) * SECOND;
+            if second + 90 * SECOND < last {
+                self.plan(Planned { fault: Fault::Crash(Who::Node(1)), from: second - 8 * SECOND, until: second });
+                self.at(second, Event::Mix(Step::LostAgain { until: second + 80 * SECOND }));
+            }
+        }
+        if self.set.mix.leases {
+            self.strand(rng, from, from + lasts);
+            return;
+        }
         for fault in self.loss_of(0, rng.below(3)) {
             self.plan(Planned { fault, from, until: from + lasts });
+        }
+    }
+
+    /// Observers outside lose everybody but the primary's region, one region after the other, and the leader's region too.
+    fn isolate(&mut self, rng: &mut Rng, last: Micros) {
+        let mut at = 60 * SECOND;
+        while at + 60 * SECOND < last {
+            let region = 1 + rng.index(self.set.regions - 1);
+            let lasts = rng.between(8, 25) * SECOND;
+            let until = at + lasts;
+            let fault = match rng.below(3) {
+                0 => Fault::Cut(around(region, self.set.regions)),
+                1 => Fault::Cut(around_part(region, Part::Agents, self.set.regions)),
+                _ => Fault::Crash(Who::Node(rng.index(self.nodes.len()))),
+            };
+            self.plan(Planned { fault, from: at, until });
+            at += rng.between(5, 30) * SECOND;
+        }
+    }
+
+    /// The first region looks down, and its agents hear no leader, but each other and the agents of other regions; those
+    /// die now and then.
+    fn strand(&mut self, rng: &mut Rng, from: Micros, until: Micros) {
+        let agents = Place { region: 0, part: Part::Agents };
+        let nodes = 0..self.nodes.len();
+        let ways: Vec<Direction> =
+            nodes.flat_map(|node| [(agents, coordinator(node)), (coordinator(node), agents)]).collect();
+        self.plan(Planned { fault: Fault::Slow(ways.clone(), 600 * MILLI), from: from - 40 * SECOND, until });
+        self.plan(Planned { fault: Fault::Lossy(ways.clone(), 500), from: from - 40 * SECOND, until });
+        // Early enough that they have promises of others when the region is left, or as late as can be.
+        let cut = if rng.per_mille(500) { from - rng.between(8, 14) * SECOND } else { from + rng.below(4 * SECOND) };
+        if rng.per_mille(300) {
+            self.plan(Planned { fault: Fault::Cut(around(0, self.set.regions)), from: cut, until });
+        } else {
+            self.plan(Planned { fault: Fault::Cut(ways), from: cut, until });
+            self.plan(Planned { fault: Fault::Down(0), from, until });
+        }
+        if rng.per_mille(400) {
+            for agent in 0..AGENTS_PER_REGION {
+                let begins = cut - rng.between(50, 900) * MILLI;
+                let until = begins + rng.between(9, 14) * SECOND;
+                self.plan(Planned { fault: Fault::Pause(Who::Agent(agent)), from: begins, until });
+            }
+        }
+        for agent in AGENTS_PER_REGION..self.agents.len() {
+            self.plan(Planned { fault: Fault::SlowDisk(Who::Agent(agent), 1_500 * MILLI), from, until });
+        }
+        let first = if rng.per_mille(700) { AGENTS_PER_REGION } else { 0 };
+        let mut at = cut;
+        while at + 5 * SECOND < until.min(cut + 60 * SECOND) {
+            let agent = first + rng.index(self.agents.len() - first);
+            let back = at + rng.between(100, 900) * MILLI;
+            self.plan(Planned { fault: Fault::Crash(Who::Agent(agent)), from: at, until: back });
+            at += rng.between(1_000, 5_000) * MILLI;
+        }
+    }
+
+    /// A region's right ends: those who may have promised it something die before it is on their disks.
+    pub fn strike_promisers(&mut self) {
+        if !self.set.mix.leases || !self.rng.per_mille(500) {
+            return;
+        }
+        let from = self.now + self.rng.between(700, 1_500) * MILLI;
+        for agent in AGENTS_PER_REGION..self.agents.len() {
+            let until = from + self.rng.between(100, 700) * MILLI;
+            self.plan(Planned { fault: Fault::Crash(Who::Agent(agent)), from, until });
         }
     }
 
@@ -154,6 +258,11 @@ impl World {
                 self.at(now + FINALE - SECOND, Event::Mix(Step::FinaleOver));
             }
             Step::FinaleOver => self.judge_finale_over(),
+            Step::LostAgain { until } => {
+                let active = self.judge.fleet.services[&self.names.service].active.clone();
+                let (region, from) = (self.names.region(&active), self.now);
+                self.plan(Planned { fault: Fault::Down(region), from, until });
+            }
         }
     }
 

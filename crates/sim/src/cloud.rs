@@ -205,6 +205,9 @@ impl World {
             Action::PostgresPromote { .. } if server.primary => {
                 satisfied(format!("{{\"timeline\":{}}}", server.timeline))
             }
+            Action::PostgresPromote { .. } if server.promoting && self.bug(Bug::PromotingIsDone) => {
+                satisfied("{}".to_owned())
+            }
             Action::PostgresPromote { .. } if server.promoting => Observation::Pending { note: "promoting".to_owned() },
             Action::PostgresPromote { .. } => ready(),
             other => panic!("the model has no {}", other.name()),

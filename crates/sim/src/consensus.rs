@@ -14,6 +14,7 @@ use crate::coordinator::Office;
 use crate::event::{Entry, Event, Log};
 use crate::net::{Part, Place};
 use crate::plant::Bug;
+use crate::plant::spoil::spoil_founding;
 use crate::setting::spread_intents;
 use crate::world::World;
 use crate::{MILLI, Micros};
@@ -226,7 +227,7 @@ impl World {
             && it.role != Role::Leader
             && waited
             && !self.hears(voter)
-            && self.nodes[node].last() >= it.last()
+            && (self.nodes[node].last() >= it.last() || self.bug(Bug::ShorterLogWins))
     }
 
     pub fn elected(&mut self, node: usize, epoch: u32, term: u64) {
@@ -248,7 +249,8 @@ impl World {
         it.silent_since = None;
         it.matched = vec![0; nodes];
         it.told_commit = vec![0; nodes];
-        it.office.begin(term, steady);
+        let elected = if self.plant == Some(Bug::ElectedForgets) { Default::default() } else { steady };
+        it.office.begin(term, elected);
         for other in 0..nodes {
             let of = &mut self.nodes[other];
             if other != node && of.term == term {
@@ -321,6 +323,9 @@ impl World {
 
     pub fn resend(&mut self, node: usize, term: u64) {
         self.nodes[node].resending = false;
+        if self.bug(Bug::NoResend) {
+            return;
+        }
         let it = &self.nodes[node];
         if !it.alive || it.role != Role::Leader || it.term != term {
             return;
@@ -365,7 +370,11 @@ impl World {
             it.log = log;
         }
         let commit = commit.min(len);
-        if it.synced < len {
+        let unsynced = it.synced < len;
+        if unsynced && self.plant == Some(Bug::AckBeforeFsync) {
+            self.acknowledge(to, from, term, len);
+            self.sync(to, len, Some((from, term)));
+        } else if unsynced {
             self.sync(to, len, Some((from, term)));
         } else {
             self.acknowledge(to, from, term, len);
@@ -451,7 +460,7 @@ impl World {
         let term = self.nodes[node].term;
         // A leader that has committed nothing of its term does not know what was.
         let knows = self.nodes[node].log.get(self.nodes[node].commit.checked_sub(1)?)?.term == term;
-        if self.nodes[node].role != Role::Leader || !knows {
+        if self.nodes[node].role != Role::Leader || !(knows || self.bug(Bug::NewLeaderKnows)) {
             return None;
         }
         if self.bug(Bug::LeaseRead) {
@@ -467,7 +476,8 @@ impl World {
             answers.push(there + self.net.delay(coordinator(other), coordinator(node), &mut self.rng));
         }
         answers.sort_unstable();
-        answers.get(self.quorum() - 2).copied().filter(|took| *took <= READ_MAX)
+        let needed = if self.bug(Bug::FewAnswer) { 0 } else { self.quorum() - 2 };
+        answers.get(needed).copied().filter(|took| *took <= READ_MAX)
     }
 
     pub fn crash_node(&mut self, node: usize) {
@@ -485,7 +495,9 @@ impl World {
         if kept < it.applied {
             self.rebuild(node, kept);
         }
+        let again = self.bug(Bug::AppliedTwice) && self.nodes[node].applied == kept && kept > 30;
         let it = &mut self.nodes[node];
+        it.applied -= usize::from(again);
         it.commit = kept;
         it.forget_time();
         it.office = Office::default();
@@ -503,6 +515,7 @@ impl World {
         for (index, entry) in log[..kept].iter().enumerate() {
             if index == founding {
                 spread_intents(&mut fleet, &self.names);
+                spoil_founding(self.plant, &mut fleet);
             }
             let Some(applied) = self.applied(&mut fleet, entry, entry.at) else { continue };
             if index < founding {
@@ -516,6 +529,7 @@ impl World {
         }
         if kept <= founding {
             spread_intents(&mut fleet, &self.names);
+            spoil_founding(self.plant, &mut fleet);
         }
         let it = &mut self.nodes[node];
         (it.fleet, it.audit, it.audited_commands, it.applied) = (fleet, audit, commands, kept);

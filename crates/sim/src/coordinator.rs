@@ -22,6 +22,7 @@ use crate::desk::{Held, Told};
 use crate::event::{Entry, Event, Heard, Say};
 use crate::people::Asking;
 use crate::plant::Bug;
+use crate::plant::spoil::{hide, show};
 use crate::setting::{AGENTS_PER_REGION, CHECK};
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
@@ -218,7 +219,10 @@ impl World {
         let service = &it.fleet.services[id];
         let news = it.office.ledger.news(id, service, &self.names.agents[agent], &it.fleet.agents, now);
         let halted = running(&it.fleet).filter(|run| it.fleet.halted(run, mesh_now).is_some());
-        let paused = halted.map(|run| run.id.clone()).collect();
+        let mut paused: BTreeSet<RunId> = halted.map(|run| run.id.clone()).collect();
+        if self.plant == Some(Bug::PauseUntold) {
+            paused.clear();
+        }
         self.say_to_agent(conn, Heard::Pong { nonce, paused, news });
     }
 
@@ -281,6 +285,9 @@ impl World {
         if self.bug(Bug::UnknownIsFailed) && outcome.result == mesh_core::run::OutcomeResult::Unknown {
             outcome.result = mesh_core::run::OutcomeResult::Refused { retry: false };
         }
+        if self.bug(Bug::UnknownIsDone) && outcome.result == mesh_core::run::OutcomeResult::Unknown {
+            outcome.result = mesh_core::run::OutcomeResult::Done;
+        }
         let index = self.propose(node, Some(Command::CloseIntent { run, step, direction, seq, outcome }));
         self.nodes[node].office.settling.insert(index, (conn, seq));
     }
@@ -311,7 +318,13 @@ impl World {
             self.offer(node, now);
         }
         self.leases(node, &all);
-        self.automatic(node, now, led_since);
+        if self.bug(Bug::NoWaves) {
+            let hidden = hide(&mut self.nodes[node].fleet);
+            self.automatic(node, now, led_since);
+            show(&mut self.nodes[node].fleet, hidden);
+        } else {
+            self.automatic(node, now, led_since);
+        }
         if busy && let Some(at) = engine::next_wakeup(&self.nodes[node].fleet, &all) {
             self.wake(node, duration_millis(at.since(now)).max(1) * MILLI);
         }
@@ -394,7 +407,10 @@ impl World {
                 if self.nodes[node].office.lost.contains_key(&(run.id.clone(), intent.seq)) {
                     continue;
                 }
-                let Some(agent) = self.names.agent(&intent.agent) else { continue };
+                let Some(mut agent) = self.names.agent(&intent.agent) else { continue };
+                if self.bug(Bug::OffersToAnyone) {
+                    agent ^= 1;
+                }
                 let Some(live) = self.nodes[node].office.sessions.get(&agent) else { continue };
                 if live.offered.contains(&intent.seq) {
                     continue;
@@ -463,7 +479,7 @@ impl World {
     }
 
     fn automatic(&mut self, node: usize, now: Timestamp, led_since: Timestamp) {
-        if self.bug(Bug::SlowLook) && self.now % (80 * SECOND) > SECOND {
+        if self.bug(Bug::SlowLook) && self.now % (200 * SECOND) > SECOND {
             return;
         }
         let it = &mut self.nodes[node];
@@ -531,6 +547,11 @@ impl World {
             service.manifest.policy.sustained = Duration::from_secs(1);
             return detect::assess(&service, evidence);
         }
+        if self.bug(Bug::SustainedLonger) {
+            let mut service = service.clone();
+            service.manifest.policy.sustained = service.manifest.policy.sustained * 5 + Duration::from_secs(60);
+            return detect::assess(&service, evidence);
+        }
         detect::assess(service, evidence)
     }
 
@@ -550,6 +571,9 @@ impl World {
             })
             .collect();
         let mut sights: Vec<Sight> = office.desk.values().flatten().map(|held| held.sight(now, steady)).collect();
+        if self.bug(Bug::BestLagCounts) {
+            best_lag(&mut sights);
+        }
         if self.bug(Bug::LagIsZero) {
             sights.iter_mut().for_each(without_lag);
         }
@@ -601,6 +625,18 @@ impl World {
 /// Runs that have not ended.
 pub fn running(fleet: &Fleet) -> impl Iterator<Item = &Run> {
     fleet.services.values().filter_map(|service| fleet.runs.get(service.current_run.as_ref()?))
+}
+
+/// Every measurement says the smallest of all.
+fn best_lag(sights: &mut [Sight]) {
+    let lag = |sight: &Sight| match sight.signal.reading {
+        Reading::ReplicaLag { lag } => Some(lag),
+        _ => None,
+    };
+    let Some(best) = sights.iter().filter_map(lag).min() else { return };
+    for sight in sights.iter_mut().filter(|sight| lag(sight).is_some()) {
+        sight.signal = Arc::new(Signal { reading: Reading::ReplicaLag { lag: best }, ..(*sight.signal).clone() });
+    }
 }
 
 fn without_lag(sight: &mut Sight) {

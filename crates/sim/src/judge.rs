@@ -69,6 +69,8 @@ pub struct Judge {
     pub effects: BTreeMap<IntentSeq, Generation>,
     /// Intents of which it is committed that nothing was done.
     pub refused: BTreeSet<IntentSeq>,
+    /// Intents of which it is committed that they are done.
+    pub done: BTreeSet<IntentSeq>,
     /// Interesting situations that came about.
     pub sometimes: BTreeMap<&'static str, u64>,
     pub starts: Vec<Micros>,
@@ -102,6 +104,7 @@ impl Judge {
             workloads,
             effects: BTreeMap::new(),
             refused: BTreeSet::new(),
+            done: BTreeSet::new(),
             sometimes: BTreeMap::new(),
             starts: Vec::new(),
             first_write: None,
@@ -186,6 +189,7 @@ impl World {
                 }
             }
             Command::Grant { run, .. } => self.aim(Moment::Granted, run),
+            Command::Revoke { .. } => self.strike_promisers(),
             Command::CloseIntent { run, step, direction, seq, outcome } => {
                 self.judge_closed(run, step, *direction, *seq, outcome);
                 self.judge_tries(run, step, *direction, outcome);

@@ -3,16 +3,16 @@
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mesh_sim::noise::{EPISODES, Noise};
 use mesh_sim::plant::{BUGS, Bug};
 use mesh_sim::planted;
-use mesh_sim::report::{self, Swarm};
+use mesh_sim::report::{self, Swarm, Took};
 use mesh_sim::rows::ROWS;
 use mesh_sim::{MILLI, SECOND};
 
-const USAGE: &str = "mesh-sim run SEED | swarm --seeds N [--from SEED] [--minutes M] [--planted SEEDS] | \
+const USAGE: &str = "mesh-sim run SEED | swarm --seeds N [--from SEED] [--minutes M] [--threads N] [--planted SEEDS] | \
                      noise --episodes N [--from SEED] | rows [--seeds N] | planted [BUG] [--seeds N] | control [BUG] [--from SEED] [--seeds N] | \
                      episodes --from SEED";
 const MINUTES: u64 = 30;
@@ -30,7 +30,9 @@ fn main() -> ExitCode {
         }
         Some("swarm") => {
             let (from, seeds) = (number("--from", 1), number("--seeds", 100));
-            swarm(from, seeds, number("--minutes", MINUTES), number("--planted", 0))
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = usize::try_from(number("--threads", cores as u64)).unwrap_or(1);
+            swarm(from, seeds, number("--minutes", MINUTES), number("--planted", 0), threads)
         }
         Some("noise") => {
             let plant = args.iter().find_map(|arg| BUGS.iter().copied().find(|bug| *arg == format!("{bug:?}")));
@@ -69,18 +71,26 @@ fn run(seed: u64, minutes: u64) -> ExitCode {
     passed(swarm.violating.is_empty())
 }
 
-fn swarm(from: u64, seeds: u64, minutes: u64, planted: u64) -> ExitCode {
-    let (mut swarm, began) = (Swarm::default(), Instant::now());
-    for seed in from..from + seeds {
-        swarm.play(seed, minutes, None);
-    }
-    let took = began.elapsed();
+fn swarm(from: u64, seeds: u64, minutes: u64, planted: u64, threads: usize) -> ExitCode {
+    let (began, busy_before) = (Instant::now(), busy());
+    let swarm = Swarm::of(from, seeds, minutes, threads);
+    let wall = began.elapsed();
+    let busy = busy().zip(busy_before).map(|(after, before)| after.saturating_sub(before));
+    let took = Took { wall, busy: busy.unwrap_or(wall * u32::try_from(threads).unwrap_or(1)), threads };
     for (seed, rule, text) in swarm.violating.iter().take(20) {
         eprintln!("{rule}: {text}\n  again: make simulate SEED={seed}");
     }
     let planted = if planted > 0 { report::planted(planted, minutes) } else { Default::default() };
     println!("{}", swarm.json(took, &planted));
     passed(swarm.violating.is_empty() && planted.values().all(Option::is_some))
+}
+
+/// What this process has had of all cores, as proc(5) tells it: in hundredths of a second.
+fn busy() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap_or_default()).sum();
+    Some(Duration::from_millis(ticks * 10))
 }
 
 fn noise(from: u64, episodes: u64, plant: Option<Bug>) -> ExitCode {
@@ -123,7 +133,7 @@ fn planted(args: &[String], seeds: u64, minutes: u64) -> ExitCode {
 /// All, unless some are named.
 fn wanted(args: &[String], bug: Bug) -> bool {
     let named = |arg: &String| arg.starts_with(|first: char| first.is_ascii_uppercase());
-    !args.iter().any(named) || args.contains(&format!("{bug:?}"))
+    args.contains(&format!("{bug:?}")) || !bug.is_rare() && !args.iter().any(named)
 }
 
 /// Seeds that are bent for a bug, without it.

@@ -22,6 +22,16 @@ pub struct Mix {
     pub meddled: bool,
     /// The active region is lost for a while.
     pub lost: bool,
+    /// Agents stand still meanwhile.
+    pub stood: bool,
+    /// It is lost again, wherever it is active then, and its leader with it.
+    pub again: bool,
+    /// Its agents lose the leader while they may still write, and others forget what they promised them.
+    pub leases: bool,
+    /// It flaps at the beat of the questions.
+    pub flaps: bool,
+    /// The observers are cut off in turn.
+    pub isolated: bool,
     /// Its replica had fallen behind before.
     pub behind: bool,
     /// Everything is without power once.
@@ -36,6 +46,8 @@ impl Mix {
         let (traffic, many, peopled) = (often(600), often(150), often(600));
         let (asks_first, ruled, meddled) = (peopled && often(150), often(100), often(300));
         let (lost, behind, cold, finale) = (often(350), often(400), often(200), often(250));
+        let (stood, again, leases) = (often(300), often(300), often(200));
+        let (flaps, isolated) = (often(50), often(50));
         Self {
             traffic,
             lights: if many { 6 } else { 0 },
@@ -45,6 +57,11 @@ impl Mix {
             aims: rng.pick(&[0, 0, 100, 300]),
             meddled: traffic && meddled,
             lost,
+            stood: lost && stood,
+            leases: lost && leases,
+            flaps,
+            isolated,
+            again: lost && again,
             behind: lost && behind,
             cold,
             finale,

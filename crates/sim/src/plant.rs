@@ -4,7 +4,7 @@
 use crate::mix::Mix;
 use crate::setting::Setting;
 
-mod spoil;
+pub mod spoil;
 
 /// When it was written: against judges that were still being made, or against judges that were not touched any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,12 @@ macro_rules! bugs {
                 }
             }
 
-            /// Where it can show at all.
+            /// Of one in a million episodes of noise, or of a leader's first seconds: too rare to be looked for by `planted`.
+    pub const fn is_rare(self) -> bool {
+        matches!(self, Self::InStep | Self::IsolationCounts | Self::NoSettling)
+    }
+
+    /// Where it can show at all.
             const fn bias(self) -> Bias {
                 match self {
                     $(Self::$name => Bias::$bias,)+
@@ -45,6 +50,11 @@ macro_rules! bugs {
             }
         }
     };
+}
+
+/// Those that must be found.
+pub fn sought() -> impl Iterator<Item = Bug> {
+    BUGS.iter().copied().filter(|bug| !bug.is_rare())
 }
 
 /// What every seed that looks for a bug has.
@@ -70,19 +80,31 @@ enum Bias {
     Finale,
     /// Somebody else edits.
     Meddled,
+    /// People stop runs all the time.
+    Paused,
+    /// Agents stand still while the region is lost.
+    Stood,
+    /// The active region is lost, and the next one, within a cool-down.
+    LostTwice,
+    /// Agents lose their leader and keep their right for a while.
+    Leases,
+    Flaps,
+    Isolated,
+    /// Minorities of five coordinators.
+    Alone,
 }
 
 bugs! {
     /// The old region counts as closed at once.
-    NoLeaseWait: "OneWriter", WithTheJudges, Lost;
+    NoLeaseWait: "OneWriter", WithTheJudges, Leases;
     /// An agent counts its lease from the answer, not from its question.
-    LeaseFromReply: "OneWriter", WithTheJudges, Aimed;
+    LeaseFromReply: "OneWriter", WithTheJudges, Leases;
     /// A lease outlives the restart of its agent's process.
-    LeaseSurvivesRestart: "OneWriter", WithTheJudges, Aimed;
+    LeaseSurvivesRestart: "OneWriter", WithTheJudges, Leases;
     /// A promise is given and not written down.
-    PromiseNotPersisted: "OneWriter", WithTheJudges, Aimed;
+    PromiseNotPersisted: "OneWriter", WithTheJudges, Leases;
     /// A floor is acknowledged before it is on disk.
-    FloorToldEarly: "OneWriter", WithTheJudges, Aimed;
+    FloorToldEarly: "OneWriter", WithTheJudges, Leases;
     /// The leader answers without a quorum.
     LeaseRead: "Linearizable", WithTheJudges, Aimed;
     /// An entry counts as committed once one node has it.
@@ -100,13 +122,13 @@ bugs! {
     /// Agents of one region count as those of many.
     OneRegionIsEnough: "ObserverQuorum", WithTheJudges, Any;
     /// What observers say of themselves is ignored.
-    NoSelfDoubt: "SelfDoubt", WithTheJudges, Lost;
+    NoSelfDoubt: "SelfDoubt", WithTheJudges, Stood;
     /// What failed while an observer was cut off counts once the first region answers it again.
-    IsolationCounts: "SelfDoubt", WithTheJudges, Any;
+    IsolationCounts: "SelfDoubt", WithTheJudges, Isolated;
     /// A new leader does not wait for observers that it has not heard.
-    NoSettling: "ObserverQuorum", WithTheJudges, Lost;
+    NoSettling: "ObserverQuorum", WithTheJudges, Isolated;
     /// Probes keep to the same tenth of their turns, and step with whatever flaps at their own beat.
-    InStep: "ObserverQuorum", WithTheJudges, Any;
+    InStep: "ObserverQuorum", WithTheJudges, Flaps;
     /// The provider carries out statements however late they come.
     CallsNeverExpire: "FencedGeneration", WithTheJudges, Aimed;
     /// The provider takes a batch though what it deletes is there no more.
@@ -118,7 +140,7 @@ bugs! {
     /// A change counts as done before all name servers have it.
     PendingIsDone: "DoneMeansReadBack", WithTheJudges, Published;
     /// A pause is answered before anybody has stopped.
-    PauseAnsweredAtOnce: "HumanWins", WithTheJudges, People;
+    PauseAnsweredAtOnce: "HumanWins", WithTheJudges, Paused;
     /// Approvals are taken without a look at their signatures.
     SignaturesUnchecked: "TwoPerson", WithTheJudges, Approved;
     /// A coordinator that does not lead answers what it has as if it were the newest.
@@ -132,7 +154,7 @@ bugs! {
     /// Permission to call lasts for a minute after the leader was heard.
     PermitTooLong: "FailStatic", WithTheJudges, Aimed;
     /// The cool-down is forgotten with the leader that began it.
-    CoolDownInMemory: "NoFlap", WithTheJudges, Lost;
+    CoolDownInMemory: "NoFlap", WithTheJudges, LostTwice;
     /// However many services move, the next begins.
     NoWaves: "BlastCap", WithTheJudges, Many;
     /// Measurements of a lag say zero.
@@ -149,6 +171,72 @@ bugs! {
     BlockedIsRetried: "RepairsAny", WithTheJudges, Meddled;
     /// Intents of agents that are gone stay open.
     LostIntentsKept: "Converges", WithTheJudges, Aimed;
+    /// Whoever verifies an audit does not ask for the head that was exported.
+    TruncationUnseen: "AuditChain", AfterTheFreeze, People;
+    /// Whoever verifies an audit trusts what a record says of itself.
+    EditUnseen: "AuditChain", AfterTheFreeze, People;
+    /// Dependencies among services are ignored.
+    NoOrder: "BlastCap", AfterTheFreeze, Many;
+    /// A run begins while another of the same service has not ended.
+    TwoAtOnce: "BlastCap", AfterTheFreeze, Paused;
+    /// Any loss is accepted, whatever the policy says.
+    LossAccepted: "RpoGate", AfterTheFreeze, Loss;
+    /// Of the lags that were measured, the smallest counts.
+    BestLagCounts: "RpoGate", AfterTheFreeze, Loss;
+    /// Approvals never expire.
+    ExpiredCounts: "TwoPerson", AfterTheFreeze, Approved;
+    /// Two keys of one person count as two people.
+    OneOwnerTwoKeys: "TwoPerson", AfterTheFreeze, Approved;
+    /// An approval of one plan counts for every plan.
+    AnyPlanApproved: "TwoPerson", AfterTheFreeze, Approved;
+    /// Answers to pings do not say what is paused.
+    PauseUntold: "HumanWins", AfterTheFreeze, Paused;
+    /// A follower says that it has an entry before it is on its disk.
+    AckBeforeFsync: "DurableAck", AfterTheFreeze, Aimed;
+    /// Whoever has the shorter log may lead.
+    ShorterLogWins: "DurableAck", AfterTheFreeze, Aimed;
+    /// After a restart the last entry is applied again.
+    AppliedTwice: "ReplicaAgreement", AfterTheFreeze, Aimed;
+    /// A new leader answers before it has committed anything of its own.
+    NewLeaderKnows: "Linearizable", AfterTheFreeze, Aimed;
+    /// A promotion that has begun counts as one that is done.
+    PromotingIsDone: "DoneMeansReadBack", AfterTheFreeze, Lost;
+    /// A call that was accepted counts as done, and nothing is read back.
+    AcceptedIsDone: "DoneMeansReadBack", AfterTheFreeze, Published;
+    /// A doubtful outcome is told as done.
+    UnknownIsDone: "DoneMeansReadBack", AfterTheFreeze, Aimed;
+    /// An executor forgets that an earlier call of the same intent may have been applied.
+    ForgetsDoubt: "UnknownIsNotFailed", AfterTheFreeze, Aimed;
+    /// An abort takes calls that are out for ones that came to nothing.
+    AbortsBlindly: "UnknownIsNotFailed", AfterTheFreeze, Paused;
+    /// An agent acts on the server of another region.
+    WrongServer: "LeastPrivilege", AfterTheFreeze, Lost;
+    /// An intent is offered to whatever agent is at hand.
+    OffersToAnyone: "IntentBeforeEffect", AfterTheFreeze, Lost;
+    /// The sets that are to be published are lost on the way.
+    EmptyAnswers: "NeverEmpty", AfterTheFreeze, Published;
+    /// Nobody asks for a lease before a promotion.
+    RightUnasked: "OneWriter", AfterTheFreeze, Aimed;
+    /// Time in which a machine was suspended does not count for its leases.
+    SuspendUnseen: "OneWriter", AfterTheFreeze, Aimed;
+    /// A new leader does not wait for the leases of the one before.
+    ElectedForgets: "OneWriter", AfterTheFreeze, Leases;
+    /// Nobody notices that a process stood still.
+    SlipUnseen: "SelfDoubt", AfterTheFreeze, Stood;
+    /// Whatever a person does ends the cool-down.
+    AnyDeedAcknowledges: "NoFlap", AfterTheFreeze, LostTwice;
+    /// The region is watched for five times as long as the policy says.
+    SustainedLonger: "FailoverDeadline", AfterTheFreeze, Finale;
+    /// What was not asked yet counts as what failed for long.
+    FailsAtFirst: "ColdStart", AfterTheFreeze, Cold;
+    /// A name without a token is taken over.
+    TokenForgotten: "RepairsAny", AfterTheFreeze, Meddled;
+    /// What a follower missed is not sent again.
+    NoResend: "Converges", AfterTheFreeze, Aimed;
+    /// An outcome is told once.
+    OutcomeToldOnce: "Converges", AfterTheFreeze, Aimed;
+    /// Any one other coordinator is a quorum.
+    FewAnswer: "FailStatic", AfterTheFreeze, Alone;
 }
 
 impl Bug {
@@ -183,6 +271,39 @@ impl Bug {
             Bias::Approved => {
                 lost(mix);
                 (mix.people, mix.asks_first, mix.ruled) = (Some(8 * crate::SECOND), region == 3, true);
+            }
+            Bias::Paused => {
+                (mix.people, mix.aims, mix.traffic) = (Some(8 * crate::SECOND), 500, true);
+            }
+            Bias::Stood => {
+                lost(mix);
+                mix.stood = true;
+            }
+            Bias::LostTwice => {
+                lost(mix);
+                (mix.people, mix.again) = (often, true);
+                set.cool_down_s = 600;
+            }
+            Bias::Alone => {
+                (set.regions, set.workloads) = (5, 2);
+                lost(mix);
+                aimed(mix);
+                mix.people = often;
+            }
+            Bias::Leases => {
+                lost(mix);
+                (mix.leases, mix.stood, mix.asks_first, mix.behind) = (true, false, false, false);
+                (set.interval_s, set.fail_after, set.sustained_s, set.lease_s) = (1, 1, 3, 15);
+                (set.rpo_s, set.promises) = (None, true);
+            }
+            Bias::Flaps => {
+                mix.flaps = true;
+                (set.interval_s, set.fail_after, set.pass_after, set.sustained_s) = (2, 1, 1, 3);
+                set.rpo_s = None;
+            }
+            Bias::Isolated => {
+                mix.isolated = true;
+                (set.interval_s, set.fail_after, set.sustained_s, set.rpo_s) = (1, 1, 3, None);
             }
             Bias::Cold => mix.cold = true,
             Bias::Finale => mix.finale = true,

@@ -1,12 +1,13 @@
 //! Figures, as one JSON object a line.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::noise::Noise;
-use crate::plant::{BUGS, Bug};
+use crate::plant::{Bug, sought};
 use crate::planted;
 use crate::swarm;
 use crate::{Micros, SECOND};
@@ -46,6 +47,44 @@ pub struct Swarm {
 }
 
 impl Swarm {
+    /// So many seeds from `from` on, on so many threads. What comes of it does not depend on their number.
+    pub fn of(from: u64, seeds: u64, minutes: u64, threads: usize) -> Self {
+        let next = AtomicU64::new(from);
+        let some = || {
+            let mut swarm = Self::default();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= from + seeds {
+                    return swarm;
+                }
+                swarm.play(seed, minutes, None);
+            }
+        };
+        let mut whole = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(some)).collect();
+            threads.into_iter().fold(Self::default(), |mut whole, thread| {
+                whole.add(thread.join().expect("a world that contradicts itself has said so"));
+                whole
+            })
+        });
+        whole.violating.sort();
+        whole
+    }
+
+    fn add(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.violating.extend(other.violating);
+        self.unknown += other.unknown;
+        self.simulated += other.simulated;
+        self.events += other.events;
+        self.promotions += other.promotions;
+        self.holds += other.holds;
+        for (ours, theirs) in [(&mut self.faults, other.faults), (&mut self.sometimes, other.sometimes)] {
+            theirs.into_iter().for_each(|(kind, count)| *ours.entry(kind).or_default() += count);
+        }
+        other.decisions.into_iter().for_each(|(kind, count)| *self.decisions.entry(kind).or_default() += count);
+    }
+
     /// Plays one seed; its trace.
     pub fn play(&mut self, seed: u64, minutes: u64, plant: Option<Bug>) -> String {
         let mut world = swarm::build(seed, minutes, plant);
@@ -76,15 +115,21 @@ impl Swarm {
         world.trace.to_string()
     }
 
-    pub fn json(&self, took: Duration, planted: &BTreeMap<String, Option<u64>>) -> Value {
+    pub fn json(&self, took: Took, planted: &BTreeMap<String, Option<u64>>) -> Value {
+        let each = |of: u64| round(of as f64 / self.seeds.max(1) as f64);
         json!({
             "seeds": self.seeds,
             "violations": self.violating.len(),
             "unknown": self.unknown,
-            "seeds_per_second_per_core": round(self.seeds as f64 / took.as_secs_f64()),
+            "seeds_per_second_per_core": round(self.seeds as f64 / took.busy.as_secs_f64().max(1e-9)),
             "simulated_years": round(self.simulated as f64 / YEAR as f64),
             "faults": self.faults,
+            "faults_per_seed": each(self.faults.values().sum()),
             "decisions": self.decisions,
+            "decisions_per_seed": each(self.decisions.values().sum()),
+            "events_per_seed": each(self.events),
+            "threads": took.threads,
+            "seconds": round(took.wall.as_secs_f64()),
             "sometimes": self.sometimes,
             "planted_found": planted.values().flatten().count(),
             "planted_total": planted.len(),
@@ -93,11 +138,18 @@ impl Swarm {
     }
 }
 
+/// What it took.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    pub wall: Duration,
+    /// Of all cores together.
+    pub busy: Duration,
+    pub threads: usize,
+}
+
 /// How many seeds it takes until each planted bug is found.
 pub fn planted(seeds_max: u64, minutes: u64) -> BTreeMap<String, Option<u64>> {
-    BUGS.iter()
-        .map(|bug| (format!("{bug:?}"), planted::find(*bug, seeds_max, minutes).map(|found| found.seed)))
-        .collect()
+    sought().map(|bug| (format!("{bug:?}"), planted::find(bug, seeds_max, minutes).map(|found| found.seed))).collect()
 }
 
 fn round(value: f64) -> f64 {

@@ -21,7 +21,7 @@ pub const CHECK: &str = "api";
 pub const DATABASE: &str = "database";
 pub const ZONE: &str = "Z0SIM";
 /// Most services beside the first: more than one wave has room for.
-const LIGHTS_MAX: usize = 6;
+pub const LIGHTS_MAX: usize = 6;
 /// Intents count within their service; here each has numbers of its own.
 const INTENTS_APART: u64 = 1_000_000;
 /// Who may sign, with which keys.
@@ -182,11 +182,11 @@ impl Setting {
         )
     }
 
-    /// The first of them needs the one with the database, each third one the one before it.
+    /// The first of them needs the one with the database, the last one the one before it.
     fn light_yaml(&self, nth: usize) -> String {
         let needs = match nth {
             0 => format!("depends-on: [{SERVICE}]\n"),
-            nth if nth % 3 == 2 => format!("depends-on: [{}]\n", light(nth - 1)),
+            nth if nth + 1 == LIGHTS_MAX => format!("depends-on: [{}]\n", light(nth - 1)),
             _ => String::new(),
         };
         format!(

@@ -15,6 +15,7 @@ use crate::judge::Judge;
 use crate::net::{Net, Place};
 use crate::people::People;
 use crate::plant::Bug;
+use crate::plant::spoil::spoil_founding;
 use crate::rng::Rng;
 use crate::setting::{AGENTS_PER_REGION, Names, Setting, spread_intents};
 use crate::trace::Trace;
@@ -105,6 +106,7 @@ impl World {
             log.push(Rc::new(Entry { term: FOUNDING_TERM, at, command: Some(command) }));
         }
         spread_intents(&mut fleet, &names);
+        spoil_founding(plant, &mut fleet);
         let log = Rc::new(log);
         let mut world = Self {
             now: 0,

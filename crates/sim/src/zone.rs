@@ -97,6 +97,9 @@ impl World {
         if self.rng.per_mille(THROTTLED) {
             return (Observation::Unreadable { reason: "throttled".to_owned() }, took);
         }
+        if accepted.is_some() && self.bug(Bug::AcceptedIsDone) {
+            return (Observation::Satisfied { read_back: "{}".to_owned() }, took);
+        }
         let seen = match &job.action {
             Action::Route53Replace { record, sets, .. } => self.observe_record(job, record, sets, accepted),
             Action::SnsNotify { .. } => self.observe_topic(agent, job, accepted),
@@ -117,7 +120,9 @@ impl World {
         }
         let seen = self.zone.names[record].clone();
         let token = match seen.mark {
-            Mark::Missing if !job.retried_by_person => return blocked("no token guards it"),
+            Mark::Missing if !job.retried_by_person && !self.bug(Bug::TokenForgotten) => {
+                return blocked("no token guards it");
+            }
             Mark::Odd => return blocked("the token is not one"),
             Mark::Missing => None,
             Mark::One(token) => Some(token),
@@ -205,6 +210,7 @@ impl World {
             return CallResult::NotApplied { reason: "it was not found".to_owned() };
         }
         let mark = Mark::One(call.job.token);
+        let wanted = if self.bug(Bug::EmptyAnswers) { &[] } else { wanted };
         let kept = now.sets.iter().filter(|set| !seen.sets.contains(set)).cloned();
         let mut sets: Vec<RecordSet> = wanted.to_vec();
         sets.extend(kept.filter(|set| !wanted.contains(set)));

@@ -1,11 +1,12 @@
 //! The loss to expect (invariant RpoGate): the last lag measured while both ends lived, plus its age at the outage's
 //! onset. What a replica reports after its primary's death grows with the time since then and means nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::detect::{Evidence, RegionVerdict, Verdict};
 use crate::fleet::Service;
-use crate::ids::RegionId;
+use crate::ids::{AgentId, RegionId};
 use crate::manifest::{Manifest, ResourceKind};
 use crate::plan::PredictedLoss;
 use crate::run::MeasuredLoss;
@@ -15,13 +16,13 @@ use crate::time::{Timestamp, duration_millis};
 /// A lag of one database, as one observer measured it, by the leader's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LagSample {
-    pub resource: String,
+    pub resource: Arc<str>,
     pub region: RegionId,
     pub lag: Duration,
     pub at: Timestamp,
-    pub observer: String,
+    pub observer: AgentId,
     /// What it was read from.
-    pub signal: String,
+    pub signal: Arc<str>,
 }
 
 /// The outage that a loss is counted from.
@@ -56,22 +57,20 @@ pub(crate) fn unseen(manifest: &Manifest) -> Duration {
     critical.map(|check| check.interval.saturating_add(check.timeout)).min().unwrap_or_default()
 }
 
+/// There may be hundreds of one database, so all of it share their words.
 pub fn samples(service: &Service, evidence: &Evidence) -> Vec<LagSample> {
-    evidence
-        .of_service(&service.manifest.service)
-        .iter()
-        .filter_map(|sight| match &sight.signal.reading {
-            Reading::ReplicaLag { lag } => Some(LagSample {
-                resource: sight.signal.subject.clone(),
-                region: sight.signal.region.clone(),
-                lag: *lag,
-                at: sight.observed_at,
-                observer: sight.signal.observer.to_string(),
-                signal: signal_of(&service.manifest, &sight.signal.subject),
-            }),
-            Reading::Passing { .. } | Reading::Failing { .. } | Reading::Items { .. } | Reading::Unknown { .. } => None,
-        })
-        .collect()
+    let mut samples: Vec<LagSample> = Vec::new();
+    for sight in evidence.of_service(&service.manifest.service) {
+        let Reading::ReplicaLag { lag } = &sight.signal.reading else { continue };
+        let subject = &sight.signal.subject;
+        let (resource, signal) = match samples.last().filter(|last| *last.resource == **subject) {
+            Some(last) => (Arc::clone(&last.resource), Arc::clone(&last.signal)),
+            None => (Arc::from(subject.as_str()), Arc::from(signal_of(&service.manifest, subject))),
+        };
+        let (region, observer) = (sight.signal.region.clone(), sight.signal.observer.clone());
+        samples.push(LagSample { resource, region, lag: *lag, at: sight.observed_at, observer, signal });
+    }
+    samples
 }
 
 /// What tells how far a resource's copy is behind.
@@ -108,14 +107,14 @@ fn promoted(manifest: &Manifest) -> Vec<&str> {
 pub fn of_resource(resource: &str, to: &RegionId, onset: Onset, samples: &[LagSample]) -> PredictedLoss {
     let newest = samples
         .iter()
-        .filter(|sample| sample.resource == resource && sample.region == *to && sample.at <= onset.lived)
+        .filter(|sample| *sample.resource == *resource && sample.region == *to && sample.at <= onset.lived)
         .max_by_key(|sample| (sample.at, sample.lag));
     match newest {
         Some(sample) => PredictedLoss::Lag {
             lag: sample.lag,
             age: onset.at.since(sample.at),
-            observer: sample.observer.clone(),
-            signal: sample.signal.clone(),
+            observer: sample.observer.to_string(),
+            signal: sample.signal.to_string(),
             measured_at: sample.at,
         },
         None => PredictedLoss::Unknown,

@@ -16,8 +16,8 @@ pub type Mono = Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ledger {
     elected: Mono,
-    answered: BTreeMap<(ServiceId, RegionId), Mono>,
-    acks: BTreeMap<(ServiceId, AgentId), Acked>,
+    answered: BTreeMap<ServiceId, BTreeMap<RegionId, Mono>>,
+    acks: BTreeMap<ServiceId, BTreeMap<AgentId, Acked>>,
 }
 
 /// What an agent last acknowledged.
@@ -54,7 +54,7 @@ impl Ledger {
         let granted = service.authority.get(region).filter(|authority| authority.state == AuthorityState::Granted);
         let listed = service.asks.last().filter(|list| list.members.contains(agent));
         let (Some(authority), Some(list)) = (granted, listed) else { return Some(News { floor, lease: None }) };
-        self.answered.insert((id.clone(), region.clone()), now);
+        of(&mut self.answered, id).insert(region.clone(), now);
         let members = elsewhere(list, region, agents);
         let lease = Lease {
             generation: authority.generation,
@@ -66,33 +66,40 @@ impl Ledger {
 
     /// An agent's report, as it arrives.
     pub fn acknowledged(&mut self, service: &ServiceId, agent: &AgentId, ack: Ack, now: Mono) {
-        let key = (service.clone(), agent.clone());
+        let acks = of(&mut self.acks, service);
         let writes_older = |ack: &Ack| ack.writes.is_some_and(|writes| writes < ack.floor);
-        let known = self.acks.get(&key).filter(|known| known.ack.floor == ack.floor);
+        let known = acks.get(agent).filter(|known| known.ack.floor == ack.floor);
         let since = known.filter(|known| !writes_older(&known.ack)).map_or(now, |known| known.since);
         // Below its floor an agent promises nothing any more: what was once said of its promises stays true, also when
         // they run in full again after a restart.
         let free_at = now.saturating_add(stretched(ack.promise_left)).saturating_sub(shrunk(ack.free_for));
         let free_at = known.map_or(free_at, |known| known.free_at.min(free_at));
         let ack = Ack { promise_left: Duration::ZERO, free_for: Duration::ZERO, ..ack };
-        self.acks.insert(key, Acked { ack, free_at, since });
+        acks.insert(agent.clone(), Acked { ack, free_at, since });
     }
 
     pub fn acked(&self, service: &ServiceId, agent: &AgentId) -> Option<&Acked> {
-        self.acks.get(&(service.clone(), agent.clone()))
+        self.acks.get(service)?.get(agent)
     }
 
     /// When the last lease that anyone can have answered for the region has certainly ended.
     pub fn lease_over(&self, service: &ServiceId, region: &RegionId, terms: Terms) -> Mono {
-        let answered = self.answered.get(&(service.clone(), region.clone())).copied().unwrap_or_default();
+        let answered = self.answered.get(service).and_then(|of| of.get(region)).copied().unwrap_or_default();
         answered.max(self.elected).saturating_add(terms.waited_out())
     }
 
     /// Forgets services that are no more.
     pub fn retain(&mut self, keep: impl Fn(&ServiceId) -> bool) {
-        self.answered.retain(|(service, _), _| keep(service));
-        self.acks.retain(|(service, _), _| keep(service));
+        self.answered.retain(|service, _| keep(service));
+        self.acks.retain(|service, _| keep(service));
     }
+}
+
+fn of<'a, K, V>(map: &'a mut BTreeMap<ServiceId, BTreeMap<K, V>>, id: &ServiceId) -> &'a mut BTreeMap<K, V> {
+    if !map.contains_key(id) {
+        map.insert(id.clone(), BTreeMap::new());
+    }
+    map.get_mut(id).expect("it is there now")
 }
 
 /// The highest generation that was granted or is wanted.

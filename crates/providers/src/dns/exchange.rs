@@ -2,12 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hickory_proto::op::{Message, MessageType};
+use hickory_proto::op::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::{ASK_TIMEOUT, UDP_TRIES};
+use super::{ASK_TIMEOUT, UDP_TRIES, answer};
 use crate::probe::Trouble;
 
 /// Largest DNS message: its length is sixteen bits.
@@ -48,7 +48,7 @@ async fn by_udp(server: SocketAddr, query: &Message, request: &[u8]) -> Result<M
     for _ in 0..STRAYS_MAX {
         let length = socket.recv(&mut buffer).await.map_err(failed)?;
         let received = buffer.get(..length).unwrap_or_default();
-        if let Some(response) = Message::from_vec(received).ok().filter(|response| answers(query, response)) {
+        if let Some(response) = answer::read(query, received) {
             return Ok(response);
         }
     }
@@ -62,21 +62,6 @@ async fn by_tcp(server: SocketAddr, query: &Message, request: &[u8]) -> Result<M
     stream.write_all(&[&length.to_be_bytes(), request].concat()).await.map_err(failed)?;
     let mut response = vec![0u8; usize::from(stream.read_u16().await.map_err(failed)?)];
     stream.read_exact(&mut response).await.map_err(failed)?;
-    Message::from_vec(&response)
-        .ok()
-        .filter(|response| answers(query, response))
+    answer::read(query, &response)
         .ok_or_else(|| Trouble::Target(format!("{server} did not answer the question over TCP")))
-}
-
-fn answers(query: &Message, response: &Message) -> bool {
-    let same_question = match (query.queries.first(), response.queries.first()) {
-        (Some(asked), Some(answered)) => {
-            asked.query_type() == answered.query_type() && asked.name().eq_ignore_root(answered.name())
-        }
-        (_, None) => true,
-        (None, Some(_)) => false,
-    };
-    response.metadata.id == query.metadata.id
-        && response.metadata.message_type == MessageType::Response
-        && same_question
 }

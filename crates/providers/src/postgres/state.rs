@@ -98,7 +98,7 @@ pub(super) async fn left_timeline_at(session: &Session, state: &State) -> Result
 }
 
 /// A timeline history holds a line `<timeline> TAB <position> TAB <reason>` for each timeline that was left.
-pub(super) fn last_switch(history: &str) -> Option<u64> {
+pub(crate) fn last_switch(history: &str) -> Option<u64> {
     let line = history.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with('#'))?;
     let (high, low) = line.split_whitespace().nth(1)?.split_once('/')?;
     let high = u64::from(u32::from_str_radix(high, 16).ok()?);

@@ -103,7 +103,7 @@ struct Instant {
 
 impl PrometheusQuestion {
     /// Of several series each one has to pass.
-    fn judge(&self, body: &[u8]) -> Result<(), Trouble> {
+    pub fn judge(&self, body: &[u8]) -> Result<(), Trouble> {
         let own = |text: String| Trouble::Own(format!("Prometheus: {text}"));
         let reply: Reply =
             serde_json::from_slice(body).map_err(|error| own(format!("no answer of its API: {error}")))?;

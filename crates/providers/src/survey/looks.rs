@@ -164,7 +164,7 @@ fn blocked(reason: &str) -> (&str, &str) {
 }
 
 /// `{"status":"ACTIVE","max":4}` as `status ACTIVE, max 4`.
-fn said(evidence: &str) -> String {
+pub(crate) fn said(evidence: &str) -> String {
     let words = |value: &Value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string().replace(['"', '{', '}'], ""),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesh_core::execute::{self, CallResult, Job, Next, Observation, Progress};
 use mesh_core::ids::{Generation, IntentSeq};
 use mesh_core::lease::Stamp;
+use mesh_core::plan::Action;
 use mesh_core::run::{Outcome, OutcomeResult};
 
 use super::gate::PERMIT_FOR;
@@ -115,12 +116,18 @@ impl World {
         if self.bug(Bug::CallWithoutPermission) {
             return true;
         }
+        if self.bug(Bug::RightUnasked) {
+            return it.gate.permits(job, self.stamp(agent), PERMIT_FOR);
+        }
         let permit_for = if self.bug(Bug::PermitTooLong) { Duration::from_secs(60) } else { PERMIT_FOR };
         let lease = self.set.is_leased().then(|| self.lease());
         it.permits(job, self.stamp(agent), lease, permit_for)
     }
 
-    pub fn hear_offer(&mut self, agent: usize, job: Job) {
+    pub fn hear_offer(&mut self, agent: usize, mut job: Job) {
+        if self.bug(Bug::WrongServer) {
+            to_another(&mut job.action);
+        }
         let seq = job.token.intent;
         let it = &mut self.agents[agent];
         if it.disk.settled.contains(&seq) {
@@ -241,6 +248,8 @@ impl World {
             unreadable: work.unreadable,
             ..entry.progress.clone()
         };
+        let progress =
+            if self.plant == Some(Bug::ForgetsDoubt) { Progress { in_doubt: false, ..progress } } else { progress };
         let mut job = work.job.clone();
         if entry.doubtful && job.maybe_sent_since.is_none() {
             job.maybe_sent_since = Some(now.unix());
@@ -272,11 +281,12 @@ impl World {
         let job = work_job(&self.agents[agent], seq);
         let (now, lease) = (self.stamp(agent), self.lease());
         let refused = !self.permits(agent, &job) || self.agents[agent].is_stale(&job) && !self.bug(Bug::StaleGoesOn);
+        let unasked = matches!(self.plant, Some(Bug::CallWithoutPermission | Bug::RightUnasked));
         let it = &mut self.agents[agent];
         let no_right = job.action.lets_write()
             && self.set.is_leased()
             && it.holder.begin_call(job.token.generation, deadline(lease), now).is_err()
-            && !self.bug(Bug::CallWithoutPermission);
+            && !unasked;
         if refused || no_right {
             self.stage(agent, seq, Stage::Waiting);
             self.work_after(agent, seq, 10 * MILLI);
@@ -403,7 +413,7 @@ impl World {
 
     /// `again`: those too that were reported a while ago.
     pub fn report_outcomes(&mut self, agent: usize, again: bool) {
-        let now = self.stamp(agent);
+        let (now, once) = (self.stamp(agent), self.bug(Bug::OutcomeToldOnce));
         let it = &mut self.agents[agent];
         let Some(conn) = it.conn.as_ref().filter(|conn| conn.welcomed).map(|conn| conn.conn) else { return };
         let mut reports = Vec::new();
@@ -411,7 +421,7 @@ impl World {
             let Some(outcome) = &entry.outcome else { continue };
             let work = it.works.get_mut(seq);
             let reported = work.as_ref().and_then(|work| work.reported);
-            if reported.is_some_and(|at| !again || now.since_steady(at) < REPORT_AGAIN) {
+            if reported.is_some_and(|at| once || !again || now.since_steady(at) < REPORT_AGAIN) {
                 continue;
             }
             if let Some(work) = work {
@@ -444,6 +454,12 @@ impl World {
         if self.agents[agent].disk.entries.contains_key(&seq) {
             self.write(agent, Written::Acknowledged(seq));
         }
+    }
+}
+
+fn to_another(action: &mut Action) {
+    if let Action::PostgresPromote { instance } | Action::PostgresFence { instance } = action {
+        instance.host = "pg9.example.com".to_owned();
     }
 }
 

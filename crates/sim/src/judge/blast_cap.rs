@@ -8,6 +8,7 @@ use mesh_core::ids::{RegionId, RunId, ServiceId};
 use mesh_core::plan::{Plan, PlanKind};
 use mesh_core::run::{Cause, RunState};
 
+use crate::setting::LIGHTS_MAX;
 use crate::world::World;
 
 /// Of one wave.
@@ -76,7 +77,7 @@ impl World {
         let nth = self.names.services.iter().position(|known| known == service)?;
         match nth {
             1 => Some(self.names.services[0].clone()),
-            nth if nth > 1 && nth % 3 == 0 => Some(self.names.services[nth - 1].clone()),
+            nth if nth == LIGHTS_MAX => Some(self.names.services[nth - 1].clone()),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use crate::world::World;
 use crate::{Micros, SECOND};
 
 /// An attempt takes a round trip at least, and every third is followed by a pause of half a second.
-const SEEKS_MAX: u32 = 40;
+const SEEKS_MAX: u32 = 20;
 /// Attempts are counted for so long.
 const COUNTED: Micros = 10 * SECOND;
 

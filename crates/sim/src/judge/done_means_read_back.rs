@@ -1,13 +1,13 @@
 //! DoneMeansReadBack: a promotion that is done has made a primary.
 
 use mesh_core::execute::CallResult;
-use mesh_core::ids::{IntentSeq, RunId, StepId};
+use mesh_core::ids::{Generation, IntentSeq, RunId, StepId};
 use mesh_core::manifest::RecordSet;
 use mesh_core::plan::Action;
 use mesh_core::run::{Direction, Outcome, OutcomeResult};
 
 use crate::world::World;
-use crate::zone::same;
+use crate::zone::{Mark, same};
 use crate::{Micros, SECOND};
 
 /// From the last look to the commit, at most.
@@ -52,8 +52,15 @@ impl World {
     pub fn judge_outcome(&mut self, agent: usize, seq: IntentSeq, outcome: &Outcome) {
         let Some(entry) = self.agents[agent].disk.entries.get(&seq) else { return };
         let doubtful = matches!(entry.progress.last_call, Some(CallResult::Unknown { .. }));
+        let doubtful = doubtful && !self.is_superseded(&entry.job.action, entry.job.token.generation);
         if doubtful && matches!(outcome.result, OutcomeResult::Refused { .. }) {
             self.violated("UnknownIsNotFailed", format!("intent {seq:?} is refused after a doubtful call"));
         }
+    }
+
+    /// A newer batch is there, which no older one can follow.
+    pub fn is_superseded(&self, action: &Action, generation: Generation) -> bool {
+        let Action::Route53Replace { record, .. } = action else { return false };
+        matches!(self.zone.names[record].mark, Mark::One(token) if token.generation > generation)
     }
 }

@@ -10,7 +10,7 @@ use crate::{Micros, SECOND};
 /// An election, and a new leader's wait for observers that it has not heard.
 const LEADER: Micros = (3 + 6 + 6) * SECOND;
 /// Looks, fences that nobody answers, a promotion, an agent that is asked in vain, ways.
-const EFFECTS: Micros = 30 * SECOND;
+const EFFECTS: Micros = 60 * SECOND;
 
 pub struct Finale {
     from: usize,

@@ -21,6 +21,13 @@ impl World {
         if saw.len() < 2 || regions.len() < 2 {
             let text = format!("moved away from {from}, which {saw:?} of regions {regions:?} saw fail for so long");
             self.violated("ObserverQuorum", text);
+            return;
+        }
+        let well = (0..self.agents.len()).filter(|agent| self.sees_it_well(*agent, from) && !saw.contains(agent));
+        let well: Vec<usize> = well.collect();
+        if well.len() > saw.len() {
+            let text = format!("moved away from {from}, which {saw:?} saw fail and {well:?} did not");
+            self.violated("ObserverQuorum", text);
         }
     }
 
@@ -32,6 +39,14 @@ impl World {
 
     fn row_was_long(&self, agent: usize, region: usize) -> bool {
         self.row_of(agent, region).is_some()
+    }
+
+    /// An observer outside of which no question is unanswered now.
+    fn sees_it_well(&self, agent: usize, region: usize) -> bool {
+        let it = &self.agents[agent];
+        let rows = self.judge.answers[agent * self.judge.workloads + region];
+        let asks = it.alive && !it.paused && it.names_fail == 0 && it.conn.as_ref().is_some_and(|conn| conn.welcomed);
+        it.region != region && asks && rows.now.is_none()
     }
 
     /// The row of failures, up to a moment ago, that was as long as the policy asks.

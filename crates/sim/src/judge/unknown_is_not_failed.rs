@@ -15,13 +15,18 @@ impl World {
         seq: IntentSeq,
         outcome: &Outcome,
     ) {
-        let applied = self.judge.effects.contains_key(&seq);
+        let effect = self.judge.effects.get(&seq).copied();
+        let action = self.judge.fleet.runs.get(run).and_then(|run| run.plan.step(step)).map(|step| step.action.clone());
+        let superseded = |generation| action.as_ref().is_some_and(|action| self.is_superseded(action, generation));
+        let applied = effect.is_some_and(|generation| !superseded(generation));
         match outcome.result {
             OutcomeResult::Refused { .. } if applied => {
                 self.violated("UnknownIsNotFailed", format!("{run}/{step}: told as refused, and it was applied"));
             }
             OutcomeResult::Unknown => self.reached("an intent was closed as unknown"),
-            OutcomeResult::Done => self.judge_done(run, step, direction),
+            // An outcome may be told again, when others have gone on since.
+            OutcomeResult::Done if self.judge.done.insert(seq) => self.judge_done(run, step, direction),
+            OutcomeResult::Done => {}
             OutcomeResult::Refused { .. } => {
                 self.judge.refused.insert(seq);
             }

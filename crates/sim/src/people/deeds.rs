@@ -103,6 +103,7 @@ impl World {
                 35..45 => Some((BOB, CONTROL, commit(abort()))),
                 45..60 => Some(self.freeze(node, &run.plan.service.clone())),
                 60..70 => Some(self.approval(node, run, "accept-loss")),
+                70..80 => Some(self.movement(node, run.plan.service.clone())),
                 _ => Some(self.read()),
             },
         }

@@ -35,15 +35,16 @@ fn a_manifest_changes_only_from_the_version_that_was_looked_at_and_not_under_a_r
 #[test]
 fn the_loss_to_expect_is_the_newest_lag_or_unknown() {
     use crate::decide::loss::{LagSample, Onset};
+    use crate::fixtures::agent;
     use crate::plan::PredictedLoss;
     let fleet = fleet();
     let sample = |at_s: u64, lag_s: u64| LagSample {
-        resource: "database".to_owned(),
+        resource: "database".into(),
         region: region(WEST),
         lag: Duration::from_secs(lag_s),
         at: at(at_s),
-        observer: "west-a".to_owned(),
-        signal: "lag of database".to_owned(),
+        observer: agent("west-a"),
+        signal: "lag of database".into(),
     };
     let loss = |lag: Vec<LagSample>| {
         plan_failover(&fleet.services[&service("maip")], &region(WEST), &Evidence { onset: Onset::now(at(20)), lag })
