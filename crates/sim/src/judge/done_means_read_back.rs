@@ -52,7 +52,14 @@ impl World {
     pub fn judge_outcome(&mut self, agent: usize, seq: IntentSeq, outcome: &Outcome) {
         let Some(entry) = self.agents[agent].disk.entries.get(&seq) else { return };
         let doubtful = matches!(entry.progress.last_call, Some(CallResult::Unknown { .. }));
-        let doubtful = doubtful && !self.is_superseded(&entry.job.action, entry.job.token.generation);
+        // A later token than its own: it was not applied, or something newer was since.
+        let later = match &entry.job.action {
+            Action::Route53Replace { record, .. } => {
+                matches!(self.zone.names[record].mark, Mark::One(token) if token > entry.job.token)
+            }
+            _ => false,
+        };
+        let doubtful = doubtful && !later;
         if doubtful && matches!(outcome.result, OutcomeResult::Refused { .. }) {
             self.violated("UnknownIsNotFailed", format!("intent {seq:?} is refused after a doubtful call"));
         }
