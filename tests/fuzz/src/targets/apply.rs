@@ -63,7 +63,7 @@ fn check(input: &[u8]) -> bool {
 }
 
 pub fn next(rest: &mut &[u8]) -> Option<Vec<u8>> {
-    let length = usize::try_from(prost::decode_length_delimiter(&mut *rest).ok()?).ok()?;
+    let length = prost::decode_length_delimiter(&mut *rest).ok()?;
     let (message, behind) = rest.split_at_checked(length)?;
     *rest = behind;
     Some(message.to_vec())

@@ -48,7 +48,7 @@ fn same<W: Message + Default + Clone, C, E>(wire: W, from: fn(W) -> Result<C, E>
 fn seeds() -> Vec<Vec<u8>> {
     let leader_id = Some(v1::RaftLeaderId { term: 3, node: 2 });
     let place = |index| v1::RaftLogId { leader_id, index };
-    let vote = Some(v1::RaftVote { leader_id, committed: true });
+    let vote = v1::RaftVote { leader_id, committed: true };
     let membership = v1::RaftMembership {
         configs: vec![v1::RaftVoters { ids: vec![1, 2] }, v1::RaftVoters { ids: vec![2] }],
         nodes: [1, 2].map(|id| (id, v1::RaftNode { address: format!("h{id}:1"), region: "r1".into() })).into(),
@@ -58,7 +58,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let entries = payloads.into_iter().zip(7..);
     let entries = entries.map(|(payload, index)| v1::RaftEntry { log_id: Some(place(index)), payload: Some(payload) });
     let append = v1::RaftAppendRequest {
-        vote,
+        vote: Some(vote),
         prev_log_id: Some(place(6)),
         entries: entries.collect(),
         leader_commit: Some(place(5)),
@@ -69,13 +69,13 @@ fn seeds() -> Vec<Vec<u8>> {
         Appended::PartialSuccess(place(4)),
         Appended::PartialNone(true),
         Appended::Conflict(true),
-        Appended::HigherVote(vote.unwrap_or_default()),
+        Appended::HigherVote(vote),
     ];
     let mut said = vec![
         Said::Append(append),
-        Said::Vote(v1::RaftVoteRequest { vote, last_log_id: Some(place(9)), leadership_transfer: true }),
-        Said::VoteResponse(v1::RaftVoteResponse { vote, granted: true, last_log_id: None }),
-        Said::TransferLeader(v1::RaftTransferLeader { from_leader: vote, to: 2, last_log_id: Some(place(4)) }),
+        Said::Vote(v1::RaftVoteRequest { vote: Some(vote), last_log_id: Some(place(9)), leadership_transfer: true }),
+        Said::VoteResponse(v1::RaftVoteResponse { vote: Some(vote), granted: true, last_log_id: None }),
+        Said::TransferLeader(v1::RaftTransferLeader { from_leader: Some(vote), to: 2, last_log_id: Some(place(4)) }),
     ];
     said.extend(appended.map(|result| Said::AppendResponse(v1::RaftAppendResponse { result: Some(result) })));
     said.into_iter().map(|said| convert::message(said).encode_to_vec()).collect()
