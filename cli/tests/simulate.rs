@@ -110,5 +110,7 @@ fn bad_input_is_refused_with_what_is_near_it() {
     refused(&with(&["--scenario", "us-east-1-lost", "--assume", "round-trip"]), 2, &["NAME=VALUE"]);
     refused(&with(&["--scenario", "us-east-1-lost", "--assume", "rds-promotion=10m..5m"]), 2, &["rds-promotion"]);
     refused(&with(&["--list-scenarios", "--assume", "witness=us-west-2"]), 3, &["us-west-2", "witness"]);
+    let unseen = ["-f", "api-gateway.yaml", "--scenario", "us-east-1-lost", "--automatic", "full"];
+    refused(&unseen, 3, &["cannot be simulated", "critical check"]);
     refused(&["-f", "missing.yaml", "--scenario", "us-east-1-lost"], 2, &["missing.yaml"]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mesh_core::ids::{RegionId, ServiceId};
 use mesh_core::lease::Fence;
-use mesh_core::manifest::{AutomaticMode, Check, Manifest, Predicate, Probe, RegionRole, ResourceKind, Vantage};
+use mesh_core::manifest::{self, AutomaticMode, Check, Manifest, Predicate, Probe, RegionRole, ResourceKind, Vantage};
 
 use super::assumed::{Assumed, Range};
 use crate::setting::Setting;
@@ -52,6 +52,9 @@ impl Given {
         let asked = keep_one_check(&mut manifest, &mut not_simulated);
         let (database, is_rds) = keep_one_database(&manifest, &mut not_simulated);
         leave_out(&mut manifest, &mut not_simulated);
+        if let Some(problem) = manifest::check::check(&manifest).first() {
+            return Err(Unfit(format!("{}: {}", problem.path, problem.message)));
+        }
         let timeout = asked.as_ref().map_or(SECOND, |check| micros(check.timeout));
         Ok(Self {
             check: asked.map_or_else(|| "none".to_owned(), |check| check.name),
