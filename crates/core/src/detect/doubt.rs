@@ -66,10 +66,11 @@ pub struct Isolation {
 }
 
 impl Isolation {
-    /// What the newest answer, of `at`, makes of it.
+    /// What the newest answer, of `at`, makes of it. A question that could not be asked has the time of the answer before.
     pub fn note(&mut self, lasts: bool, at: Stamp) {
         if self.lasts || lasts {
-            self.seen = Some(at);
+            let later = self.seen.filter(|seen| seen.monotonic > at.monotonic);
+            self.seen = Some(later.unwrap_or(at));
         }
         self.lasts = lasts;
     }
@@ -94,6 +95,7 @@ mod tests {
         assert_eq!(failing_for(&isolation, 31), 21, "never isolated");
         isolation.note(true, at(12));
         isolation.note(true, at(29));
+        isolation.note(true, at(20));
         assert_eq!(failing_for(&isolation, 30), 1, "it lasts");
         isolation.note(false, at(30));
         assert_eq!(failing_for(&isolation, 31), 1, "the answer that ends it is its end");
