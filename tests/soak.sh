@@ -2,11 +2,12 @@
 # The suites that are too long for every change. Says at the end what ran; the first failure ends it.
 #   RUNS=200     failovers with random kills of leaders and executors, SERVICES (8) at a time
 #   CUTS=60      power cuts of a coordinator's disk (root and qemu-storage-daemon, else skipped)
+#   HISTORIES=25 histories of what clients are answered under faults, judged by two checkers (docs/linearizability.md)
 #   ROUNDS=3     the whole-mesh suite again and again
 #   SEED=…       where the seeds begin; by default the date
 set -euo pipefail
 cd "$(dirname "$0")/.."
-runs=${RUNS:-200} services=${SERVICES:-8} cuts=${CUTS:-60} rounds=${ROUNDS:-3} seed=${SEED:-$(date +%Y%m%d)}
+runs=${RUNS:-200} services=${SERVICES:-8} cuts=${CUTS:-60} histories=${HISTORIES:-25} rounds=${ROUNDS:-3} seed=${SEED:-$(date +%Y%m%d)}
 waves=$(((runs + services - 1) / services))
 cargo build --locked --workspace --bins
 
@@ -24,6 +25,9 @@ MESH_SOAK_SEED=$seed MESH_SOAK_WAVES=$waves MESH_SOAK_SERVICES=$services suite -
 echo "soak: $cuts power cuts: MESH_SOAK_SEED=$seed MESH_SOAK_CUTS=$cuts MESH_SOAK_COMMITS=400"
 MESH_SOAK_SEED=$seed MESH_SOAK_CUTS=$cuts MESH_SOAK_COMMITS=400 suite --test power_cut -- --nocapture
 
+echo "soak: $histories histories: MESH_SOAK_SEED=$seed MESH_SOAK_HISTORIES=$histories"
+MESH_SOAK_SEED=$seed MESH_SOAK_HISTORIES=$histories suite --test histories -- --nocapture
+
 echo "soak: the rows of docs/failure-model.md: MESH_SOAK_ROWS=all"
 MESH_SOAK_ROWS=all suite --test partitions --test losses -- --nocapture
 
@@ -37,4 +41,4 @@ for round in $(seq 1 "$rounds"); do
   echo "soak: round $round of $rounds of the whole-mesh suite"
   suite --no-fail-fast
 done
-echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, the rows of the failure model, $rounds rounds of the suite: all passed"
+echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, $histories histories, the rows of the failure model, $rounds rounds of the suite: all passed"

@@ -16,7 +16,7 @@ pub struct Tally {
     pub unknown: usize,
     /// Reads without an answer, and what never left its client.
     pub nothing: usize,
-    /// Answered reads that were under way at the same time as a change.
+    /// Answered reads that were under way at the same time as a change that was answered, too.
     pub overlapping: usize,
 }
 
@@ -27,8 +27,8 @@ impl Tally {
             match (one.outcome(), one.op) {
                 (Some(Outcome::Found { .. }), _) => {
                     tally.reads += 1;
-                    let changes = operations.iter().filter(|other| other.op != Op::Read && other.counts());
-                    tally.overlapping += usize::from(changes.into_iter().any(|change| overlap(one, change)));
+                    let mut changes = operations.iter().filter(|other| other.op != Op::Read && other.counts());
+                    tally.overlapping += usize::from(changes.any(|change| overlap(one, change)));
                 }
                 (Some(Outcome::Written), _) => tally.written += 1,
                 (Some(Outcome::Applied { .. }), _) => tally.applied += 1,
@@ -46,8 +46,8 @@ impl Tally {
 }
 
 fn overlap(one: &Operation, other: &Operation) -> bool {
-    let end = |operation: &Operation| operation.returned.map_or(usize::MAX, |(line, _)| line);
-    one.invoked < end(other) && other.invoked < end(one)
+    let begins_in = |one: &Operation, other: &Operation| other.returned.is_some_and(|(line, _)| one.invoked < line);
+    begins_in(one, other) && begins_in(other, one)
 }
 
 impl AddAssign for Tally {

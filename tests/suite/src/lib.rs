@@ -11,6 +11,7 @@ pub mod clocks;
 pub mod ctl;
 pub mod fault;
 pub mod foreign;
+pub mod histories;
 pub mod judge;
 pub mod many;
 pub mod mounts;

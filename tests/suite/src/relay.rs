@@ -62,6 +62,11 @@ impl Relays {
     pub fn delayed(&self) -> BTreeSet<(String, String)> {
         self.delayed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// From here on only later cuts count.
+    pub fn forget_delays(&self) {
+        self.delayed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
 }
 
 impl Rig {
