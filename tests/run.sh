@@ -31,6 +31,8 @@ if ! why=$(unshare --net -- "$target/debug/mesh-wan-port" --check 2>&1); then
   echo "SKIPPED: tests of regions far apart need root, network namespaces and TUN devices: $why"
   skipped=$((skipped + 1))
 fi
+# Gigabytes that the build has just written would be written out under the first tests, whose meshes wait for fsync.
+sync
 if command -v cargo-nextest >/dev/null; then
   cargo nextest run --locked --workspace --no-fail-fast --profile whole --test-threads $((2 * $(nproc)))
 else

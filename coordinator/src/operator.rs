@@ -14,6 +14,7 @@ pub mod backup;
 pub mod check;
 pub mod control;
 pub mod fit;
+pub mod looking;
 pub mod membership;
 pub mod plans;
 pub mod reads;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use mesh_core::detect::roll::Roll;
 use mesh_core::ids::{AgentId, RegionId};
@@ -101,6 +102,36 @@ impl Sessions {
 
     pub fn of(&self, agent: &AgentId) -> Option<Arc<Session>> {
         self.lock().live.get(agent).cloned()
+    }
+
+    /// The agent's session after `ended`, as soon as there is one.
+    pub async fn after(&self, ended: &Arc<Session>) -> Arc<Session> {
+        let mut changes = self.changed.subscribe();
+        loop {
+            match self.of(&ended.agent) {
+                Some(newer) if !Arc::ptr_eq(&newer, ended) => return newer,
+                Some(_) | None => {}
+            }
+            if changes.changed().await.is_err() {
+                // The sender is ours.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Regions of which an agent had a session a moment ago, and none has one.
+    pub fn lately_silent(&self, within: Duration) -> Vec<RegionId> {
+        let known = self.lock();
+        let mut gone: Vec<RegionId> = known
+            .gone
+            .values()
+            .filter(|gone| gone.heard.elapsed() <= within)
+            .map(|gone| gone.region.clone())
+            .filter(|region| known.live.values().all(|session| session.region != *region))
+            .collect();
+        gone.sort();
+        gone.dedup();
+        gone
     }
 
     pub fn in_region(&self, region: &RegionId) -> Vec<Arc<Session>> {

@@ -13,10 +13,10 @@ use mesh_core::ids::{IntentSeq, RegionId, StepId, Token};
 use mesh_core::plan::{Action, Plan, SecurityGroupPurpose, Step};
 use mesh_core::run::{Direction, effect_key};
 use mesh_proto::v1;
-use tokio::time::timeout;
 use tonic::Status;
 use v1::CheckVerdict as Verdict;
 
+use super::looking::{Silence, look, settle};
 use super::plans::{decode_plan, refuse_unplanned};
 use super::reads;
 use crate::node::Node;
@@ -36,6 +36,7 @@ pub async fn check_plan(
         refuse_unplanned(service, fleet, &plan)?;
         Ok::<_, Status>(service.clone())
     })?;
+    settle(node).await;
     let asked = plan.steps.iter().enumerate().map(|(position, step)| {
         let plan = &plan;
         let service = &service;
@@ -58,16 +59,18 @@ async fn ask(node: &Node, plan: &Plan, step: &Step, position: usize) -> v1::Step
         Ok(job) => job,
         Err(reason) => return answer(step, Verdict::Unknown, reason, agent),
     };
-    match timeout(CHECK_WITHIN, session.check(v1::Job::from(&job))).await {
-        Ok(Ok(report)) => {
+    let job = v1::Job::from(&job);
+    match look(node, session, CHECK_WITHIN, |session| session.check(job.clone())).await {
+        Ok(report) => {
             let verdict = match report.verdict() {
                 Verdict::Unspecified => Verdict::Unknown,
                 verdict => verdict,
             };
             answer(step, verdict, report.detail, agent)
         }
-        Ok(Err(_)) => answer(step, Verdict::Unknown, format!("the session of {agent} ended"), agent),
-        Err(_) => {
+        Err(Silence::Busy) => answer(step, Verdict::Unknown, format!("{agent} is busy with other checks"), agent),
+        Err(Silence::Gone) => answer(step, Verdict::Unknown, format!("the session of {agent} ended"), agent),
+        Err(Silence::Late) => {
             let text = format!("{agent} did not answer within {} s", CHECK_WITHIN.as_secs());
             answer(step, Verdict::Unknown, text, agent)
         }

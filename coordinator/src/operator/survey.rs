@@ -12,12 +12,12 @@ use mesh_core::manifest::check;
 use mesh_core::survey::{Answer, Depth, Examination, Question};
 use mesh_proto::v1;
 use prost::Message;
-use tokio::time::timeout;
 use tonic::Status;
 use v1::agent_survey::Answer as Said;
 use v1::survey_report::Result as Reported;
 use v1::survey_request::About;
 
+use super::looking::{Silence, look, settle};
 use super::reads;
 use crate::node::Node;
 use crate::sessions::Session;
@@ -28,6 +28,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 pub const SURVEY_MAX: Duration = Duration::from_secs(50);
 /// Agents that are asked in one survey.
 const ASKED_MAX: usize = 64;
+/// A region whose agents were there so lately is told of when nobody names the regions to look at.
+const LATELY: Duration = Duration::from_secs(600);
 /// Answers of this size together fit one message, of 4 MiB, with room.
 const ANSWERS_BYTES_MAX: usize = 3 * 1024 * 1024;
 
@@ -52,6 +54,7 @@ struct Asks {
 
 pub async fn survey(node: &Node, caller: &Identity, request: v1::SurveyRequest) -> Result<v1::SurveyResponse, Status> {
     let about = request.about.ok_or_else(|| Status::invalid_argument("SurveyRequest.about: is missing"))?;
+    settle(node).await;
     let Asks { mut asks, silent } = match about {
         About::Discover(regions) => discoveries(node, regions.regions)?,
         About::Service(name) => {
@@ -73,7 +76,7 @@ pub async fn survey(node: &Node, caller: &Identity, request: v1::SurveyRequest) 
         }
     };
     asks.truncate(ASKED_MAX);
-    let mut agents = join_all(asks.into_iter().map(ask)).await;
+    let mut agents = join_all(asks.into_iter().map(|one| ask(node, one))).await;
     agents.extend(silent.into_iter().map(|region| v1::AgentSurvey {
         answer: Some(Said::Failed(format!("no agent of {region} is connected to the leader"))),
         region: region.to_string(),
@@ -110,7 +113,10 @@ fn discoveries(node: &Node, wanted: Vec<String>) -> Result<Asks, Status> {
     let wanted: Result<BTreeSet<RegionId>, _> = wanted.into_iter().map(RegionId::new).collect();
     let wanted = wanted.map_err(|error| Status::invalid_argument(error.to_string()))?;
     let present = by_region(node);
-    let silent = wanted.iter().filter(|region| !present.contains_key(region)).cloned().collect();
+    let silent = match wanted.is_empty() {
+        true => node.sessions.lately_silent(LATELY),
+        false => wanted.iter().filter(|region| !present.contains_key(region)).cloned().collect(),
+    };
     let asked = present.iter().filter(|(region, _)| wanted.is_empty() || wanted.contains(region));
     let asks = asked.zip(0..).filter_map(|((_, sessions), nth)| {
         let session = sessions.first().cloned()?;
@@ -151,15 +157,17 @@ fn examinations(node: &Node, subject: &Subject) -> Asks {
     Asks { asks, silent }
 }
 
-async fn ask(ask: Ask) -> v1::AgentSurvey {
+async fn ask(node: &Node, ask: Ask) -> v1::AgentSurvey {
     let Ask { session, question } = ask;
-    let agent = session.agent.to_string();
-    let said = match timeout(ANSWER_WITHIN, session.survey((&question).into())).await {
-        Ok(Ok(report)) => checked(report.result, &agent),
-        Ok(Err(_)) => Said::Failed(format!("{agent} is busy with other surveys, or its session ended")),
-        Err(_) => Said::Failed(format!("{agent} did not answer within {} s", ANSWER_WITHIN.as_secs())),
+    let (agent, region) = (session.agent.to_string(), session.region.to_string());
+    let question = v1::SurveyQuestion::from(&question);
+    let said = match look(node, session, ANSWER_WITHIN, |session| session.survey(question.clone())).await {
+        Ok(report) => checked(report.result, &agent),
+        Err(Silence::Busy) => Said::Failed(format!("{agent} is busy with other surveys")),
+        Err(Silence::Gone) => Said::Failed(format!("the session of {agent} ended")),
+        Err(Silence::Late) => Said::Failed(format!("{agent} did not answer within {} s", ANSWER_WITHIN.as_secs())),
     };
-    v1::AgentSurvey { region: session.region.to_string(), agent, answer: Some(said) }
+    v1::AgentSurvey { region, agent, answer: Some(said) }
 }
 
 /// What an agent says is input: it is passed on only as what this version understands.

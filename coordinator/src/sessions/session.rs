@@ -77,9 +77,19 @@ impl Session {
         let _ = self.outbound.try_send(Err(status));
     }
 
+    /// Whoever awaits a look of the agent learns at once that none comes from this session.
     pub fn end(&self, reason: &'static str) {
-        self.lock().ending.get_or_insert(reason);
+        {
+            let mut state = self.lock();
+            state.ending.get_or_insert(reason);
+            state.checks.clear();
+            state.surveys.clear();
+        }
         self.ended.cancel();
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.lock().ending.is_some()
     }
 
     pub async fn ended(&self) -> &'static str {
@@ -172,9 +182,10 @@ impl Session {
             state.checks.retain(|_, waiting| !waiting.is_closed());
             let id = state.next_check;
             state.next_check = id.wrapping_add(1);
-            if state.checks.len() < AWAITED_MAX {
-                state.checks.insert(id, report);
+            if state.checks.len() >= AWAITED_MAX || state.ending.is_some() {
+                return reported;
             }
+            state.checks.insert(id, report);
             id
         };
         self.send(Message::Check(v1::CheckRequest { id, job: Some(job) }));
@@ -195,7 +206,7 @@ impl Session {
         let id = {
             let mut state = self.lock();
             state.surveys.retain(|_, waiting| !waiting.is_closed());
-            if state.surveys.len() >= SURVEYS_MAX {
+            if state.surveys.len() >= SURVEYS_MAX || state.ending.is_some() {
                 return reported;
             }
             let id = state.next_check;
@@ -247,6 +258,16 @@ mod tests {
         assert!(!session.note_heard(Duration::ZERO), "its intents may be closed");
         assert!(session.end_if_silent(Duration::ZERO));
         assert!(!session.note_heard(long), "the session is over");
+    }
+
+    #[tokio::test]
+    async fn who_awaits_a_look_learns_that_the_session_has_ended() {
+        let (session, _inbound) = session(8);
+        let (check, survey) = (session.check(v1::Job::default()), session.survey(v1::SurveyQuestion::default()));
+        session.end("it moved");
+        assert!(check.await.is_err() && survey.await.is_err());
+        assert!(session.survey(v1::SurveyQuestion::default()).await.is_err(), "nobody is asked after the end");
+        assert!(session.check(v1::Job::default()).await.is_err(), "nobody is asked after the end");
     }
 
     #[test]

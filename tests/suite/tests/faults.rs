@@ -1,6 +1,7 @@
 //! Each mutating call with each way to fail: the run ends right and every effect happens once.
 
 use mesh_suite::Rig;
+use mesh_suite::rig::describe;
 
 const CALLS: [(&str, &str, &str); 5] = [
     ("rds", "us-east-1", "ModifyDBInstance"),
@@ -19,7 +20,7 @@ async fn every_call_fails_once(kind: &str) {
     let run = rig.begin_failover().await;
     let run = rig.until_settled(&run).await;
     for (fault, (_, _, operation)) in faults.iter().zip(CALLS) {
-        assert_eq!(rig.fired(fault).await, 1, "the {kind} of {operation} never fired");
+        assert_eq!(rig.fired(fault).await, 1, "the {kind} of {operation}: {}", describe(&run));
     }
     rig.judge_failover(&run).await;
 }
