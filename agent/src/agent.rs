@@ -79,7 +79,17 @@ pub async fn run(
     outside: Outside,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    run_by(Arc::new(SystemClock), config, identities, outside, shutdown).await
+}
+
+/// As [`run`], by another clock than the system's.
+pub async fn run_by(
+    clock: Arc<dyn Clock>,
+    config: &AgentConfig,
+    identities: Arc<Identities>,
+    outside: Outside,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     let serving = Serving::bind(&config.lease).await?;
     let journal = Journal::open(&config.data_dir, clock.stamp().unix()).context("opening the journal")?;
     let log = JournalLog::new(journal);

@@ -9,9 +9,10 @@
 //! as well (`driver::late_calls`).
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_core::time::Timestamp;
+use tokio::time::Instant;
 
 /// Behind the mesh's time, a clock is waited for at this part of its speed.
 const SLOWER_BY: u32 = 2;

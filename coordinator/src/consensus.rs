@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use mesh_core::fleet::{Command, Fleet, Reply};
@@ -15,11 +15,12 @@ use mesh_core::ids::Hash32;
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
 use mesh_runtime::clock::unix_now;
-use mesh_runtime::grpc;
 use mesh_runtime::tls::Identities;
+use mesh_runtime::{blocking, grpc};
 use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
 use openraft::{Config, ReadPolicy, SnapshotPolicy};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::MeshClock;
@@ -27,7 +28,7 @@ use crate::store::fatal::Fatal;
 use crate::store::identity::{self, DiskIdentity};
 use crate::store::snapshot::Part;
 use crate::store::snapshot::sync_dir;
-use crate::store::wal::Wal;
+use crate::store::wal::{Disk, Wal};
 use crate::store::{Store, StoreError, StoreOptions, machine as store_machine};
 use admission::Admission;
 use errors::{forwarded, stopped};
@@ -116,9 +117,30 @@ pub struct Consensus {
     proposals: Semaphore,
     rounds: confirm::Rounds,
     clock: MeshClock,
+    wall: Wall,
     /// One backup at a time: each is a file as large as the whole history, until it has been sent.
     backups: Arc<Semaphore>,
     tasks: std::sync::Mutex<Vec<AbortOnDropHandle<()>>>,
+}
+
+/// This node's wall clock.
+pub type Wall = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What consensus takes from the machine that it runs on. A test or a simulation has its own.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub dial: Dial,
+    /// What happens when the disk fails.
+    pub fatal: Fatal,
+    pub wall: Wall,
+    /// When the log is synced; `None` leaves that to threads.
+    pub disk: Option<Arc<dyn Disk>>,
+}
+
+impl Surroundings {
+    pub fn new(dial: Dial, fatal: Fatal) -> Self {
+        Self { dial, fatal, wall: Arc::new(unix_now), disk: None }
+    }
 }
 
 /// The generated server, to be mounted behind the authorization layer.
@@ -133,10 +155,15 @@ impl Consensus {
 
     /// As [`Consensus::start`], with another way to the other nodes and something else to do when the disk fails.
     pub async fn start_with(config: ConsensusConfig, dial: Dial, fatal: Fatal) -> Result<Arc<Self>, ConsensusError> {
+        Self::start_in(config, Surroundings::new(dial, fatal)).await
+    }
+
+    pub async fn start_in(config: ConsensusConfig, surroundings: Surroundings) -> Result<Arc<Self>, ConsensusError> {
+        let Surroundings { dial, fatal, wall, disk } = surroundings;
         let raft_config = Arc::new(raft_config(&config)?);
         let opened = {
             let (config, fatal) = (config.clone(), fatal.clone());
-            tokio::task::spawn_blocking(move || open(&config, fatal)).await
+            blocking::run(move || open(&config, fatal, disk)).await
         };
         let (wal, store, admitted) = opened.map_err(storage)?.map_err(storage)?;
         let disk = disk_identity(&config);
@@ -156,6 +183,7 @@ impl Consensus {
             proposals: Semaphore::new(PROPOSALS_MAX),
             rounds: confirm::Rounds::default(),
             clock: MeshClock::default(),
+            wall,
             backups: Arc::new(Semaphore::new(1)),
             tasks: std::sync::Mutex::default(),
             config,
@@ -201,7 +229,7 @@ impl Consensus {
 
     /// The mesh's time, as the next command would be stamped.
     pub fn now(&self) -> Timestamp {
-        self.clock.stamp(self.with_fleet(|fleet| fleet.now), unix_now(), Instant::now())
+        self.clock.stamp(self.with_fleet(|fleet| fleet.now), (self.wall)(), Instant::now())
     }
 
     /// Commits one command and applies it. Leader only. `Unavailable` means unknown: it may still commit.
@@ -258,7 +286,7 @@ impl Consensus {
         let busy = |_| ConsensusError::Refused("another backup is being made: wait until it has ended".to_owned());
         let permit = Arc::clone(&self.backups).try_acquire_owned().map_err(busy)?;
         let (store, mesh, now) = (Arc::clone(&self.store), self.config.mesh.clone(), self.now());
-        let written = tokio::task::spawn_blocking(move || store.write_backup(&store.view(), &mesh, now)).await;
+        let written = blocking::run(move || store.write_backup(&store.view(), &mesh, now)).await;
         Ok(Backup { part: written.map_err(storage)?.map_err(storage)?, _permit: permit })
     }
 
@@ -310,11 +338,15 @@ fn disk_identity(config: &ConsensusConfig) -> DiskIdentity {
     DiskIdentity { mesh: config.mesh.clone(), node: config.node_id }
 }
 
-fn open(config: &ConsensusConfig, fatal: Fatal) -> Result<(Arc<Wal>, Arc<Store>, bool), StoreError> {
+fn open(
+    config: &ConsensusConfig,
+    fatal: Fatal,
+    disk: Option<Arc<dyn Disk>>,
+) -> Result<(Arc<Wal>, Arc<Store>, bool), StoreError> {
     let dir = &config.data_dir;
     make_dir(dir).map_err(|source| StoreError::io("make", dir, source))?;
     let admitted = identity::read(dir, &disk_identity(config))?;
-    let wal = Arc::new(Wal::open(&dir.join("log"), admitted, fatal.clone())?);
+    let wal = Arc::new(Wal::open_on(&dir.join("log"), admitted, fatal.clone(), disk)?);
     let state = wal.state();
     if !admitted && (state.vote.is_some() || state.last.is_some()) {
         return Err(StoreError::Identity(format!(

@@ -4,7 +4,7 @@
 //! follows the commit of its intent, never precedes it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_core::engine;
 use mesh_core::fleet::Command;
@@ -12,7 +12,7 @@ use mesh_core::notice;
 use mesh_core::time::Timestamp;
 use mesh_runtime::backoff::Backoff;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 

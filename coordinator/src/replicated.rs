@@ -7,6 +7,7 @@ use mesh_core::fleet::{Command, Fleet, Reply};
 use mesh_core::ids::{Hash32, RegionId, RunId, ServiceId};
 use mesh_core::time::Timestamp;
 use mesh_proto::v1;
+use mesh_runtime::blocking;
 use tokio::sync::watch;
 use tonic::async_trait;
 
@@ -146,7 +147,7 @@ async fn reading<T: Send + 'static>(
     read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ConsensusError> {
     let store = Arc::clone(consensus.store());
-    let read = tokio::task::spawn_blocking(move || read(&store)).await;
+    let read = blocking::run(move || read(&store)).await;
     let failed = |error: &dyn std::fmt::Display| ConsensusError::Storage(error.to_string());
     read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }

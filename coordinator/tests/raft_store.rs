@@ -10,6 +10,8 @@ mod damage;
 mod fixture;
 #[path = "raft_store/history.rs"]
 mod history;
+#[path = "raft_store/paced.rs"]
+mod paced;
 #[path = "raft_store/recovery.rs"]
 mod recovery;
 #[path = "raft_store/suite.rs"]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use mesh_runtime::blocking;
 use tokio::sync::watch;
 
 use super::{Book, Journal, JournalError, Record};
@@ -56,7 +57,7 @@ impl Inner {
 impl Log for JournalLog {
     async fn append(&self, record: Record) -> Result<(), JournalError> {
         let inner = Arc::clone(&self.inner);
-        let appended = tokio::task::spawn_blocking(move || inner.append(record)).await;
+        let appended = blocking::run(move || inner.append(record)).await;
         let result = appended.unwrap_or(Err(JournalError::Failed));
         if let Err(error) = &result {
             tracing::error!(error = error as &dyn std::error::Error, "the journal took no record");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_proto::v1;
+use mesh_runtime::blocking;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -87,7 +88,7 @@ async fn verify(store: Arc<Store>) {
     let mut damaged = 0;
     for number in 0..count {
         let store = Arc::clone(&store);
-        let read = tokio::task::spawn_blocking(move || store.history().segment(number).map(drop)).await;
+        let read = blocking::run(move || store.history().segment(number).map(drop)).await;
         damaged += u64::from(!matches!(read, Ok(Ok(()))));
         tokio::time::sleep(VERIFY_PAUSE).await;
     }
@@ -120,7 +121,7 @@ async fn fetch(store: &Arc<Store>, peers: &Peers, (id, address): &(u64, String),
     let filled = match received {
         Ok(()) => {
             let (store, path) = (Arc::clone(store), path.clone());
-            let filling = tokio::task::spawn_blocking(move || store.history().fill(number, &path));
+            let filling = blocking::run(move || store.history().fill(number, &path));
             filling.await.map_err(|error| local(&error))?.map_err(|error| local(&error))
         }
         Err(error) => Err(error),

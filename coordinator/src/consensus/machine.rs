@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
+use mesh_runtime::blocking;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{OptionalSend, RaftSnapshotBuilder};
 
@@ -44,8 +45,8 @@ fn snapshot(file: SnapshotFile) -> io::Result<Snapshot> {
     Ok(Snapshot { meta, snapshot: SnapshotData { path: file.path, part: None } })
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    blocking::run(work).await.map_err(io::Error::other)?
 }
 
 impl RaftStateMachine<Types> for StateMachine {
@@ -78,7 +79,7 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
         let store = Arc::clone(&self.store);
-        let file = blocking(move || Ok(store.install_snapshot(&snapshot.path, snapshot.part)?)).await?;
+        let file = off_thread(move || Ok(store.install_snapshot(&snapshot.path, snapshot.part)?)).await?;
         let found = convert::meta_of(&file.summary).map_err(io::Error::other)?;
         match found == *meta {
             true => Ok(()),
@@ -96,6 +97,6 @@ impl RaftSnapshotBuilder<Types> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let (store, view) = (Arc::clone(&self.store), self.view.clone());
-        snapshot(blocking(move || Ok(store.build_snapshot(&view)?)).await?)
+        snapshot(off_thread(move || Ok(store.build_snapshot(&view)?)).await?)
     }
 }

@@ -7,6 +7,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future};
 use mesh_proto::v1;
 use mesh_proto::v1::raft_message::Message;
+use mesh_runtime::blocking;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, VoteRequest};
 use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
@@ -158,7 +159,7 @@ impl v1::raft_server::Raft for RaftHandler {
         let _permit = Arc::clone(&self.receiving).try_acquire_owned().map_err(busy)?;
         let (vote, meta, part) = self.receive(request.into_inner()).await?;
         let path = part.path().to_owned();
-        let inspected = tokio::task::spawn_blocking(move || snapshot::inspect(&path)).await.map_err(stopped)?;
+        let inspected = blocking::run(move || snapshot::inspect(&path)).await.map_err(stopped)?;
         let (summary, _) = inspected.map_err(|error| Status::data_loss(error.to_string()))?;
         if convert::meta_of(&summary).map_err(garbled)? != meta {
             return Err(Status::invalid_argument("the snapshot is not the one that was announced"));

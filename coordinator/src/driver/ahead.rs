@@ -3,12 +3,12 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt, join, join_all};
 use mesh_core::engine;
 use mesh_core::fleet::{Command, Reply};
 use mesh_core::ids::ServiceId;
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::late_calls::LateCalls;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_core::decide::next::may_command;
 use mesh_core::decide::{self, Judgement};
@@ -15,7 +15,7 @@ use mesh_core::detect;
 use mesh_core::fleet::{Command, Service};
 use mesh_core::ids::{RegionId, ServiceId};
 use mesh_core::time::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::proposals::Proposals;
 use crate::node::Node;

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_core::fleet::{Command, Fleet, OpenCall};
 use mesh_core::ids::{Generation, ServiceId};
 use mesh_core::run::Direction;
 use mesh_core::time::Timestamp;
+use tokio::time::Instant;
 
 use crate::node::Node;
 
@@ -87,8 +88,6 @@ pub async fn watch(node: Arc<Node>, calls: Arc<LateCalls>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use mesh_core::engine;
 use mesh_core::fleet::{AuthorityState, Command, Fleet, Service};
@@ -12,6 +11,7 @@ use mesh_core::lease::due::{self, Due};
 use mesh_core::lease::{Ledger, Mono, News};
 use mesh_core::time::duration_millis;
 use mesh_proto::v1;
+use tokio::time::Instant;
 use tracing::{debug, info};
 use v1::to_agent::Message;
 

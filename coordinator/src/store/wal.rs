@@ -7,6 +7,9 @@
 //!
 //! After a crash the kernel may still hold what was written and never synced. It would be read back as if it were on
 //! disk, acted upon, and lost in a power cut later; so everything is synced once before it is read.
+//!
+//! A simulation has a [`Disk`] of its own, which says when a sync happens: then no thread but raft-log's is needed, and
+//! that one is waited for.
 
 use std::fs::{self, File};
 use std::io;
@@ -27,7 +30,7 @@ use super::fatal::Fatal;
 use super::position::{self, Ballot, LogPosition};
 use codec::{EntryBytes, NoUserData};
 use group::{Group, Turn};
-use reach::{Reach, Reached, Reaching};
+use reach::{Noting, Reach, Reached, Reaching};
 
 mod codec;
 mod group;
@@ -48,6 +51,15 @@ const WRITES_PER_LOOK: u64 = 64;
 /// Called after fdatasync, and not at all when that failed.
 pub type Synced = Box<dyn FnOnce() + Send>;
 
+/// Decides when what was written to the log is synced.
+pub trait Disk: Send + Sync {
+    /// The log has been opened, and all that stands in it is synced.
+    fn opened(&self);
+
+    /// The log was written to. `sync`, once called, syncs what stands in it and tells the writers.
+    fn written(&self, sync: Box<dyn FnOnce() + Send>);
+}
+
 pub struct Wal {
     shared: Arc<Shared>,
     /// Syncs what was written while another sync was under way.
@@ -60,6 +72,8 @@ struct Shared {
     reserved: Mutex<Reserved>,
     /// Dropped after the log, whose last writes it notes.
     reached: Reached,
+    /// In place of the threads that sync.
+    disk: Option<Arc<dyn Disk>>,
     fatal: Fatal,
 }
 
@@ -134,6 +148,16 @@ impl Wal {
     /// The end of a write that was never acknowledged is cut off; any other damage is refused, and so is a log that ends
     /// before what it is known to have reached.
     pub fn open(dir: &Path, must_exist: bool, fatal: Fatal) -> Result<Self, StoreError> {
+        Self::open_on(dir, must_exist, fatal, None)
+    }
+
+    /// As [`Wal::open`], synced when `disk` says so.
+    pub fn open_on(
+        dir: &Path,
+        must_exist: bool,
+        fatal: Fatal,
+        disk: Option<Arc<dyn Disk>>,
+    ) -> Result<Self, StoreError> {
         let chunks = sync_all(dir).map_err(|source| StoreError::io("sync the log in", dir, source))?;
         if must_exist && chunks == 0 {
             return Err(StoreError::LogLost { dir: dir.to_owned() });
@@ -145,19 +169,27 @@ impl Wal {
         })?;
         check(&log).map_err(corrupt)?;
         let reach_file = reach::path(dir);
-        let (reached, reach) = Reached::open(&reach_file, fatal.clone()).map_err(|error| match is_damage(&error) {
-            true => corrupt(format!("{}: {error}", reach_file.display())),
-            false => StoreError::io("open", &reach_file, error),
-        })?;
+        let noting = if disk.is_some() { Noting::AtOnce } else { Noting::Later };
+        let (reached, reach) =
+            Reached::open_noting(&reach_file, fatal.clone(), noting).map_err(|error| match is_damage(&error) {
+                true => corrupt(format!("{}: {error}", reach_file.display())),
+                false => StoreError::io("open", &reach_file, error),
+            })?;
         reaches(&log, &reach).map_err(corrupt)?;
         let (group, reserved) = (Arc::default(), Mutex::default());
-        let shared = Arc::new(Shared { log: Mutex::new(log), group, reserved, reached, fatal });
-        let following = Arc::clone(&shared);
-        let follower = std::thread::Builder::new().name("log-sync".to_owned()).spawn(move || following.follow());
-        let follower = follower.map_err(|source| StoreError::io("start a thread for the log in", dir, source))?;
+        let shared = Arc::new(Shared { log: Mutex::new(log), group, reserved, reached, disk, fatal });
+        let follower = match shared.disk {
+            Some(_) => None,
+            None => {
+                Some(follower(&shared).map_err(|source| StoreError::io("start a thread for the log in", dir, source))?)
+            }
+        };
         shared.reserve(true);
-        let wal = Self { shared, follower: Some(follower) };
+        let wal = Self { shared, follower };
         wal.sync_now()?;
+        if let Some(disk) = &wal.shared.disk {
+            disk.opened();
+        }
         Ok(wal)
     }
 
@@ -241,7 +273,13 @@ impl Wal {
         let shared = &self.shared;
         let mut log = shared.lock()?;
         let written = write(&mut log).and_then(|()| match shared.group.join(synced) {
-            Turn::Sync(synced) => shared.sync(&mut log, synced),
+            Turn::Sync(synced) => match &shared.disk {
+                None => shared.sync(&mut log, synced),
+                Some(disk) => {
+                    shared.sync_by(disk, synced);
+                    Ok(())
+                }
+            },
             Turn::Wait => Ok(()),
         });
         drop(log);
@@ -251,9 +289,8 @@ impl Wal {
     }
 
     fn sync_now(&self) -> Result<(), StoreError> {
-        let (tell, told) = std::sync::mpsc::channel::<()>();
-        self.write("sync the log", Box::new(move || tell.send(()).unwrap_or_default()), |_| Ok(()))?;
-        told.recv().map_err(|error| self.shared.fatal.fail("sync the log", error))
+        let synced = self.shared.lock().and_then(|mut log| self.shared.sync_within(&mut log));
+        synced.map_err(|error| self.shared.fatal.fail("sync the log", error))
     }
 }
 
@@ -278,6 +315,32 @@ impl Shared {
         let reaching = self.reached.reaching(reach_of(log));
         let flushed = Flushed { synced, group: Arc::clone(&self.group), reaching, fatal: self.fatal.clone() };
         log.flush(true, Some(flushed))
+    }
+
+    /// Has everything that was written so far synced, and waits for it.
+    fn sync_within(&self, log: &mut RaftLog<MeshLog>) -> Result<(), StoreError> {
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let synced: Synced = Box::new(move || tell.send(()).unwrap_or_default());
+        let failed = |error: &dyn std::fmt::Display| StoreError::Failed(error.to_string());
+        self.sync(log, vec![synced]).map_err(|error| failed(&error))?;
+        told.recv().map_err(|error| failed(&error))
+    }
+
+    /// Lets `disk` say when it is synced. What is written until it has ended is covered by the next sync.
+    fn sync_by(self: &Arc<Self>, disk: &Arc<dyn Disk>, synced: Vec<Synced>) {
+        let (shared, again) = (Arc::clone(self), Arc::clone(disk));
+        disk.written(Box::new(move || {
+            let ended = shared.lock().and_then(|mut log| shared.sync_within(&mut log));
+            if let Err(error) = ended {
+                shared.fatal.fail("sync the log", error);
+                return;
+            }
+            synced.into_iter().for_each(|synced| synced());
+            let waiting = shared.group.take();
+            if !waiting.is_empty() {
+                shared.sync_by(&again, waiting);
+            }
+        }));
     }
 
     /// Whoever waits has written under the log's lock: the sync that is asked for under the same lock covers it.
@@ -314,6 +377,11 @@ impl Shared {
             }
         }
     }
+}
+
+fn follower(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let following = Arc::clone(shared);
+    std::thread::Builder::new().name("log-sync".to_owned()).spawn(move || following.follow())
 }
 
 fn allocate(chunk: &Path) -> io::Result<()> {

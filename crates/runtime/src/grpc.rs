@@ -3,11 +3,13 @@
 
 mod accept;
 mod connect;
+mod net;
 mod serve;
 
 use std::time::Duration;
 
 pub use connect::{connect, connect_to_agent, connect_within};
+pub use net::{Listener, Net, Socket, Tcp};
 pub use serve::{ServeError, serve};
 
 /// Largest message either way. tonic's own limit for decoding is the same; services and clients that lift or set it

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod backoff;
+pub mod blocking;
 pub mod client;
 pub mod clock;
 pub mod config;

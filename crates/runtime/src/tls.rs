@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use load::pending_key;
 
+use crate::grpc::{Net, Tcp};
 use crate::identity::{IdentityError, Subject};
 
 /// How often the files are looked at. Reading three small files costs nothing next to a late renewal.
@@ -63,6 +64,7 @@ pub struct Material {
 pub struct Identities {
     files: TlsFiles,
     mesh: String,
+    net: Arc<dyn Net>,
     current: RwLock<Arc<Material>>,
     /// One reading at a time, so that an older one never replaces a newer.
     reading: Mutex<()>,
@@ -74,10 +76,15 @@ impl Identities {
     ///
     /// Inside a tokio runtime the files are looked at every [`RELOAD_EVERY`] for as long as the result lives.
     pub fn load(files: &TlsFiles, mesh: &str) -> Result<Arc<Self>, TlsError> {
+        Self::load_over(files, mesh, Tcp::shared())
+    }
+
+    /// As [`Identities::load`], for connections that are made over `net`.
+    pub fn load_over(files: &TlsFiles, mesh: &str, net: Arc<dyn Net>) -> Result<Arc<Self>, TlsError> {
         let material = load::read(files, mesh)?;
         let current = RwLock::new(Arc::new(material));
         let identities =
-            Arc::new(Self { files: files.clone(), mesh: mesh.to_owned(), current, reading: Mutex::new(()) });
+            Arc::new(Self { files: files.clone(), mesh: mesh.to_owned(), net, current, reading: Mutex::new(()) });
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(watch(Arc::downgrade(&identities)));
         }
@@ -86,6 +93,10 @@ impl Identities {
 
     pub fn mesh(&self) -> &str {
         &self.mesh
+    }
+
+    pub(crate) fn net(&self) -> &dyn Net {
+        self.net.as_ref()
     }
 
     pub fn files(&self) -> &TlsFiles {

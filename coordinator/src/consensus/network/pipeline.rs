@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 use mesh_proto::v1;
 use mesh_proto::v1::raft_message::Message;
 use openraft::base::BoxStream;
@@ -48,7 +48,7 @@ struct Pipeline<S> {
     progressed: Instant,
 }
 
-/// Opens the stream; the status says why it could not be.
+/// Opens the stream, once there is something to send; the status says why it could not be.
 pub async fn open<'s, S>(peer: &Peer, requests: S, option: &RPCOption) -> Result<BoxStream<'s, Answer>, Status>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
@@ -59,16 +59,14 @@ where
     let aged = tokio::time::sleep(AGE_MAX);
     let mut requests = Box::pin(requests.take_until(Box::pin(aged)));
     let mut unanswered = VecDeque::new();
-    // What is there already goes out with the opening. A heartbeat is a stream of one request and must be answered within
-    // its interval: at 150 ms two round trips would be too long.
-    let requests = match requests.next().now_or_never() {
-        Some(Some(first)) => {
-            send(&sender, &mut unanswered, first);
-            Some(requests)
-        }
-        Some(None) => None,
-        None => Some(requests),
+    // After a failure openraft holds the first request back for a while: whoever opened without it would try a peer
+    // that refuses connections again and again. And it goes out with the opening: a heartbeat is a stream of one request
+    // and must be answered within its interval, and at 150 ms two round trips would be too long.
+    let Some(first) = requests.next().await else {
+        return Ok(Box::pin(futures::stream::empty()));
     };
+    send(&sender, &mut unanswered, first);
+    let requests = Some(requests);
     let late = |_| Status::deadline_exceeded("no stream was opened in time");
     let opened = tokio::time::timeout(option.soft_ttl(), client.append_stream(request)).await;
     let answers = opened.map_err(late)??.into_inner();

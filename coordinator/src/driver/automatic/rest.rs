@@ -1,6 +1,8 @@
 //! How long judging rests after a pass, so that it takes a bounded part of a core whatever there is to judge.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// News that come so close together are judged together.
 const REST_MIN: Duration = Duration::from_millis(20);

@@ -36,6 +36,15 @@ pub struct Reach {
     pub last: Option<LogPosition>,
 }
 
+/// When it is noted how far the log was synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noting {
+    /// A moment later, on a thread.
+    Later,
+    /// By whoever tells of it.
+    AtOnce,
+}
+
 /// Keeps the file; notes what is new once more when dropped.
 pub struct Reached {
     shared: Arc<Shared>,
@@ -55,6 +64,7 @@ struct Shared {
     slots: Mutex<Slots>,
     state: Mutex<State>,
     changed: Condvar,
+    noting: Noting,
     fatal: Fatal,
 }
 
@@ -74,6 +84,10 @@ struct State {
 impl Reached {
     /// Opens the file or makes it. Returns what the log had reached, by its account.
     pub fn open(path: &Path, fatal: Fatal) -> io::Result<(Self, Reach)> {
+        Self::open_noting(path, fatal, Noting::Later)
+    }
+
+    pub fn open_noting(path: &Path, fatal: Fatal, noting: Noting) -> io::Result<(Self, Reach)> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let (number, noted) = read(&file)?;
         file.sync_all()?;
@@ -85,13 +99,17 @@ impl Reached {
             slots: Mutex::new(Slots { file, number }),
             state: Mutex::new(state),
             changed: Condvar::new(),
+            noting,
             fatal,
         });
-        let writer = {
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name("log-reach".to_owned()).spawn(move || shared.note_on())?
+        let writer = match noting {
+            Noting::AtOnce => None,
+            Noting::Later => {
+                let shared = Arc::clone(&shared);
+                Some(std::thread::Builder::new().name("log-reach".to_owned()).spawn(move || shared.note_on())?)
+            }
         };
-        Ok((Self { shared, writer: Some(writer) }, noted))
+        Ok((Self { shared, writer }, noted))
     }
 
     /// For a write that brings the log to `reach`.
@@ -125,9 +143,14 @@ impl Drop for Reached {
 impl Reaching {
     pub fn synced(&self) {
         let mut state = self.shared.state();
-        if state.epoch == self.epoch {
-            state.synced = self.reach;
-            self.shared.changed.notify_all();
+        if state.epoch != self.epoch {
+            return;
+        }
+        state.synced = self.reach;
+        self.shared.changed.notify_all();
+        drop(state);
+        if self.shared.noting == Noting::AtOnce {
+            self.shared.note_or_end();
         }
     }
 }
@@ -149,14 +172,18 @@ impl Shared {
             let (state, _) = rest.unwrap_or_else(PoisonError::into_inner);
             let ends = state.ends;
             drop(state);
-            if let Err(error) = self.note() {
-                self.fatal.call(&format!("note how far the log reaches: {error}"));
-                return;
-            }
-            if ends {
+            if !self.note_or_end() || ends {
                 return;
             }
         }
+    }
+
+    fn note_or_end(&self) -> bool {
+        let noted = self.note();
+        if let Err(error) = &noted {
+            self.fatal.call(&format!("note how far the log reaches: {error}"));
+        }
+        noted.is_ok()
     }
 
     fn note(&self) -> io::Result<()> {

@@ -1,19 +1,20 @@
 //! Accepts TCP connections and makes verified ones of them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
+use super::net::{Listener, Socket};
 use super::{CONNECTIONS_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX};
 use crate::identity::{Peer, subject_of};
 use crate::tls::Identities;
@@ -23,7 +24,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection whose other end has shown a certificate of our mesh.
 pub(super) struct Verified {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Box<dyn Socket>>,
     peer: Peer,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
@@ -33,7 +34,7 @@ pub(super) type Accepted = Result<Verified, io::Error>;
 
 /// Runs until nobody takes connections any more. Connections end, at the latest, with `cut`.
 pub(super) async fn accept(
-    listener: TcpListener,
+    listener: impl Listener,
     identities: Arc<Identities>,
     accepted: mpsc::Sender<Accepted>,
     cut: CancellationToken,
@@ -60,7 +61,7 @@ pub(super) async fn accept(
         };
         let (identities, accepted, cut) = (Arc::clone(&identities), accepted.clone(), cut.clone());
         tokio::spawn(async move {
-            let verified = tokio::time::timeout(HANDSHAKE_TIMEOUT, verify(tcp, &identities)).await;
+            let verified = tokio::time::timeout(HANDSHAKE_TIMEOUT, verify(tcp, address, &identities)).await;
             drop(handshake);
             match verified.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok((stream, peer)) => {
@@ -73,9 +74,11 @@ pub(super) async fn accept(
     }
 }
 
-async fn verify(tcp: TcpStream, identities: &Identities) -> io::Result<(TlsStream<TcpStream>, Peer)> {
-    let address = tcp.peer_addr()?;
-    tcp.set_nodelay(true)?;
+async fn verify(
+    tcp: Box<dyn Socket>,
+    address: SocketAddr,
+    identities: &Identities,
+) -> io::Result<(TlsStream<Box<dyn Socket>>, Peer)> {
     let acceptor = TlsAcceptor::from(Arc::clone(&identities.current().server));
     let stream = acceptor.accept(tcp).await?;
     let certificates = stream.get_ref().1.peer_certificates();

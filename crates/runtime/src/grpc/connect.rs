@@ -8,11 +8,11 @@ use hyper_util::rt::TokioIo;
 use mesh_core::ids::AgentId;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncBufReadExt;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
+use super::net::Socket;
 use super::{CONNECT_TIMEOUT, HEADERS_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use crate::clock::unix_now;
 use crate::connect_error::ConnectError;
@@ -68,15 +68,14 @@ async fn open(
     address: &str,
     identities: &Identities,
     server: ServerName<'static>,
-) -> Result<TlsStream<TcpStream>, ConnectError> {
+) -> Result<TlsStream<Box<dyn Socket>>, ConnectError> {
     let material = identities.current();
     let (now, not_after) = (unix_now(), material.subject.not_after);
     if not_after <= now {
         return Err(ConnectError::OwnCertificateExpired { since: now.since(not_after) });
     }
     let failed = |err: io::Error| ConnectError::from_io(address, &err);
-    let tcp = TcpStream::connect(address).await.map_err(failed)?;
-    tcp.set_nodelay(true).map_err(failed)?;
+    let tcp = identities.net().connect(address).await.map_err(failed)?;
     // Not sent: the identity in the server's certificate is what counts.
     let mut stream = TlsConnector::from(Arc::clone(&material.client)).connect(server, tcp).await.map_err(failed)?;
     await_acceptance(&mut stream).await.map_err(failed)?;
@@ -85,7 +84,7 @@ async fn open(
 
 /// In TLS 1.3 the client is done before the server has looked at the client's certificate. The server's first bytes
 /// (HTTP/2 settings) say that it was accepted, an alert in their place says why not.
-async fn await_acceptance(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+async fn await_acceptance(stream: &mut TlsStream<Box<dyn Socket>>) -> io::Result<()> {
     if stream.fill_buf().await?.is_empty() {
         return Err(io::Error::other("the server closed the connection"));
     }

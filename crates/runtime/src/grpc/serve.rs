@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +11,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use super::accept::accept;
+use super::net::Listener;
 use super::{
     CONNECTION_AGE_GRACE, CONNECTION_AGE_MAX, HEADERS_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
     STREAMS_PER_CONNECTION_MAX,
@@ -32,7 +32,7 @@ pub struct ServeError(#[from] tonic::transport::Error);
 /// Serves `routes` behind [`AuthorizeLayer`]. When `shutdown` begins, nothing new is accepted, calls may end within
 /// its drain time, and what is open then is cut. Dropping the future cuts everything at once.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Listener,
     identities: Arc<Identities>,
     routes: Routes,
     shutdown: Shutdown,
