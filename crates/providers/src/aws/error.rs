@@ -63,6 +63,15 @@ const NOT_FOUND: &[&str] = &[
     "ServiceNotFoundException",
 ];
 
+/// A clock that has stepped: the same request, signed anew by another agent or a moment later, is taken.
+const SIGNATURES: &[&str] = &["SignatureDoesNotMatch", "InvalidSignatureException"];
+
+fn is_of_a_wrong_clock(code: &str, message: Option<&str>) -> bool {
+    let message = message.unwrap_or_default();
+    SIGNATURES.contains(&code)
+        && ["Signature expired", "Signature not yet current"].iter().any(|it| message.contains(it))
+}
+
 /// Classifies the failure of a mutating call. In doubt it is unknown, never "not applied".
 pub(crate) fn call_failure<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> CallResult
 where
@@ -88,7 +97,7 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16, reaso
     let Some(code) = code else {
         return CallResult::Unknown { reason };
     };
-    if TURNED_AWAY.contains(&code) {
+    if TURNED_AWAY.contains(&code) || is_of_a_wrong_clock(code, message) {
         return CallResult::NotApplied { reason };
     }
     if status >= 500 {
@@ -182,7 +191,9 @@ impl ReadError {
         E: ProvideErrorMetadata + Error + 'static,
     {
         let reason = describe(operation, error);
+        let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
         match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+            Some(code) if is_of_a_wrong_clock(code, message) => Self::Unreadable(reason),
             Some(code) if NOT_FOUND.contains(&code) => Self::NotFound(reason),
             Some(code) if DENIED.contains(&code) => Self::Denied(reason),
             Some(_) | None => Self::Unreadable(reason),
@@ -256,6 +267,14 @@ mod tests {
             (Some("InvalidChangeBatch"), "FATAL problem: DomainLabelEmpty", 400, "rejected"),
             (Some("DBInstanceNotFound"), "", 404, "rejected"),
             (Some("AccessDenied"), "", 403, "rejected"),
+            (Some("SignatureDoesNotMatch"), "The request signature we calculated does not match", 403, "rejected"),
+            (
+                Some("SignatureDoesNotMatch"),
+                "Signature expired: 20260101T000000Z is now earlier than",
+                403,
+                "not-applied",
+            ),
+            (Some("InvalidSignatureException"), "Signature not yet current: 20260101T000000Z", 400, "not-applied"),
             (Some("InvalidParameterValue"), "", 400, "rejected"),
             (Some("ResourceLimitExceededException"), "", 400, "rejected"),
             (Some("InvalidRequestException"), "", 400, "rejected"),
@@ -267,6 +286,19 @@ mod tests {
             let result = service_failure(code, Some(message), status, String::new());
             assert_eq!(kind(&result), expected, "{code:?} {message} {status}");
         }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_no_missing_permission() {
+        type Failure = SdkError<aws_smithy_types::error::ErrorMetadata, HttpResponse>;
+        let read = |message: &str| {
+            let response = HttpResponse::new(403_u16.try_into().expect("a status"), String::new().into());
+            let error =
+                aws_smithy_types::error::ErrorMetadata::builder().code("SignatureDoesNotMatch").message(message);
+            ReadError::of("DescribeDBInstances", &Failure::service_error(error.build(), response))
+        };
+        assert!(matches!(read("Signature expired: 1 is now earlier than 2"), ReadError::Unreadable(_)));
+        assert!(matches!(read("Check your AWS Secret Access Key"), ReadError::Denied(_)));
     }
 
     #[test]
