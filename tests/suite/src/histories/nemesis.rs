@@ -15,8 +15,8 @@ use crate::processes::Signal;
 use crate::relay::Relays;
 use crate::rig::{LONG, POLL};
 
-/// One that others wait for goes on for so long after they have gone on without it.
-const BEYOND_MS: std::ops::Range<u64> = 0..700;
+/// After others have gone on without it for so long: time for an old leader to tell what it still believes.
+const BEYOND_MS: std::ops::Range<u64> = 300..2500;
 /// One that nobody waits for stands still, or is away, for so long.
 const AWAY_MS: std::ops::Range<u64> = 100..2500;
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
