@@ -48,14 +48,14 @@ pub fn check(operations: &[Operation], log: &[Committed]) -> Vec<String> {
     }
     wrong.extend(log.iter().filter(|entry| !proposed(operations, entry.value)).map(|entry| {
         let Committed { index, value, .. } = entry;
-        format!("{value} stands at {index}, and nobody asked for it, or it was never sent")
+        format!("{value} stands at {index}, and nobody asked for it, or it was refused, or never sent")
     }));
     wrong.extend(out_of_order(operations, &by_value, &acknowledged));
     wrong
 }
 
 fn proposed(operations: &[Operation], committed: u64) -> bool {
-    operations.iter().filter(|one| one.counts()).any(|one| match one.op {
+    operations.iter().filter(|one| one.counts() && one.outcome() != Some(Outcome::Refused)).any(|one| match one.op {
         Op::Write { value } | Op::Apply { value, .. } => value == committed,
         Op::Read => false,
     })
@@ -117,6 +117,17 @@ mod tests {
         let operations = [write(1, 10, 0, Some(1)), write(2, 20, 2, Some(3)), write(3, 30, 4, None)];
         assert_eq!(check(&operations, &[entry(6, 10), entry(5, 20)]).len(), 1, "10 was answered before 20 was asked");
         assert_eq!(check(&operations, &[entry(4, 30), entry(5, 10), entry(6, 20)]).len(), 2, "30 came before its time");
+    }
+
+    #[test]
+    fn what_was_refused_is_not_there_but_for_somebody_else_s_sake() {
+        let op = Op::Apply { expected: 3, value: 7 };
+        let refused = Operation { process: 1, op, invoked: 0, returned: Some((1, Outcome::Refused)) };
+        let stored = [Committed { index: 9, value: 7, version: 4 }];
+        assert_eq!(check(&[refused], &[]), Vec::<String>::new());
+        assert_eq!(check(&[refused], &stored).len(), 1);
+        let lost = Operation { process: 2, op, invoked: 0, returned: None };
+        assert_eq!(check(&[lost, refused], &stored), Vec::<String>::new());
     }
 
     #[test]
