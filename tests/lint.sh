@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --all --check
 cargo clippy --locked --workspace --all-targets -- -D warnings
+(cd tests/whole && cargo fmt --check)
 
 fail=0
 complain() { echo "lint: $*" >&2; fail=1; }

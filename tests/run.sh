@@ -39,6 +39,9 @@ else
   cargo test --locked --workspace --no-fail-fast
 fi
 
+# A workspace of its own: docs/simulation.md says why.
+(cd tests/whole && CARGO_TARGET_DIR="$target/whole" cargo test --locked)
+
 if command -v python3 >/dev/null && { [ -x "$venv/bin/python" ] || python3 -m venv "$venv"; }; then
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/boto3/requirements.txt
   MESH_DOUBLE="$target/debug/mesh-double" "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/boto3

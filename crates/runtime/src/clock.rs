@@ -1,9 +1,10 @@
 //! The only place where the programs read a clock.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mesh_core::time::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
 
 /// Wall time now. A clock before 1970 reads as 1970.
 pub fn unix_now() -> Timestamp {

@@ -1,0 +1,87 @@
+//! What goes wrong in a seed, and when. Which kinds occur is drawn first; every fault is taken back by itself, and all of
+//! them when the time of faults is over.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Messages between two coordinators are lost in both directions.
+    Partition,
+    /// As [`Kind::Partition`], in one direction.
+    OneWay,
+    /// Messages wait, and arrive when it is over.
+    Hold,
+    /// One coordinator is parted from everybody, people included.
+    Isolate,
+    /// A link becomes slow.
+    Slow,
+    /// One coordinator loses its power.
+    Crash,
+    /// Most of them do.
+    CrashMost,
+    /// A disk takes long to sync.
+    Stall,
+    /// A wall clock is set.
+    Clock,
+}
+
+pub const KINDS: [Kind; 9] = [
+    Kind::Partition,
+    Kind::OneWay,
+    Kind::Hold,
+    Kind::Isolate,
+    Kind::Slow,
+    Kind::Crash,
+    Kind::CrashMost,
+    Kind::Stall,
+    Kind::Clock,
+];
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::OneWay => "one-way",
+            Self::Hold => "hold",
+            Self::Isolate => "isolate",
+            Self::Slow => "slow",
+            Self::Crash => "crash",
+            Self::CrashMost => "crash-most",
+            Self::Stall => "stall",
+            Self::Clock => "clock",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    pub kind: Kind,
+    pub at: Duration,
+    pub lasts: Duration,
+    /// Which coordinators, and a number for what else there is to choose.
+    pub one: u64,
+    pub other: u64,
+    pub much: u64,
+}
+
+/// Of `count` coordinators, between `from` and `to`.
+pub fn draw(rng: &mut StdRng, count: u64, from: Duration, to: Duration) -> Vec<Fault> {
+    let mut kinds = KINDS;
+    kinds.shuffle(rng);
+    let kinds = &kinds[..rng.random_range(1..=5)];
+    let faults = (0..rng.random_range(2..=6)).map(|_| {
+        let kind = kinds[rng.random_range(0..kinds.len())];
+        let one = rng.random_range(1..=count);
+        let other = (one + rng.random_range(1..count) - 1) % count + 1;
+        let at = rng.random_range(from..to);
+        let lasts = Duration::from_millis(rng.random_range(200..5_000)).min(to - at);
+        Fault { kind, at, lasts, one, other, much: rng.random_range(0..1_000) }
+    });
+    let mut faults: Vec<Fault> = faults.collect();
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
