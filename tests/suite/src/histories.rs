@@ -62,22 +62,23 @@ impl Rig {
         (rig, relays)
     }
 
-    /// Where people reach each coordinator.
-    pub fn doors(&self) -> Doors {
-        Doors::open(&self.stand.layout.profile())
+    /// Where people reach each coordinator. What they send passes no relay: those have enough to do.
+    pub fn doors(&self, relays: &Relays) -> Doors {
+        let addresses: Vec<String> = (1..=3).map(|node| relays.behind(&format!("coordinator-{node}"))).collect();
+        Doors::open(&self.stand.layout.profile(), &addresses)
     }
 
     pub async fn history(&mut self, relays: &Relays, course: &Course) -> Recorded {
         let shared = Arc::new(client::Shared::new(course.services.clone()));
         let mut rng = StdRng::seed_from_u64(course.seed);
-        Client::new(&shared, self.doors(), rng.random()).found().await;
+        Client::new(&shared, self.doors(relays), rng.random()).found().await;
         let mut clients = JoinSet::new();
         let over = Arc::new(AtomicBool::new(false));
         for _ in 0..course.clients {
-            let client = Client::new(&shared, self.doors(), rng.random());
+            let client = Client::new(&shared, self.doors(relays), rng.random());
             clients.spawn(client.ask_until(Arc::clone(&over)));
         }
-        let mut nemesis = Nemesis::new(self.doors(), rng.random());
+        let mut nemesis = Nemesis::new(self.doors(relays), rng.random());
         nemesis.until_led().await;
         for fault in &course.faults {
             tokio::time::sleep(Duration::from_millis(rng.random_range(PEACE_MS))).await;
@@ -88,7 +89,7 @@ impl Rig {
         while let Some(ended) = clients.join_next().await {
             ended.expect("a client does not panic");
         }
-        Client::new(&shared, self.doors(), rng.random()).read_everything().await;
+        Client::new(&shared, self.doors(relays), rng.random()).read_everything().await;
         let unexpected = shared.unexpected();
         Recorded { lines: shared.recorder.take(), unexpected, leader_changes: nemesis.leader_changes() }
     }

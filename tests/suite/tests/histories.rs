@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use mesh_history::tally::Tally;
 use mesh_history::{Line, Op, Outcome, committed, judge};
 use mesh_proto::v1;
-use mesh_suite::histories::door::{Answer, ask};
+use mesh_suite::histories::door::{Answer, Doors, ask};
 use mesh_suite::histories::log::Log;
 use mesh_suite::histories::nemesis::{ALL, Fault};
 use mesh_suite::histories::objects::{manifest, manifest_of, shown};
@@ -134,14 +134,14 @@ async fn a_stale_reading_of_an_old_leader_is_told_from_one_that_is_not() {
     let node: usize = leader.trim_start_matches("coordinator-").parse().expect("a coordinator's number");
     let old = node - 1;
     let recorder = mesh_history::Recorder::default();
-    apply(&rig, &recorder, &[old], 0, 1).await;
+    apply(&rig.doors(&relays), &recorder, &[old], 0, 1).await;
     for other in (1..=3).map(|node| format!("coordinator-{node}")).filter(|name| *name != leader) {
         relays.part(&leader, &other);
     }
     let others: Vec<usize> = (0..3).filter(|at| *at != old).collect();
-    apply(&rig, &recorder, &others, 1, 2).await;
+    apply(&rig.doors(&relays), &recorder, &others, 1, 2).await;
     assert!(!relays.delayed().is_empty(), "nothing was held up: the cut showed nothing");
-    let mut door = rig.doors().at(old);
+    let mut door = rig.doors(&relays).at(old);
     let honest = ask(door.get_service(v1::GetServiceRequest { service: SERVICE.to_owned() })).await;
     assert!(matches!(honest, Answer::Unknown), "it has no quorum and answers");
     let sound = recorder.take();
@@ -164,9 +164,9 @@ async fn a_stale_reading_of_an_old_leader_is_told_from_one_that_is_not() {
 }
 
 /// Asks these in turn until it is stored.
-async fn apply(rig: &Rig, recorder: &mesh_history::Recorder, at: &[usize], expected: u64, value: u64) {
+async fn apply(doors: &Doors, recorder: &mesh_history::Recorder, at: &[usize], expected: u64, value: u64) {
     let (stored, source) = manifest("planted", value);
-    let (doors, object) = (rig.doors(), manifest_of("planted"));
+    let object = manifest_of("planted");
     let deadline = Instant::now() + LONG;
     for process in 1000 * value.. {
         let at = at[usize::try_from(process).expect("small") % at.len()];

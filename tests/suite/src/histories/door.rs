@@ -32,11 +32,12 @@ pub enum Answer<T> {
 }
 
 impl Doors {
-    pub fn open(profile: &Path) -> Self {
+    /// To these addresses, as the person of the profile.
+    pub fn open(profile: &Path, addresses: &[String]) -> Self {
         let profile = meshctl::profile::load(Some(profile)).expect("the profile was written");
         let identities = Identities::load(&profile.tls, &profile.mesh).expect("its certificate is good");
         let channel = |address: &String| grpc::connect(address, &identities).expect("an address");
-        let clients = profile.coordinators.iter().map(channel).map(OperatorClient::new);
+        let clients = addresses.iter().map(channel).map(OperatorClient::new);
         Self(clients.map(|client| client.max_decoding_message_size(grpc::MESSAGE_MAX)).collect())
     }
 

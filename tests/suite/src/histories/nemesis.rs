@@ -1,6 +1,6 @@
 //! Who kills, stops and parts the coordinators. Each fault lasts until what it is for has come about.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mesh_history::Recorder;
@@ -55,8 +55,10 @@ pub const ALL: [Fault; 10] = [
 pub struct Nemesis {
     doors: Doors,
     rng: StdRng,
-    /// Who was seen to lead, by term.
-    led: BTreeMap<u64, u64>,
+    /// What is being done, for a failing test.
+    now: Option<Fault>,
+    /// Terms, and who was seen to lead. A term may have several leaders, one after the other.
+    led: BTreeSet<(u64, u64)>,
 }
 
 fn name(node: u64) -> String {
@@ -65,12 +67,12 @@ fn name(node: u64) -> String {
 
 impl Nemesis {
     pub fn new(doors: Doors, seed: u64) -> Self {
-        Self { doors, rng: StdRng::seed_from_u64(seed), led: BTreeMap::new() }
+        Self { doors, rng: StdRng::seed_from_u64(seed), now: None, led: BTreeSet::new() }
     }
 
-    /// How often another node led than in the term before.
+    /// How often another node led than before.
     pub fn leader_changes(&self) -> usize {
-        let leaders: Vec<u64> = self.led.values().copied().collect();
+        let leaders: Vec<u64> = self.led.iter().map(|(_, leader)| *leader).collect();
         leaders.windows(2).filter(|pair| pair.first() != pair.last()).count()
     }
 
@@ -78,12 +80,13 @@ impl Nemesis {
     pub async fn strike(&mut self, rig: &mut Rig, relays: &Relays, fault: Fault, recorder: &Recorder) {
         let (term, leader) = self.until_led().await;
         let others: Vec<u64> = (1..=3).filter(|node| *node != leader).collect();
+        self.now = Some(fault);
         let follower = others[self.rng.random_range(0..others.len())];
         recorder.note(format!("{fault:?}: {} leads in term {term}", name(leader)));
         match fault {
             Fault::KillLeader => {
                 rig.kill(&name(leader));
-                self.until_after(term, leader).await;
+                self.until_other(leader).await;
                 self.linger(BEYOND_MS).await;
                 self.bring_back(rig, relays, &[leader]);
             }
@@ -95,11 +98,10 @@ impl Nemesis {
             Fault::KillAll => {
                 (1..=3).for_each(|node| rig.kill(&name(node)));
                 self.bring_back(rig, relays, &[1, 2, 3]);
-                self.until(|found| found.0 > term).await;
             }
             Fault::StopLeader => {
                 self.stop(rig, leader).await;
-                self.until_after(term, leader).await;
+                self.until_other(leader).await;
                 self.linger(BEYOND_MS).await;
                 rig.signal(&name(leader), Signal::CONT);
             }
@@ -108,10 +110,10 @@ impl Nemesis {
                 self.linger(AWAY_MS).await;
                 rig.signal(&name(follower), Signal::CONT);
             }
-            Fault::Transfer => self.transfer(term, leader, follower).await,
-            Fault::PartLeader => self.part(relays, (term, leader), &others, |one, other| relays.part(one, other)).await,
-            Fault::DeafLeader => self.part(relays, (term, leader), &others, |one, other| relays.cut(other, one)).await,
-            Fault::MuteLeader => self.part(relays, (term, leader), &others, |one, other| relays.cut(one, other)).await,
+            Fault::Transfer => self.transfer(leader, follower).await,
+            Fault::PartLeader => self.part(relays, leader, &others, |one, other| relays.part(one, other)).await,
+            Fault::DeafLeader => self.part(relays, leader, &others, |one, other| relays.cut(other, one)).await,
+            Fault::MuteLeader => self.part(relays, leader, &others, |one, other| relays.cut(one, other)).await,
             Fault::PartFollower => {
                 relays.forget_delays();
                 (1..=3).filter(|node| *node != follower).for_each(|node| relays.part(&name(follower), &name(node)));
@@ -124,11 +126,11 @@ impl Nemesis {
         recorder.note(format!("healed: {} leads in term {term}", name(leader)));
     }
 
-    async fn part(&mut self, relays: &Relays, (term, leader): (u64, u64), others: &[u64], cut: impl Fn(&str, &str)) {
+    async fn part(&mut self, relays: &Relays, leader: u64, others: &[u64], cut: impl Fn(&str, &str)) {
         relays.forget_delays();
         others.iter().for_each(|other| cut(&name(leader), &name(*other)));
         until_delayed(relays).await;
-        self.until_after(term, leader).await;
+        self.until_other(leader).await;
         self.linger(BEYOND_MS).await;
         relays.heal();
     }
@@ -151,15 +153,14 @@ impl Nemesis {
     }
 
     /// Asked again until it leads: a leader may refuse while the other is behind.
-    async fn transfer(&mut self, term: u64, leader: u64, to: u64) {
+    async fn transfer(&mut self, leader: u64, to: u64) {
         let deadline = Instant::now() + LONG;
         loop {
             let request =
                 v1::ChangeMembershipRequest { change: Some(Change::TransferLeader(to)), approvals: Vec::new() };
             let mut door = self.doors.at(usize::try_from(leader).expect("small"));
             let _ = ask(door.change_membership(request)).await;
-            let (now, leads) = self.until_led().await;
-            if now > term && leads != leader {
+            if self.until_led().await.1 != leader {
                 return;
             }
             assert!(Instant::now() < deadline, "{} never gave way to {}", name(leader), name(to));
@@ -171,8 +172,8 @@ impl Nemesis {
         tokio::time::sleep(Duration::from_millis(self.rng.random_range(range))).await;
     }
 
-    async fn until_after(&mut self, term: u64, old: u64) {
-        self.until(|(now, leader)| now > term && leader != old).await;
+    async fn until_other(&mut self, old: u64) {
+        self.until(|(_, leader)| leader != old).await;
     }
 
     /// Waits until a quorum says who leads.
@@ -192,12 +193,12 @@ impl Nemesis {
                 else {
                     continue;
                 };
-                self.led.insert(found.0, found.1);
+                self.led.insert(found);
                 if is_it(found) {
                     return found;
                 }
             }
-            assert!(Instant::now() < deadline, "nobody else ever led; seen: {:?}", self.led);
+            assert!(Instant::now() < deadline, "nobody else ever led: {:?}, {:?}", self.now, self.led);
             tokio::time::sleep(POLL).await;
         }
     }
