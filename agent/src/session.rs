@@ -90,20 +90,25 @@ pub async fn run(link: &Link, stop: &CancellationToken) {
     let mut backoff = Backoff::seeded_by_os(RECONNECT_MIN, RECONNECT_MAX);
     // Once between two sessions: the attempts go on, and each would say the same.
     let mut warned = false;
+    // Since the last welcome.
+    let mut attempts: usize = 0;
     while !stop.is_cancelled() {
         let Some(target) = lock(&seeker).target() else { return };
         let opened = tokio::select! {
-            opened = stream::begin(link, &target, &seeker, &ways.terms) => opened,
+            opened = stream::begin(link, &target, &seeker, &ways.terms, stream::answer_within(link, attempts)) => opened,
             () = stop.cancelled() => return,
         };
         let (welcomed, target, ending) = match opened {
             Ok(opened) => {
-                warned = false;
+                (warned, attempts) = (false, 0);
                 backoff.reset();
                 let (target, ending) = ways.keep(target, opened).await;
                 (true, target, ending)
             }
-            Err(ending) => (false, target, ending),
+            Err(ending) => {
+                attempts = attempts.saturating_add(1);
+                (false, target, ending)
+            }
         };
         let next = match ending {
             Ending::Stopped => return,
@@ -185,7 +190,8 @@ impl Ways<'_> {
             loop {
                 back::until_mended(&leader.address, &self.link.identities, self.patience).await;
                 beginning.store(true, Ordering::Relaxed);
-                if let Ok(direct) = stream::begin(self.link, leader, self.seeker, &self.terms).await
+                if let Ok(direct) =
+                    stream::begin(self.link, leader, self.seeker, &self.terms, stream::ANSWER_WITHIN).await
                     && !direct.passed_on
                 {
                     return direct;

@@ -69,20 +69,32 @@ pub struct Opened {
     pub passed_on: bool,
 }
 
-/// As far as a Welcome.
+fn silence_max(link: &Link) -> Duration {
+    let share = link.leases.shortest().map_or(SILENCE_MAX, |lease| lease / SILENCE_SHARE);
+    share.clamp(SILENCE_MIN, SILENCE_MAX)
+}
+
+/// For how long an answer is waited for: as long as a lease allows, until every coordinator has been tried so. After that as
+/// long as the slowest link may take.
+pub fn answer_within(link: &Link, attempts: usize) -> Duration {
+    if attempts < link.coordinators.len() { silence_max(link).min(ANSWER_WITHIN) } else { ANSWER_WITHIN }
+}
+
+/// As far as a Welcome, within `limit`.
 pub async fn begin(
     link: &Link,
     target: &Target<String>,
     seeker: &Mutex<Seeker<String>>,
     terms: &AtomicU64,
+    limit: Duration,
 ) -> Result<Opened, Ending> {
     let address = target.address.as_str();
     let lost = |reason: String, reached| Err(Ending::Lost(Loss { reason, reached, cure: None }));
     let (outbound, messages) = mpsc::channel(OUTBOUND_MAX);
-    let (inbound, first) = match timeout(ANSWER_WITHIN, open(link, target, &outbound, messages)).await {
+    let (inbound, first) = match timeout(limit, open(link, target, &outbound, messages)).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(loss)) => return Err(Ending::Lost(loss)),
-        Err(_) => return lost(format!("no answer within {ANSWER_WITHIN:?}"), false),
+        Err(_) => return lost(format!("no answer within {limit:?}"), false),
     };
     match first {
         Some(Heard::Welcome(welcome)) => {
@@ -190,7 +202,7 @@ impl Conversation<'_> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ending::Stopped,
-                () = sleep_until(self.last_pong + self.silence_max()) => return Ending::Silent,
+                () = sleep_until(self.last_pong + silence_max(self.link)) => return Ending::Silent,
                 heard = inbound.message() => match heard {
                     Ok(Some(v1::ToAgent { message: Some(Heard::NotLeader(not)) })) => {
                         return not_leader(not);
@@ -214,11 +226,6 @@ impl Conversation<'_> {
                 Some(_) = self.tasks.join_next() => {}
             }
         }
-    }
-
-    fn silence_max(&self) -> Duration {
-        let share = self.link.leases.shortest().map_or(SILENCE_MAX, |lease| lease / SILENCE_SHARE);
-        share.clamp(SILENCE_MIN, SILENCE_MAX)
     }
 
     /// An error ends the session.

@@ -2,17 +2,22 @@
 //! hold up what people ask.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use mesh_runtime::grpc::{self, STREAMS_PER_CONNECTION_MAX};
 use mesh_runtime::tls::Identities;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::Status;
+use tokio::time::timeout;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 /// Sessions on one connection.
 const PER_LANE_MAX: usize = 200;
 const _: () = assert!(PER_LANE_MAX < STREAMS_PER_CONNECTION_MAX as usize, "none may wait for another's end");
 const LANES_MAX: usize = 20;
+const WARM_WITHIN: Duration = Duration::from_secs(2);
 /// Sessions that one coordinator passes on: the agents of one region of a large mesh.
 pub const PASSED_ON_MAX: usize = PER_LANE_MAX * LANES_MAX;
 
@@ -59,6 +64,22 @@ impl Lanes {
             Status::resource_exhausted(format!("this coordinator passes on {PASSED_ON_MAX} agents' sessions already"))
         })?;
         Ok(Place { channel: self.channel(lane, leader)?, lane: Arc::clone(lane), _room: room })
+    }
+
+    /// Has a connection to `leader` made before a session needs it: agents whose leases run have no time for it.
+    pub async fn warm(&self, leader: &str) {
+        let Some(lane) = self.lanes.first() else { return };
+        let Ok(channel) = self.channel(lane, leader) else { return };
+        let mut health = HealthClient::new(channel);
+        let answer = timeout(WARM_WITHIN, health.check(HealthCheckRequest::default())).await;
+        let reached = match answer {
+            // A refusal has come all the way, too.
+            Ok(answer) => answer.err().is_none_or(|status| status.code() != Code::Unavailable),
+            Err(_) => false,
+        };
+        if !reached && Arc::strong_count(lane) == 1 {
+            *lane.channel.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     fn channel(&self, lane: &Lane, leader: &str) -> Result<Channel, Status> {

@@ -29,10 +29,26 @@ use crate::peers::lanes::Place;
 const WAITING_MAX: usize = 32;
 /// For a connection to the leader and its first answer: the agent waits 3 s, and there may be others to ask.
 const OPEN_WITHIN: Duration = Duration::from_secs(1);
+const WARM_EVERY: Duration = Duration::from_secs(10);
 /// The leader answers a ping a second. The agent, too, gives up after 3 s.
 const LEADER_SILENT_MAX: Duration = Duration::from_secs(3);
 /// For either end to take one message.
 const TAKEN_WITHIN: Duration = Duration::from_secs(3);
+
+/// Keeps a connection to whoever leads, so that a session can be passed on without the time to make one.
+pub async fn run(node: Arc<Node>) {
+    let mut leadership = node.replica.leadership();
+    loop {
+        if let Some((_, leader)) = node.other_leader() {
+            node.peers.lanes.warm(&leader).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(WARM_EVERY) => {}
+            changed = leadership.changed() => if changed.is_err() { return },
+            () = node.draining.cancelled() => return,
+        }
+    }
+}
 
 /// The leader's address, if this node may pass a session on to it that begins with `hello`.
 pub fn wanted(node: &Node, hello: &v1::Hello) -> Option<String> {

@@ -2,7 +2,7 @@
 //! slowed or lossy, processes stand still; the mesh answers, says what it sees, and changes nothing outside.
 //!
 //! `make test` runs the rows that are marked so, one mesh going through them one after the other; `MESH_SOAK_ROWS=all`, or
-//! names of rows with commas between them, runs others, each for longer, and each with a mesh of its own: agents remember
+//! names of rows with semicolons between them, runs others, each for longer, and each with a mesh of its own: agents remember
 //! for minutes what has alternated. Clients write all the time, where the lease endpoint lets them.
 
 #![allow(
@@ -174,7 +174,7 @@ fn agents_of_standby(wide: &Wide, _leader: &str) -> Vec<String> {
 fn chosen(rows: &'static [Row]) -> (Vec<Vec<&'static Row>>, [Duration; 2]) {
     let alone = |wanted: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| wanted(row)).map(|row| vec![row]).collect();
     let named = |names: &str| {
-        let names: Vec<&str> = names.split(',').map(str::trim).collect();
+        let names: Vec<&str> = names.split(';').map(str::trim).collect();
         let exists = |name: &&str| ROWS.iter().chain(CLOCKS).any(|row| row.name == *name);
         assert!(names.iter().all(exists), "no such row: {names:?}");
         alone(&|row| names.contains(&row.name))
