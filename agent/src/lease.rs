@@ -241,6 +241,11 @@ impl Leases {
         self.changed.subscribe()
     }
 
+    /// Length of the shortest lease.
+    pub fn shortest(&self) -> Option<Duration> {
+        self.lock().values().filter(|kept| kept.leased).map(|kept| kept.length).min()
+    }
+
     /// A renewal is wanted now, not with the next ping.
     pub fn want_renewal(&self) {
         self.wanted.send_modify(|count| *count = count.wrapping_add(1));

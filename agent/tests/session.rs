@@ -91,6 +91,36 @@ async fn a_hint_to_the_leader_is_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_falls_silent_is_reached_by_way_of_another_and_directly_once_it_answers_again() {
+    let mesh = Mesh::new();
+    let leader = Coordinator::start(&mesh, "c1", LEADS).await;
+    let passes_on = Stance::PassesOn { leader: leader.address.clone(), term: 3 };
+    let follower = Coordinator::start(&mesh, "c2", passes_on).await;
+    let agent = start(&mesh, &[&leader, &follower]);
+    leader.session(0).await;
+    leader.told().answers_pings = false;
+    let passed_on = follower.session(0).await;
+    assert_eq!(passed_on.hello.pass_on_to.as_ref(), Some(&leader.address));
+    follower.say(Say::Offer(job(7)));
+    follower.until("the outcome", |told| told.sessions[0].outcomes.first().cloned()).await;
+    assert_eq!(agent.thing.calls(), 1, "a run goes on over the other way");
+    leader.told().answers_pings = true;
+    let direct = leader.session(1).await;
+    assert_eq!(direct.hello.pass_on_to, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_named_and_cannot_be_reached_is_reached_by_way_of_who_named_it() {
+    let mesh = Mesh::new();
+    let nobody = "127.0.0.1:1".to_owned();
+    let follower = Coordinator::start(&mesh, "c1", Stance::PassesOn { leader: nobody.clone(), term: 3 }).await;
+    let _agent = start(&mesh, &[&follower]);
+    assert_eq!(follower.session(0).await.hello.pass_on_to, Some(nobody));
+    follower.kick();
+    follower.session(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_session_is_opened_again() {
     let mesh = Mesh::new();
     let leader = Coordinator::start(&mesh, "c1", LEADS).await;

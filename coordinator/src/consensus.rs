@@ -32,6 +32,7 @@ use crate::store::wal::{Disk, Wal};
 use crate::store::{Store, StoreError, StoreOptions, machine as store_machine};
 use admission::Admission;
 use errors::{forwarded, stopped};
+use heard::Heard;
 use network::{Network, Peers};
 use types::{LogBytes, Raft};
 
@@ -44,6 +45,7 @@ mod confirm;
 pub mod convert;
 mod errors;
 mod founders;
+mod heard;
 mod history;
 pub mod log;
 pub mod machine;
@@ -60,6 +62,8 @@ pub const COMMAND_BYTES_MAX: usize = grpc::MESSAGE_MAX / 2;
 /// After this a proposal's outcome is unknown to its proposer.
 pub const PROPOSE_DEADLINE: Duration = Duration::from_secs(5);
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// A leader of which a follower has had no word for so many heartbeats is likely out of its reach.
+const HEARTBEATS_MISSED: u32 = 2;
 /// Proposals in flight; the others wait within their deadline.
 const PROPOSALS_MAX: usize = 256;
 /// Sending, verifying and installing one snapshot.
@@ -113,6 +117,7 @@ pub struct Consensus {
     store: Arc<Store>,
     peers: Arc<Peers>,
     admission: Arc<Admission>,
+    heard: Arc<Heard>,
     leadership: watch::Sender<Leadership>,
     proposals: Semaphore,
     rounds: confirm::Rounds,
@@ -191,6 +196,7 @@ impl Consensus {
             store,
             peers,
             admission,
+            heard: Arc::default(),
         });
         consensus.spawn_tasks(fatal);
         Ok(consensus)
@@ -222,6 +228,7 @@ impl Consensus {
             self.raft.clone(),
             Arc::clone(&self.store),
             Arc::clone(&self.admission),
+            Arc::clone(&self.heard),
         );
         let server = v1::raft_server::RaftServer::new(handler);
         server.max_decoding_message_size(grpc::MESSAGE_MAX).max_encoding_message_size(grpc::MESSAGE_MAX)
@@ -274,6 +281,11 @@ impl Consensus {
 
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.subscribe()
+    }
+
+    /// Has a leader appended to this node's log, or only beaten, within a few heartbeats?
+    pub fn hears_leader(&self) -> bool {
+        self.heard.within(self.config.heartbeat.saturating_mul(HEARTBEATS_MISSED))
     }
 
     /// The hash of the state after the last applied entry.

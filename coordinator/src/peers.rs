@@ -9,17 +9,24 @@ use mesh_runtime::tls::Identities;
 use tonic::Status;
 use tonic::transport::Channel;
 
+pub mod lanes;
+
+use lanes::Lanes;
+
 /// More addresses than a mesh has coordinators (5), their predecessors included.
 const CHANNELS_MAX: usize = 32;
 
 pub struct Peers {
     identities: Arc<Identities>,
     channels: Mutex<BTreeMap<String, Channel>>,
+    /// For agents' sessions that this node passes on.
+    pub lanes: Lanes,
 }
 
 impl Peers {
     pub fn new(identities: Arc<Identities>) -> Self {
-        Self { identities, channels: Mutex::default() }
+        let lanes = Lanes::new(Arc::clone(&identities));
+        Self { identities, channels: Mutex::default(), lanes }
     }
 
     /// When this node's own certificate ends.

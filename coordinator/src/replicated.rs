@@ -33,6 +33,9 @@ pub trait Replicated: Send + Sync + 'static {
 
     fn leadership(&self) -> watch::Receiver<Leadership>;
 
+    /// Has a leader said something to this node a moment ago? A hint, for what may fail.
+    fn hears_leader(&self) -> bool;
+
     fn membership(&self) -> v1::Membership;
 
     async fn change_membership(&self, change: MembershipChange) -> Result<(), ConsensusError>;
@@ -97,6 +100,10 @@ impl Replicated for Consensus {
 
     fn leadership(&self) -> watch::Receiver<Leadership> {
         Self::leadership(self)
+    }
+
+    fn hears_leader(&self) -> bool {
+        Self::hears_leader(self)
     }
 
     fn membership(&self) -> v1::Membership {

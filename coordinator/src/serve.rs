@@ -18,7 +18,7 @@ use crate::node::Node;
 use crate::operator::OperatorService;
 use crate::pki::{self, IssuingFiles, PkiService};
 use crate::sessions::service::AgentSessionService;
-use crate::sessions::{pongs, watchlist};
+use crate::sessions::{pongs, relay, watchlist};
 
 /// Names under which health is reported; the empty one is the process as a whole.
 const REPORTED: [&str; 4] = ["", "mesh.v1.Operator", "mesh.v1.AgentSession", "mesh.v1.Pki"];
@@ -70,6 +70,7 @@ pub fn tasks(node: &Arc<Node>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(driver::run(Arc::clone(node)));
     tasks.spawn(pongs::run(Arc::clone(node)));
+    tasks.spawn(relay::run(Arc::clone(node)));
     tasks.spawn(watchlist::run(Arc::clone(node)));
     tasks
 }

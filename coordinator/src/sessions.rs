@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod leases;
 pub mod outcome;
 pub mod pongs;
+pub mod relay;
 pub mod service;
 pub mod session;
 pub mod signals;
@@ -54,6 +55,8 @@ pub struct Presence {
     pub region: RegionId,
     pub heard: Instant,
     pub connected: bool,
+    /// The coordinator that passes its session on.
+    pub via: Option<String>,
 }
 
 impl Default for Sessions {
@@ -142,6 +145,11 @@ impl Sessions {
         self.lock().live.values().cloned().collect()
     }
 
+    /// How many speak by way of another coordinator.
+    pub fn passed_on(&self) -> usize {
+        self.lock().live.values().filter(|session| session.via.is_some()).count()
+    }
+
     /// When each of these agents was last heard, if ever. Ask in the order of their names.
     pub fn heard_of<'a>(&self, agents: impl Iterator<Item = &'a AgentId>) -> Vec<Option<Instant>> {
         let known = self.lock();
@@ -157,10 +165,11 @@ impl Sessions {
     pub fn presence(&self) -> BTreeMap<AgentId, Presence> {
         let known = self.lock();
         let gone = known.gone.iter().map(|(agent, gone)| {
-            (agent.clone(), Presence { region: gone.region.clone(), heard: gone.heard, connected: false })
+            (agent.clone(), Presence { region: gone.region.clone(), heard: gone.heard, connected: false, via: None })
         });
         let live = known.live.values().map(|session| {
-            let presence = Presence { region: session.region.clone(), heard: session.heard(), connected: true };
+            let (region, via) = (session.region.clone(), session.via.clone());
+            let presence = Presence { region, heard: session.heard(), connected: true, via };
             (session.agent.clone(), presence)
         });
         gone.chain(live).collect()

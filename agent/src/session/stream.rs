@@ -2,11 +2,13 @@
 //! that end with the session.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesh_core::execute::Job;
-use mesh_core::ids::{Generation, RunId, ServiceId};
+use mesh_core::ids::{Generation, RegionId, RunId, ServiceId};
+use mesh_core::seek::{Seeker, Target};
 use mesh_proto::v1;
 use mesh_proto::v1::agent_session_client::AgentSessionClient;
 use mesh_runtime::connect_error::connect_error;
@@ -29,10 +31,13 @@ use crate::prober::watched::Watched;
 /// Ours that the leader has not taken yet.
 const OUTBOUND_MAX: usize = 256;
 /// For a connection and for a Welcome.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Without a Pong for so long another coordinator is tried: permission lasts 5 s, so there is time to find one.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// As much of the shortest lease; the rest is for another way to the leader. Longer than from one Pong to the next.
+const SILENCE_SHARE: u32 = 3;
+const SILENCE_MIN: Duration = Duration::from_millis(1_500);
 /// An outcome that is not acknowledged is sent again in the same session: its commit may have failed.
 const REPORT_AGAIN: Duration = Duration::from_secs(5);
 /// What was seen since the last time is told at least so often: the leader counts on it (`core/detect`).
@@ -56,25 +61,82 @@ struct Conversation<'a> {
     signals_sent: u64,
 }
 
-pub async fn converse(link: &Link, address: &str, highest_term: &mut u64, stop: &CancellationToken) -> Ending {
-    let lost = |reason: String| Ending::Lost(Loss { reason, welcomed: false, cure: None });
+/// A session that was welcomed.
+pub struct Opened {
+    outbound: mpsc::Sender<v1::FromAgent>,
+    inbound: Streaming<v1::ToAgent>,
+    /// Another coordinator passes it on.
+    pub passed_on: bool,
+}
+
+fn silence_max(link: &Link) -> Duration {
+    let share = link.leases.shortest().map_or(SILENCE_MAX, |lease| lease / SILENCE_SHARE);
+    share.clamp(SILENCE_MIN, SILENCE_MAX)
+}
+
+/// For how long an answer is waited for: as long as a lease allows, until every coordinator has been tried so. After that as
+/// long as the slowest link may take.
+pub fn answer_within(link: &Link, attempts: usize) -> Duration {
+    if attempts < link.coordinators.len() { silence_max(link).min(ANSWER_WITHIN) } else { ANSWER_WITHIN }
+}
+
+/// As far as a Welcome, within `limit`.
+pub async fn begin(
+    link: &Link,
+    target: &Target<String>,
+    seeker: &Mutex<Seeker<String>>,
+    terms: &AtomicU64,
+    limit: Duration,
+) -> Result<Opened, Ending> {
+    let address = target.address.as_str();
+    let lost = |reason: String, reached| Err(Ending::Lost(Loss { reason, reached, cure: None }));
     let (outbound, messages) = mpsc::channel(OUTBOUND_MAX);
-    let (mut inbound, first) = match timeout(ANSWER_WITHIN, open(link, address, &outbound, messages)).await {
+    let (inbound, first) = match timeout(limit, open(link, target, &outbound, messages)).await {
         Ok(Ok(opened)) => opened,
-        Ok(Err(loss)) => return Ending::Lost(loss),
-        Err(_) => return lost(format!("no answer within {ANSWER_WITHIN:?}")),
+        Ok(Err(loss)) => return Err(Ending::Lost(loss)),
+        Err(_) => return lost(format!("no answer within {limit:?}"), false),
     };
     match first {
-        Some(Heard::Welcome(welcome)) if welcome.term >= *highest_term => {
-            *highest_term = welcome.term;
-            tracing::info!(coordinator = address, term = welcome.term, leader = welcome.leader, "session begins");
-        }
         Some(Heard::Welcome(welcome)) => {
-            return lost(format!("it leads term {}, and term {highest_term} has welcomed us", welcome.term));
+            let highest = terms.fetch_max(welcome.term, Ordering::Relaxed);
+            if welcome.term < highest {
+                return lost(format!("it leads term {}, and term {highest} has welcomed us", welcome.term), true);
+            }
+            let passed_on = welcome.passed_on;
+            if !passed_on {
+                learn(seeker, target, welcome.region);
+            }
+            tracing::info!(
+                coordinator = address,
+                term = welcome.term,
+                leader = welcome.leader,
+                passed_on,
+                "session begins"
+            );
+            Ok(Opened { outbound, inbound, passed_on })
         }
-        Some(Heard::NotLeader(not)) => return Ending::NotLeader(not.leader),
-        _ => return lost("its first message was no Welcome".to_owned()),
+        Some(Heard::NotLeader(not)) => {
+            learn(seeker, target, not.region.clone());
+            Err(not_leader(not))
+        }
+        _ => lost("its first message was no Welcome".to_owned(), true),
     }
+}
+
+/// From before they told it, coordinators say nothing.
+fn learn(seeker: &Mutex<Seeker<String>>, target: &Target<String>, region: String) {
+    if let Ok(region) = RegionId::new(region) {
+        super::lock(seeker).learn(&target.address, region);
+    }
+}
+
+fn not_leader(not: v1::NotLeader) -> Ending {
+    Ending::NotLeader(not.leader.filter(|leader| !leader.is_empty()))
+}
+
+/// Until its end.
+pub async fn converse(link: &Link, opened: Opened, stop: &CancellationToken) -> Ending {
+    let Opened { outbound, mut inbound, .. } = opened;
     link.gate.session_started();
     let mut conversation = Conversation {
         link,
@@ -89,7 +151,7 @@ pub async fn converse(link: &Link, address: &str, highest_term: &mut u64, stop: 
 
 async fn open(
     link: &Link,
-    address: &str,
+    target: &Target<String>,
     outbound: &mpsc::Sender<v1::FromAgent>,
     messages: mpsc::Receiver<v1::FromAgent>,
 ) -> Result<(Streaming<v1::ToAgent>, Option<Heard>), Loss> {
@@ -99,11 +161,12 @@ async fn open(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         unfinished: link.executor.unfinished().iter().map(|intent| intent.seq.0).collect(),
         promise_address: link.promise_address.clone(),
+        pass_on_to: target.pass_on_to.clone(),
     });
     let _ = outbound.try_send(v1::FromAgent { message: Some(hello) });
-    let channel = grpc::connect(address, &link.identities).map_err(|error| Loss {
+    let channel = grpc::connect(&target.address, &link.identities).map_err(|error| Loss {
         reason: error.to_string(),
-        welcomed: false,
+        reached: false,
         cure: Some(error.hint()),
     })?;
     let mut client = AgentSessionClient::new(channel);
@@ -119,7 +182,7 @@ fn turned_away(status: &tonic::Status) -> Loss {
         // The coordinator that refuses says itself what to do.
         None => REFUSALS.contains(&status.code()).then_some("do what the reason says, then restart this agent"),
     };
-    Loss { reason: said(status), welcomed: false, cure }
+    Loss { reason: said(status), reached: REFUSALS.contains(&status.code()), cure }
 }
 
 fn said(status: &tonic::Status) -> String {
@@ -128,7 +191,7 @@ fn said(status: &tonic::Status) -> String {
 
 impl Conversation<'_> {
     async fn run(&mut self, inbound: &mut Streaming<v1::ToAgent>, stop: &CancellationToken) -> Ending {
-        let lost = |reason: String| Ending::Lost(Loss { reason, welcomed: true, cure: None });
+        let lost = |reason: String| Ending::Lost(Loss { reason, reached: true, cure: None });
         let (mut pings, mut signals) = (interval(PING_EVERY), interval(SIGNALS_EVERY));
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         signals.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,12 +202,10 @@ impl Conversation<'_> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ending::Stopped,
-                () = sleep_until(self.last_pong + SILENCE_MAX) => {
-                    return lost(format!("no Pong for {SILENCE_MAX:?}"));
-                }
+                () = sleep_until(self.last_pong + silence_max(self.link)) => return Ending::Silent,
                 heard = inbound.message() => match heard {
                     Ok(Some(v1::ToAgent { message: Some(Heard::NotLeader(not)) })) => {
-                        return Ending::NotLeader(not.leader);
+                        return not_leader(not);
                     }
                     Ok(Some(message)) => if let Err(reason) = self.hear(message) { return lost(reason) },
                     Ok(None) => return lost("the coordinator ended it".to_owned()),

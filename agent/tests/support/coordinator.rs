@@ -25,8 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 pub enum Stance {
-    Leads { term: u64 },
-    Follows { leader: Option<String> },
+    Leads {
+        term: u64,
+    },
+    Follows {
+        leader: Option<String>,
+    },
+    /// Welcomes whoever asks to be passed on to this leader, as if it were there.
+    PassesOn {
+        leader: String,
+        term: u64,
+    },
 }
 
 /// What one session brought.
@@ -158,18 +167,24 @@ impl Fake {
     }
 
     async fn attend(self, mut inbound: Streaming<v1::FromAgent>, outbound: mpsc::Sender<Result<v1::ToAgent, Status>>) {
+        let stance = self.told().stance.clone();
+        let (first, hello) = match stance {
+            Stance::Leads { term } => (welcome(term, false), v1::Hello::default()),
+            Stance::Follows { leader } => (not_leader(leader), v1::Hello::default()),
+            Stance::PassesOn { leader, term } => match hello(&mut inbound).await {
+                hello if hello.pass_on_to.as_ref() == Some(&leader) => (welcome(term, true), hello),
+                _ => (not_leader(Some(leader)), v1::Hello::default()),
+            },
+        };
+        let welcomed = matches!(first, Say::Welcome(_));
+        let _ = outbound.try_send(Ok(v1::ToAgent { message: Some(first) }));
+        if !welcomed {
+            return;
+        }
         let number = {
             let mut told = self.told();
-            let first = match told.stance.clone() {
-                Stance::Leads { term } => Say::Welcome(v1::Welcome { term, leader: 1, version: "test".to_owned() }),
-                Stance::Follows { leader } => Say::NotLeader(v1::NotLeader { leader }),
-            };
-            let _ = outbound.try_send(Ok(v1::ToAgent { message: Some(first) }));
-            if matches!(told.stance, Stance::Follows { .. }) {
-                return;
-            }
             told.outbound = Some(outbound);
-            told.sessions.push(Heard::default());
+            told.sessions.push(Heard { hello, ..Heard::default() });
             told.sessions.len() - 1
         };
         while let Ok(Some(message)) = inbound.message().await {
@@ -177,6 +192,21 @@ impl Fake {
                 self.hear(number, message);
             }
         }
+    }
+}
+
+fn welcome(term: u64, passed_on: bool) -> Say {
+    Say::Welcome(v1::Welcome { term, leader: 1, version: "test".to_owned(), passed_on, ..Default::default() })
+}
+
+fn not_leader(leader: Option<String>) -> Say {
+    Say::NotLeader(v1::NotLeader { leader, ..Default::default() })
+}
+
+async fn hello(inbound: &mut Streaming<v1::FromAgent>) -> v1::Hello {
+    match inbound.message().await.ok().flatten().and_then(|first| first.message) {
+        Some(Said::Hello(hello)) => hello,
+        _ => v1::Hello::default(),
     }
 }
 

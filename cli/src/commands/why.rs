@@ -28,15 +28,20 @@ pub async fn why(context: &Context, run: &RunId) -> Outcome {
 
 pub async fn why_not(context: &Context, service: &ServiceId, to: Option<&RegionId>) -> Outcome {
     let mesh = context.mesh()?;
-    let judged = mesh.why_not(service, to).await?;
+    let (judged, passed_on) = mesh.why_not_by_way(service, to).await?;
     // What was noted is beside the judgement: its absence is no reason to show neither.
     let noted = mesh.find_service(service).await.ok().flatten().and_then(|service| service.noted);
     let mut value = render::json(&judged);
-    if let (Some(noted), Some(value)) = (&noted, value.as_object_mut()) {
-        value.insert("noted".to_owned(), json!(noted));
+    if let Some(value) = value.as_object_mut() {
+        if let Some(noted) = &noted {
+            value.insert("noted".to_owned(), json!(noted));
+        }
+        if !passed_on.is_empty() {
+            value.insert("passed_on".to_owned(), json!(passed_on));
+        }
     }
     context.output.either(&value, || {
-        let judgement = render::judgement(&judged, context.output.paint);
+        let judgement = render::judgement(&judged, context.output.paint) + &render::passed_on(&passed_on);
         match &noted {
             Some(noted) => format!("{}\n\n{}", judgement.trim_end(), text::noted(noted)),
             None => judgement,

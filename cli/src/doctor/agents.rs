@@ -15,6 +15,7 @@ pub fn agents<'a>(status: &v1::GetStatusResponse, manifests: impl Iterator<Item 
         wanted.extend(manifest.regions.keys().map(ToString::to_string));
     }
     let mut findings: Vec<Finding> = status.agents.iter().filter(|agent| !agent.connected).map(gone).collect();
+    findings.extend(status.agents.iter().filter_map(passed_on));
     let connected = by_region(status);
     for region in wanted.iter().map(String::as_str).chain(connected.keys().copied()).collect::<BTreeSet<_>>() {
         let here = connected.get(region).map_or(0, |agents| agents.len());
@@ -49,6 +50,15 @@ fn gone(agent: &v1::AgentStatus) -> Finding {
         format!("is not connected; {since}"),
         "start it (systemctl start mesh-agent) and look at its log",
     )
+}
+
+fn passed_on(agent: &v1::AgentStatus) -> Option<Finding> {
+    let via = agent.via.as_ref().filter(|_| agent.connected)?;
+    Some(Finding::warning(
+        format!("{} agent {}", agent.region, agent.agent),
+        format!("does not reach the leader; coordinator {via} passes its session on"),
+        format!("mend the way from {} to the leader's region: one more failure there ends its leases", agent.region),
+    ))
 }
 
 fn region_finding(region: &str, connected: usize, of_service: bool) -> Finding {
@@ -101,6 +111,7 @@ mod tests {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             last_heard_ms_ago: Some(100),
             open_intents: 0,
+            via: None,
         };
         v1::GetStatusResponse { agents: agents.iter().map(agent).collect(), ..v1::GetStatusResponse::default() }
     }
@@ -113,6 +124,16 @@ mod tests {
         assert_eq!(region_finding("r", 1, true).level, Level::Warning);
         assert_eq!(region_finding("r", 1, false).level, Level::Ok, "a witness may be one");
         assert_eq!(region_finding("r", 2, true).level, Level::Ok);
+    }
+
+    #[test]
+    fn an_agent_that_is_heard_by_way_of_another_coordinator_is_a_warning() {
+        let mut one = status(&[("a", "r", true)]);
+        assert!(passed_on(&one.agents[0]).is_none());
+        one.agents[0].via = Some("c2 of us-west-2".to_owned());
+        let found = agents(&one, std::iter::empty());
+        let finding = found.iter().find(|finding| finding.text.contains("c2 of us-west-2")).expect("it is told");
+        assert_eq!(finding.level, Level::Warning);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Why the mesh acted or does not, and what people tell it about acting by itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_core::decide::JudgementRecord;
@@ -36,13 +37,23 @@ impl Mesh {
 
     /// What the leader makes of a service now; `to`: as if it had to go there.
     pub async fn why_not(&self, service: &ServiceId, to: Option<&RegionId>) -> Result<JudgementRecord, Failure> {
+        self.why_not_by_way(service, to).await.map(|(judged, _)| judged)
+    }
+
+    /// As [`Self::why_not`], with the agents that it hears by way of another coordinator.
+    pub async fn why_not_by_way(
+        &self,
+        service: &ServiceId,
+        to: Option<&RegionId>,
+    ) -> Result<(JudgementRecord, BTreeMap<String, String>), Failure> {
         let to = to.map(RegionId::to_string).unwrap_or_default();
         let request = v1::WhyNotRequest { service: service.to_string(), to };
         let answer = self.call(|mut client| {
             let request = request.clone();
             async move { client.why_not(request).await }
         });
-        present(answer.await?.judgement, "judgement")
+        let answer = answer.await?;
+        Ok((present(answer.judgement, "judgement")?, answer.passed_on))
     }
 
     /// No service, and every service is frozen.

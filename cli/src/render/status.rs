@@ -206,7 +206,7 @@ impl View {
             table.row(vec![
                 agent.agent.clone(),
                 agent.region.clone(),
-                if agent.connected { "connected" } else { "NOT CONNECTED" }.to_owned(),
+                state(agent),
                 heard(agent.last_heard_ms_ago),
                 agent.open_intents.to_string(),
                 agent.version.clone(),
@@ -290,6 +290,14 @@ fn health(signals: &[&Signal]) -> String {
     parts.join(", ")
 }
 
+fn state(agent: &v1::AgentStatus) -> String {
+    match (agent.connected, &agent.via) {
+        (false, _) => "NOT CONNECTED".to_owned(),
+        (true, None) => "connected".to_owned(),
+        (true, Some(via)) => format!("by way of {via}"),
+    }
+}
+
 fn agent_json(agent: &v1::AgentStatus) -> Value {
     json!({
         "agent": agent.agent,
@@ -298,6 +306,7 @@ fn agent_json(agent: &v1::AgentStatus) -> Value {
         "version": agent.version,
         "last_heard_ms_ago": agent.last_heard_ms_ago,
         "open_intents": agent.open_intents,
+        "via": agent.via,
     })
 }
 

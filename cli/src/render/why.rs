@@ -1,5 +1,7 @@
 //! Why the mesh acted, or does not: verdicts, who saw what since when, and every rule.
 
+use std::collections::BTreeMap;
+
 use mesh_core::decide::{Conclusion, JudgementRecord, RuleState};
 use mesh_core::detect::{RegionVerdict, Sees, Verdict, View};
 use mesh_core::ids::RegionId;
@@ -89,6 +91,14 @@ fn of_region(region: &RegionId, verdict: &RegionVerdict, at: Timestamp, paint: P
         out.push_str(&format!("  still missing for down: {missing}\n"));
     }
     out
+}
+
+/// `use1-a is heard by way of c2 of us-west-2: it does not reach the leader itself`, a line for each.
+pub fn passed_on(agents: &BTreeMap<String, String>) -> String {
+    let lines = agents
+        .iter()
+        .map(|(agent, via)| format!("{agent} is heard by way of {via}: it does not reach the leader itself\n"));
+    lines.collect()
 }
 
 /// `DOWN (outage) since 4.2 s ago: 4 of 4 observers outside see it fail, 3 are needed, from 2 regions`

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::admission::Admission;
 use super::convert::{self, WireError};
+use super::heard::Heard;
 use super::network::TARGET;
 use super::types::{LogId, Raft, Snapshot, SnapshotData, SnapshotMeta, Types, Vote};
 use crate::store::snapshot::{self, Part};
@@ -25,13 +26,14 @@ pub struct RaftHandler {
     raft: Raft,
     store: Arc<Store>,
     admission: Arc<Admission>,
+    heard: Arc<Heard>,
     /// One snapshot at a time: a second stream could only be a repetition of the first.
     receiving: Arc<Semaphore>,
 }
 
 impl RaftHandler {
-    pub fn new(own_id: u64, raft: Raft, store: Arc<Store>, admission: Arc<Admission>) -> Self {
-        Self { own_id, raft, store, admission, receiving: Arc::new(Semaphore::new(1)) }
+    pub fn new(own_id: u64, raft: Raft, store: Arc<Store>, admission: Arc<Admission>, heard: Arc<Heard>) -> Self {
+        Self { own_id, raft, store, admission, heard, receiving: Arc::new(Semaphore::new(1)) }
     }
 
     fn check_target<T>(&self, request: &Request<T>) -> Result<(), Status> {
@@ -120,6 +122,7 @@ impl v1::raft_server::Raft for RaftHandler {
 
     async fn append(&self, request: Request<v1::RaftMessage>) -> Result<Response<v1::RaftMessage>, Status> {
         let request = append_request(self.accept(request)?).map_err(garbled)?;
+        self.heard.note();
         let response = self.raft.append_entries(request).await.map_err(stopped)?;
         answer(Message::AppendResponse(convert::appended_to(response)))
     }
@@ -131,7 +134,12 @@ impl v1::raft_server::Raft for RaftHandler {
         self.check_target(&request)?;
         self.check_admitted()?;
         // A message that cannot be read ends the stream: the leader begins again from what was answered.
-        let requests = request.into_inner().map(|message| append_request(message.ok()?).ok());
+        let heard = Arc::clone(&self.heard);
+        let requests = request.into_inner().map(move |message| {
+            let message = message.ok()?;
+            heard.note();
+            append_request(message).ok()
+        });
         let requests = requests.take_while(|request| future::ready(request.is_some())).filter_map(future::ready);
         let answers = self.raft.stream_append(requests);
         Ok(Response::new(answers.map(|answer| answer.map(appended).map_err(stopped)).boxed()))

@@ -62,6 +62,7 @@ pub async fn run(node: Arc<Node>, led_since: Timestamp) {
         }
         let (now, took) = (node.now(), began.elapsed());
         node.replica.with_fleet(|fleet| meters::pass(fleet, now, took));
+        meters::passed_on(node.sessions.passed_on());
         let (whole, short) = rest.after(took, Instant::now());
         let resting = async {
             tokio::select! {

@@ -46,6 +46,7 @@ pub fn status(node: &Node, stale: bool) -> v1::GetStatusResponse {
             continue;
         };
         agent.connected = present.connected;
+        agent.via = present.via;
         agent.last_heard_ms_ago = Some(duration_millis(present.heard.elapsed()));
         let session = AgentId::new(agent.agent.as_str()).ok().and_then(|id| node.sessions.of(&id));
         agent.version = session.map(|session| session.version.clone()).unwrap_or_default();

@@ -32,7 +32,13 @@ pub async fn why_not(node: &Node, _: &Identity, request: v1::WhyNotRequest) -> R
     let judgement = automatic::judge(node, &Snapshot::take(node, led_since), &service, to.as_ref());
     let judgement = judgement.ok_or_else(|| reads::no_service(&service))?;
     let judgement = v1::Judgement::from(JudgementRecord::from(&judgement));
-    Ok(v1::WhyNotResponse { judgement: Some(judgement) })
+    Ok(v1::WhyNotResponse { judgement: Some(judgement), passed_on: passed_on(node) })
+}
+
+/// Whom this node hears by way of another.
+fn passed_on(node: &Node) -> std::collections::BTreeMap<String, String> {
+    let live = node.sessions.live().into_iter();
+    live.filter_map(|session| Some((session.agent.to_string(), session.via.clone()?))).collect()
 }
 
 fn known(node: &Node, service: &mesh_core::ids::ServiceId, to: Option<&RegionId>) -> Result<(), Status> {

@@ -22,7 +22,7 @@ use v1::to_agent::Message as Said;
 
 use super::session::{OUTBOUND_MAX, Outbound, Session};
 use super::signals::Age;
-use super::{leases, outcome};
+use super::{leases, outcome, relay};
 use crate::consensus::ConsensusError;
 use crate::node::Node;
 use crate::operator::refusal;
@@ -57,18 +57,43 @@ impl v1::agent_session_server::AgentSession for AgentSessionService {
         if caller.role != Role::Agent {
             return Err(Status::permission_denied(format!("a session is for agents, {caller} is none")));
         }
+        let peer = identity::peer(&request)?;
+        let via = (peer.role == Role::Coordinator).then(|| format!("{} of {}", peer.name, peer.region));
         let (outbound, messages) = mpsc::channel(OUTBOUND_MAX);
         let node = Arc::clone(&self.node);
         // The answer's headers go out at once: an agent may wait for them before it says Hello.
-        tokio::spawn(attend(node, caller, request.into_inner(), outbound));
+        tokio::spawn(attend(node, Speaker { agent: caller, via }, request.into_inner(), outbound));
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
     }
 }
 
-async fn attend(node: Arc<Node>, caller: Identity, mut inbound: Streaming<v1::FromAgent>, outbound: Outbound) {
-    let session = match begin(&node, &caller, &mut inbound, &outbound).await {
-        Ok(Some(session)) => session,
-        Ok(None) => return,
+/// Who opens a session.
+struct Speaker {
+    agent: Identity,
+    /// The coordinator that passes it on: it goes no further.
+    via: Option<String>,
+}
+
+enum Begun {
+    Here(Arc<Session>),
+    /// This node follows a leader that the agent does not reach.
+    PassOn {
+        hello: v1::Hello,
+        leader: String,
+    },
+    /// This node does not lead and has said so.
+    Elsewhere,
+}
+
+async fn attend(node: Arc<Node>, speaker: Speaker, mut inbound: Streaming<v1::FromAgent>, outbound: Outbound) {
+    let caller = &speaker.agent;
+    let session = match begin(&node, &speaker, &mut inbound, &outbound).await {
+        Ok(Begun::Here(session)) => session,
+        Ok(Begun::PassOn { hello, leader }) => {
+            relay::pass_on(&node, caller, (hello, leader), inbound, outbound).await;
+            return;
+        }
+        Ok(Begun::Elsewhere) => return,
         Err(status) => {
             info!(agent = %caller.name, region = %caller.region, reason = status.message(), "session refused");
             let _ = outbound.try_send(Err(status));
@@ -76,7 +101,8 @@ async fn attend(node: Arc<Node>, caller: Identity, mut inbound: Streaming<v1::Fr
         }
     };
     drop(outbound);
-    info!(agent = %session.agent, region = %session.region, version = %session.version, "session begins");
+    let via = session.via.as_deref().unwrap_or_default();
+    info!(agent = %session.agent, region = %session.region, version = %session.version, via, "session begins");
     let ending = converse(&node, &session, &mut inbound).await;
     node.sessions.leave(&session);
     match ending {
@@ -88,15 +114,14 @@ async fn attend(node: Arc<Node>, caller: Identity, mut inbound: Streaming<v1::Fr
     }
 }
 
-/// The handshake. `None` when this node does not lead and has said so.
 async fn begin(
     node: &Arc<Node>,
-    caller: &Identity,
+    speaker: &Speaker,
     inbound: &mut Streaming<v1::FromAgent>,
     outbound: &Outbound,
-) -> Result<Option<Arc<Session>>, Status> {
+) -> Result<Begun, Status> {
     let hello = hello(inbound).await?;
-    let (agent, region) = claimed(caller, &hello)?;
+    let (agent, region) = claimed(&speaker.agent, &hello)?;
     if node.draining.is_cancelled() {
         return Err(Status::unavailable("this coordinator is stopping"));
     }
@@ -104,19 +129,28 @@ async fn begin(
         Ok(Reply::Refused(refused)) => return Err(refusal::of(&refused)),
         Ok(Reply::Ok | Reply::ManifestApplied { .. } | Reply::RunStarted { .. } | Reply::IntentOpened { .. }) => {}
         Err(ConsensusError::NotLeader { .. }) => {
+            if let Some(leader) = relay::wanted(node, &hello).filter(|_| speaker.via.is_none()) {
+                return Ok(Begun::PassOn { hello, leader });
+            }
             let _ = outbound.try_send(Ok(not_leader(node)));
-            return Ok(None);
+            return Ok(Begun::Elsewhere);
         }
         Err(error) => return Err(refusal::of_consensus(&error)),
     }
     belongs(node, &agent, &region)?;
     leases::note_address(node, &agent, hello.promise_address.clone()).await;
     let version = hello.version.chars().take(VERSION_MAX).collect();
-    let session = Arc::new(Session::new(agent, region, version, outbound.clone()));
+    let session = Session::new(agent, region, version, outbound.clone()).passed_on_by(speaker.via.clone());
+    let session = Arc::new(session);
     let term = node.replica.leadership().borrow().term;
-    let welcome = v1::Welcome { term, leader: node.id, version: env!("CARGO_PKG_VERSION").to_owned() };
-    session.send(Said::Welcome(welcome));
-    Ok(Some(session))
+    session.send(Said::Welcome(v1::Welcome {
+        term,
+        leader: node.id,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        passed_on: session.via.is_some(),
+        region: node.region.to_string(),
+    }));
+    Ok(Begun::Here(session))
 }
 
 async fn hello(inbound: &mut Streaming<v1::FromAgent>) -> Result<v1::Hello, Status> {
@@ -160,9 +194,9 @@ fn belongs(node: &Node, agent: &AgentId, region: &RegionId) -> Result<(), Status
     }
 }
 
-fn not_leader(node: &Node) -> v1::ToAgent {
+pub(super) fn not_leader(node: &Node) -> v1::ToAgent {
     let leader = node.other_leader().map(|(_, address)| address);
-    v1::ToAgent { message: Some(Said::NotLeader(v1::NotLeader { leader })) }
+    v1::ToAgent { message: Some(Said::NotLeader(v1::NotLeader { leader, region: node.region.to_string() })) }
 }
 
 /// Reads the agent until something ends the session: a reason to log, or a status to end the stream with.

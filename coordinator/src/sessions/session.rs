@@ -25,6 +25,8 @@ pub struct Session {
     pub agent: AgentId,
     pub region: RegionId,
     pub version: String,
+    /// The coordinator that passes it on.
+    pub via: Option<String>,
     outbound: Outbound,
     ended: CancellationToken,
     state: Mutex<State>,
@@ -59,7 +61,13 @@ impl Session {
             surveys: BTreeMap::new(),
             next_check: 1,
         };
-        Self { agent, region, version, outbound, ended: CancellationToken::new(), state: Mutex::new(state) }
+        Self { agent, region, version, via: None, outbound, ended: CancellationToken::new(), state: Mutex::new(state) }
+    }
+
+    #[must_use]
+    pub fn passed_on_by(mut self, via: Option<String>) -> Self {
+        self.via = via;
+        self
     }
 
     /// Queues a message. An agent that leaves too many unread loses its session; nothing waits for it.

@@ -1,6 +1,6 @@
 //! Consensus of one process: what is proposed is applied at once, unless the test holds it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mesh_coordinator::consensus::{Backup, ConsensusError, Leadership};
@@ -28,6 +28,8 @@ pub struct Shared {
     pub refused: watch::Sender<u64>,
     /// How often a node has looked at the state.
     looks: AtomicU64,
+    /// Whether those who follow hear the leader.
+    pub hears_leader: AtomicBool,
     nodes: Mutex<Vec<(u64, String, watch::Sender<Leadership>)>>,
 }
 
@@ -43,6 +45,7 @@ impl Shared {
             proposed: watch::channel(0).0,
             refused: watch::channel(0).0,
             looks: AtomicU64::new(0),
+            hears_leader: AtomicBool::new(true),
             nodes: Mutex::default(),
         })
     }
@@ -165,6 +168,10 @@ impl Replicated for Fake {
 
     fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+
+    fn hears_leader(&self) -> bool {
+        self.shared.hears_leader.load(Ordering::Relaxed)
     }
 
     fn membership(&self) -> v1::Membership {

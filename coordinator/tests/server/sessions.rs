@@ -272,3 +272,110 @@ async fn what_an_agent_saw_is_dated_here_and_what_it_doubts_is_known() {
     assert!(evidence.now.since(sight.observed_at).as_millis() >= 2_000);
     assert_eq!(sight.alternations, 2);
 }
+
+fn hello_beyond(leader: &str) -> Say {
+    Say::Hello(v1::Hello {
+        agent: "use1-a".to_owned(),
+        region: EAST.to_owned(),
+        version: "test".to_owned(),
+        pass_on_to: Some(leader.to_owned()),
+        ..Default::default()
+    })
+}
+
+#[tokio::test]
+async fn a_session_is_passed_on_to_a_leader_that_the_agent_does_not_reach() {
+    let world = World::start(2).await;
+    let mut agent = world.connect(2, EAST, "use1-a").await;
+    agent.say(hello_beyond(&world.nodes[0].address)).await;
+    let welcome = agent
+        .until("a welcome", |message| match message {
+            Hear::Welcome(welcome) => Some(welcome),
+            _ => None,
+        })
+        .await;
+    assert!(welcome.passed_on);
+    assert_eq!(welcome.leader, 1);
+    agent.say(Say::Ping(v1::Ping { nonce: 4, ..Default::default() })).await;
+    assert_eq!(agent.pong().await.nonce, 4, "answered by the leader, after ReadIndex");
+    let status = world.operator(1, Role::Viewer, "vic").get_status(v1::GetStatusRequest::default()).await;
+    let agents = status.expect("answered").into_inner().agents;
+    assert_eq!(agents[0].via.as_deref(), Some("c2 of us-east-1"), "{agents:?}");
+    assert_eq!(world.nodes[1].node.peers.lanes.in_use(), 1);
+    let _newer = world.agent(1, EAST, "use1-a").await;
+    assert_eq!(agent.ending().await.code(), Code::Aborted, "the newer session replaces it, whatever its way");
+    let status = world.operator(1, Role::Viewer, "vic").get_status(v1::GetStatusRequest::default()).await;
+    assert_eq!(status.expect("answered").into_inner().agents[0].via, None);
+}
+
+#[tokio::test]
+async fn a_run_is_carried_out_over_a_session_that_is_passed_on() {
+    let world = World::start(2).await;
+    let mut agent = world.connect(2, WEST, "usw2-a").await;
+    agent
+        .say(Say::Hello(v1::Hello {
+            agent: "usw2-a".to_owned(),
+            region: FIRST.to_owned(),
+            pass_on_to: Some(world.nodes[0].address.clone()),
+            ..Default::default()
+        }))
+        .await;
+    agent.until("a welcome", |message| matches!(message, Hear::Welcome(_)).then_some(())).await;
+    world.shared.apply(&world.shared.with_fleet(start_failover));
+    let job = agent.offer().await;
+    agent.say(Say::Outcome(report(&job))).await;
+    assert_eq!(agent.acknowledgement().await.intent, job.intent);
+}
+
+#[tokio::test]
+async fn a_session_that_was_passed_on_goes_no_further() {
+    let world = World::start(2).await;
+    let channel = world.channel(2, Role::Coordinator, "c9");
+    let (say, messages) = tokio::sync::mpsc::channel(4);
+    let hello = v1::FromAgent { message: Some(hello_beyond(&world.nodes[0].address)) };
+    say.send(hello).await.expect("room");
+    let mut request = tonic::Request::new(tokio_stream::wrappers::ReceiverStream::new(messages));
+    let agent = "spiffe://test/region/us-east-1/agent/use1-a".parse().expect("an identity");
+    mesh_runtime::identity::speak_for(&mut request, &agent);
+    let mut heard = AgentSessionClient::new(channel).open(request).await.expect("opened").into_inner();
+    let first = heard.message().await.expect("an answer").and_then(|first| first.message);
+    assert!(matches!(first, Some(Hear::NotLeader(_))), "{first:?}");
+    assert_eq!(world.nodes[1].node.peers.lanes.in_use(), 0);
+}
+
+#[tokio::test]
+async fn a_coordinator_passes_a_session_on_only_to_a_leader_that_it_follows_and_hears() {
+    let world = World::start(2).await;
+    let leader = world.nodes[0].address.clone();
+    for (named, hears) in [("127.0.0.1:1", true), (leader.as_str(), false)] {
+        world.shared.hears_leader.store(hears, std::sync::atomic::Ordering::Relaxed);
+        let mut agent = world.connect(2, EAST, "use1-a").await;
+        agent.say(hello_beyond(named)).await;
+        match agent.next().await {
+            Ok(Some(Hear::NotLeader(not))) => assert_eq!(not.leader.as_ref(), Some(&leader), "{named}"),
+            other => panic!("{other:?} instead of NotLeader"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_passed_on_ends_with_the_leader_or_the_one_that_passes_it_on() {
+    let world = World::start(3).await;
+    let passed_on = async |id| {
+        let mut agent = world.connect(id, EAST, "use1-a").await;
+        agent.say(hello_beyond(&world.nodes[0].address)).await;
+        agent.until("a welcome", |message| matches!(message, Hear::Welcome(_)).then_some(())).await;
+        agent
+    };
+    let mut agent = passed_on(2).await;
+    world.nodes[1].node.draining.cancel();
+    assert_eq!(agent.ending().await.code(), Code::Unavailable, "the one that passed it on is stopping");
+    let mut agent = passed_on(3).await;
+    world.shared.elect(3);
+    let leader = agent.until("NotLeader", |message| match message {
+        Hear::NotLeader(not) => Some(not.leader),
+        _ => None,
+    });
+    assert_ne!(leader.await, Some(world.nodes[0].address.clone()));
+    assert_eq!(world.nodes[1].node.peers.lanes.in_use(), 0);
+}

@@ -162,7 +162,7 @@ impl Agent {
             region,
             version: "test".to_owned(),
             unfinished: Vec::new(),
-            promise_address: None,
+            ..Default::default()
         }))
         .await;
     }

@@ -93,8 +93,11 @@ impl FromStr for Identity {
     }
 }
 
+const AGENT_SESSION: &str = "/mesh.v1.AgentSession/Open";
+
 /// Every RPC of the mesh, as `/mesh.v1.SERVICE/METHOD`, and the roles that may call it. A coordinator passes on what
-/// people ask with the rights of the one who asked: its own certificate asks for none of it.
+/// people ask, and agents' sessions, with the rights of the one who asked: its own certificate asks for none of it, and it
+/// speaks for nobody in anything else ([`may_pass_on`]).
 /// Health and reflection are open to every certificate of the mesh.
 pub const TABLE: &[(&str, &[Role])] = {
     use Role::{Admin, Agent, Approver, Coordinator, Operator, Viewer};
@@ -128,7 +131,7 @@ pub const TABLE: &[(&str, &[Role])] = {
         ("/mesh.v1.Operator/Freeze", OPERATE),
         ("/mesh.v1.Operator/Unfreeze", OPERATE),
         ("/mesh.v1.Operator/Acknowledge", OPERATE),
-        ("/mesh.v1.AgentSession/Open", &[Agent]),
+        (AGENT_SESSION, &[Agent]),
         ("/mesh.v1.AgentPeer/Promise", &[Agent]),
         ("/mesh.v1.Pki/Renew", &[Agent, Coordinator]),
         ("/mesh.v1.Raft/Append", &[Coordinator]),
@@ -149,6 +152,17 @@ pub const TABLE: &[(&str, &[Role])] = {
 /// May `role` call `path`? An RPC that the table does not list is refused to everyone.
 pub fn is_allowed(role: Role, path: &str) -> bool {
     TABLE.iter().any(|(listed, roles)| *listed == path && roles.contains(&role))
+}
+
+/// May a coordinator call `path` in the name of `role`? What people ask, and an agent's session, and nothing else: neither
+/// an agent's promises nor a certificate's renewal, and nothing of what coordinators say to each other.
+pub fn may_pass_on(role: Role, path: &str) -> bool {
+    let passed_on = match role {
+        Role::Viewer | Role::Operator | Role::Approver | Role::Admin => path.starts_with("/mesh.v1.Operator/"),
+        Role::Agent => path == AGENT_SESSION,
+        Role::Coordinator => false,
+    };
+    passed_on && is_allowed(role, path)
 }
 
 /// Fewest owners of enrolled keys from which on a further enrolment or a change of membership needs two of them.
@@ -234,6 +248,18 @@ mod tests {
         for (path, roles) in TABLE.iter().filter(|(path, _)| path.starts_with("/mesh.v1.Operator/")) {
             let program = roles.iter().find(|role| matches!(role, Role::Agent | Role::Coordinator));
             assert_eq!(program, None, "{path} is for people");
+        }
+    }
+
+    #[test]
+    fn a_coordinator_passes_on_what_people_ask_and_agents_sessions_and_nothing_else() {
+        for (path, roles) in TABLE {
+            for role in Role::ALL {
+                let is_person = !matches!(role, Role::Agent | Role::Coordinator);
+                let of_person = is_person && path.starts_with("/mesh.v1.Operator/") && roles.contains(&role);
+                let of_agent = role == Role::Agent && *path == "/mesh.v1.AgentSession/Open";
+                assert_eq!(may_pass_on(role, path), of_person || of_agent, "{path} for {role}");
+            }
         }
     }
 

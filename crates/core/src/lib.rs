@@ -20,6 +20,7 @@ pub mod notice;
 pub mod plan;
 pub mod planner;
 pub mod run;
+pub mod seek;
 pub mod signal;
 pub mod survey;
 pub mod time;

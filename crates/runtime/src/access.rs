@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use mesh_core::access::{Identity, Role, TABLE, is_allowed};
+use mesh_core::access::{Identity, Role, TABLE, is_allowed, may_pass_on};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -67,6 +67,12 @@ fn authorize<B>(request: &http::Request<B>) -> Result<(Peer, Identity), Status> 
     let path = request.uri().path();
     if !is_allowed(caller.role, path) {
         return Err(Status::permission_denied(refusal(caller.role, path)));
+    }
+    if request.headers().contains_key(ON_BEHALF_OF) && !may_pass_on(caller.role, path) {
+        return Err(Status::permission_denied(format!(
+            "no coordinator calls {path} in the name of another {}",
+            caller.role
+        )));
     }
     Ok((peer.clone(), caller))
 }

@@ -2,7 +2,7 @@
 //! slowed or lossy, processes stand still; the mesh answers, says what it sees, and changes nothing outside.
 //!
 //! `make test` runs the rows that are marked so, one mesh going through them one after the other; `MESH_SOAK_ROWS=all`, or
-//! names of rows with commas between them, runs others, each for longer, and each with a mesh of its own: agents remember
+//! names of rows with semicolons between them, runs others, each for longer, and each with a mesh of its own: agents remember
 //! for minutes what has alternated. Clients write all the time, where the lease endpoint lets them.
 
 #![allow(
@@ -48,6 +48,8 @@ struct Row {
     verdicts: &'static [&'static str],
     /// Where a coordinator has no quorum meanwhile.
     alone: Option<&'static str>,
+    /// Where the leader is when it begins.
+    led_from: &'static str,
     /// Whether those that write in the primary's region may go on.
     writes: Writes,
     /// Part of `make test`.
@@ -57,6 +59,8 @@ struct Row {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Writes {
     GoOn,
+    /// All the time: their leases are renewed by way of another coordinator.
+    Throughout,
     /// None of its agents has a lease.
     Stop,
     /// As it happens: they stop for as long as the leader is out of reach.
@@ -64,7 +68,7 @@ enum Writes {
 }
 
 const fn row(name: &'static str, fault: Fault) -> Row {
-    Row { name, fault, verdicts: &["healthy"], alone: None, writes: Writes::GoOn, always: false }
+    Row { name, fault, verdicts: &["healthy"], alone: None, led_from: WITNESS, writes: Writes::GoOn, always: false }
 }
 
 impl Row {
@@ -75,6 +79,14 @@ impl Row {
 
     const fn alone(mut self, region: &'static str) -> Self {
         self.alone = Some(region);
+        self
+    }
+
+    /// The primary's region is parted from the leader's alone.
+    const fn parted_from_leader_in(mut self, region: &'static str) -> Self {
+        self.verdicts = DISPUTED;
+        self.led_from = region;
+        self.writes = Writes::Throughout;
         self
     }
 
@@ -101,13 +113,19 @@ const ROWS: &[Row] = &[
     row("the witness's region is isolated", Fault::Cut(|| around(WITNESS))).alone(WITNESS),
     row("primary and standby are parted", Fault::Cut(|| both(directions(PRIMARY, STANDBY)))).seen(DISPUTED),
     row("primary and witness are parted", Fault::Cut(|| both(directions(PRIMARY, WITNESS))))
-        .seen(DISPUTED)
-        .writes(Writes::Vary),
+        .parted_from_leader_in(WITNESS)
+        .always(),
+    row("primary and standby are parted, and the leader is there", Fault::Cut(|| both(directions(PRIMARY, STANDBY))))
+        .parted_from_leader_in(STANDBY),
+    row("primary to standby is cut, and the leader is there", Fault::Cut(|| directions(PRIMARY, STANDBY)))
+        .parted_from_leader_in(STANDBY),
+    row("standby to primary is cut, and the leader is there", Fault::Cut(|| directions(STANDBY, PRIMARY)))
+        .parted_from_leader_in(STANDBY),
     row("standby and witness are parted", Fault::Cut(|| both(directions(STANDBY, WITNESS)))),
     row("primary to standby is cut", Fault::Cut(|| directions(PRIMARY, STANDBY))).seen(DISPUTED).always(),
     row("standby to primary is cut", Fault::Cut(|| directions(STANDBY, PRIMARY))).seen(DISPUTED),
-    row("primary to witness is cut", Fault::Cut(|| directions(PRIMARY, WITNESS))).seen(DISPUTED).writes(Writes::Vary),
-    row("witness to primary is cut", Fault::Cut(|| directions(WITNESS, PRIMARY))).seen(DISPUTED).writes(Writes::Vary),
+    row("primary to witness is cut", Fault::Cut(|| directions(PRIMARY, WITNESS))).parted_from_leader_in(WITNESS),
+    row("witness to primary is cut", Fault::Cut(|| directions(WITNESS, PRIMARY))).parted_from_leader_in(WITNESS),
     row("standby to witness is cut", Fault::Cut(|| directions(STANDBY, WITNESS))),
     row("witness to standby is cut", Fault::Cut(|| directions(WITNESS, STANDBY))),
     row("the primary's coordinator is cut off", Fault::Cut(|| around_part(PRIMARY, Part::Coordinator))).alone(PRIMARY),
@@ -156,7 +174,7 @@ fn agents_of_standby(wide: &Wide, _leader: &str) -> Vec<String> {
 fn chosen(rows: &'static [Row]) -> (Vec<Vec<&'static Row>>, [Duration; 2]) {
     let alone = |wanted: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| wanted(row)).map(|row| vec![row]).collect();
     let named = |names: &str| {
-        let names: Vec<&str> = names.split(',').map(str::trim).collect();
+        let names: Vec<&str> = names.split(';').map(str::trim).collect();
         let exists = |name: &&str| ROWS.iter().chain(CLOCKS).any(|row| row.name == *name);
         assert!(names.iter().all(exists), "no such row: {names:?}");
         alone(&|row| names.contains(&row.name))
@@ -194,7 +212,7 @@ async fn assert_answers(wide: &Wide, row: &Row) {
 
 async fn assert_writes(writers: &Writers, row: &Row) {
     match row.writes {
-        Writes::GoOn => until_written(writers, PRIMARY, WRITES).await,
+        Writes::GoOn | Writes::Throughout => until_written(writers, PRIMARY, WRITES).await,
         Writes::Stop => assert_nothing_is_written(writers, PRIMARY, row.name).await,
         Writes::Vary => {}
     }
@@ -222,15 +240,49 @@ async fn assert_woken_without_a_right(wide: &Wide, row: &Row, broken: &Broken) {
     wide.mend(&unheard);
 }
 
+/// Its lease endpoints are asked all the time where they must never say no: one at least says yes to each round.
+async fn hold_row(wide: &Wide, row: &Row, broken: &Broken, hold: Duration) {
+    if row.writes != Writes::Throughout {
+        return wide.hold(broken, hold).await;
+    }
+    let (mut asked, mut refused) = (0u32, 0u32);
+    let asking = async {
+        loop {
+            asked += 1;
+            refused += u32::from(!has_lease(wide).await);
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        () = wide.hold(broken, hold) => {}
+    }
+    assert!(asked > 0 && refused == 0, "{}: no agent of {PRIMARY} has a lease at {refused} of {asked} times", row.name);
+    let status = wide.rig.mesh().status(false).await.expect("there is a quorum");
+    let passed_on = status.agents.iter().filter(|agent| agent.region == PRIMARY && agent.via.is_some()).count();
+    assert!(passed_on > 0, "{}: nobody passes anything on: {:?}", row.name, status.agents);
+}
+
+/// Does one of the primary's agents let its region write?
+async fn has_lease(wide: &Wide) -> bool {
+    for url in &wide.rig.stand.leases[PRIMARY] {
+        let (status, _) = Question::ask(url).await.expect("asked").answer().await.expect("an answer");
+        if status == 200 {
+            return true;
+        }
+    }
+    false
+}
+
 async fn go_through(wide: &Wide, rows: &[&Row], hold: Duration) {
     wide.until_every_region_is_healthy().await;
     let writers = wide.writers().await;
     let before = wide.rig.applied().await;
     for row in rows {
-        wide.rig.lead_from(WITNESS).await;
+        wide.rig.lead_from(row.led_from).await;
         let began = Instant::now();
         let broken = wide.begin(row.fault).await;
-        wide.hold(&broken, hold).await;
+        hold_row(wide, row, &broken, hold).await;
         assert_answers(wide, row).await;
         let seen = assert_seen(wide, row).await;
         assert_writes(&writers, row).await;

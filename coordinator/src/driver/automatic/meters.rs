@@ -22,6 +22,8 @@ struct Meters {
     frozen: Gauge<u64>,
     /// Seconds that one pass took.
     pass: Histogram<f64>,
+    /// Agents that the leader hears by way of another coordinator.
+    passed_on: Gauge<u64>,
 }
 
 /// Made when a leader first judges, which is after the exporter was set up.
@@ -32,6 +34,7 @@ static METERS: LazyLock<Meters> = LazyLock::new(|| {
         verdict: meter.u64_gauge("mesh.verdict").build(),
         conclusions: meter.u64_counter("mesh.conclusion.changes").build(),
         frozen: meter.u64_gauge("mesh.frozen").build(),
+        passed_on: meter.u64_gauge("mesh.agents.passed_on").build(),
         pass: meter.f64_histogram("mesh.judging.duration").with_unit("s").build(),
     }
 });
@@ -55,6 +58,10 @@ pub fn verdict(service: &ServiceId, region: &RegionId, now: &RegionVerdict) {
 pub fn conclusion(judged: &Judgement, kind: &'static str) {
     let labels = [KeyValue::new("service", judged.service.to_string()), KeyValue::new("conclusion", kind)];
     METERS.conclusions.add(1, &labels);
+}
+
+pub fn passed_on(agents: usize) {
+    METERS.passed_on.record(agents as u64, &[]);
 }
 
 pub fn pass(fleet: &Fleet, now: Timestamp, took: Duration) {

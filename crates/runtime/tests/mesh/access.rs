@@ -1,6 +1,6 @@
 //! One table of role × call, enforced before any handler.
 
-use mesh_core::access::{Role, TABLE};
+use mesh_core::access::{Role, TABLE, may_pass_on};
 use mesh_runtime::identity;
 use tonic::{Code, Request};
 
@@ -72,6 +72,21 @@ async fn a_coordinator_speaks_with_the_rights_of_the_one_who_asked() {
 
     let raft = call_path(&channel, "/mesh.v1.Raft/Vote", Some(&operator)).await;
     assert_eq!(raft.code(), Code::PermissionDenied, "an operator does not vote through a coordinator");
+}
+
+#[tokio::test]
+async fn a_coordinator_speaks_for_another_only_in_what_is_passed_on() {
+    let mesh = TestMesh::new(MESH);
+    let server = TestServer::start(&mesh.identities(Role::Coordinator, "c1"), every_service()).await;
+    let channel = server.channel(&mesh.identities(Role::Coordinator, "c2"));
+    for role in Role::ALL {
+        let another = mesh.identity(role, &format!("x-{role}")).to_string();
+        for (path, _) in TABLE {
+            let status = call_path(&channel, path, Some(&another)).await;
+            let expected = if may_pass_on(role, path) { REACHED } else { Code::PermissionDenied };
+            assert_eq!(status.code(), expected, "{path} for {role}: {}", status.message());
+        }
+    }
 }
 
 #[tokio::test]
