@@ -42,6 +42,9 @@ fi
 # A workspace of its own: docs/simulation.md says why.
 (cd tests/whole && CARGO_TARGET_DIR="$target/whole" cargo test --locked)
 
+# Seeds of 30 simulated minutes with five regions; how many fit beside the other tests on two slow cores.
+"$target/debug/mesh-sim" swarm --seeds "${MESH_SIM_SEEDS:-100}"
+
 if command -v python3 >/dev/null && { [ -x "$venv/bin/python" ] || python3 -m venv "$venv"; }; then
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/boto3/requirements.txt
   MESH_DOUBLE="$target/debug/mesh-double" "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/boto3

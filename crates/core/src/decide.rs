@@ -149,9 +149,10 @@ impl<'a> Case<'a> {
         let active = verdicts.get(&service.active);
         let onset = active.map_or(Onset::now(evidence.now), |active| loss::onset(service, active, evidence.now));
         let wanted = to.filter(|to| **to != service.active && service.manifest.regions.contains_key(*to)).cloned();
-        let to = wanted.or_else(|| target::choose(fleet, service, onset, verdicts, evidence));
+        let samples = loss::samples(service, evidence, onset);
+        let to = wanted.or_else(|| target::choose(fleet, service, onset, verdicts, evidence, &samples));
         let loss = match &to {
-            Some(to) => loss::expected(&service.manifest, to, onset, &loss::samples(service, evidence)),
+            Some(to) => loss::expected(&service.manifest, to, onset, &samples),
             None => PredictedLoss::Unknown,
         };
         Self { fleet, service, verdicts, evidence, active, to, onset, loss }

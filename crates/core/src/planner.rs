@@ -32,7 +32,7 @@ impl Evidence {
         let verdicts = detect::assess(service, known);
         let active = verdicts.get(&service.active);
         let onset = active.map_or(Onset::now(known.now), |active| loss::onset(service, active, known.now));
-        Self { onset, lag: loss::samples(service, known) }
+        Self { onset, lag: loss::samples(service, known, onset) }
     }
 }
 

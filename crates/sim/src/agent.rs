@@ -1,20 +1,15 @@
 //! An agent: its probes, its session, its right to let its region write. The core's hysteresis and lease holder decide.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_core::detect::hysteresis::{Hysteresis, Seen};
 use mesh_core::detect::{Isolation, SelfReport};
 use mesh_core::ids::{Generation, RunId};
 use mesh_core::lease::holder::{Promise, Record};
 use mesh_core::lease::{Ack, Holder, News, Stamp};
-use mesh_core::signal::{Reading, Signal};
-use mesh_core::time::Timestamp;
 
 use crate::clock::Clocks;
-use crate::desk::Told;
-use crate::event::{Answer, Event, Heard, Peer, Say, Written};
+use crate::event::{Event, Heard, Peer, Say, Written};
 use crate::net::{Part, Place};
 use crate::plant::Bug;
 use crate::setting::AGENTS_PER_REGION;
@@ -23,9 +18,13 @@ use crate::{MILLI, Micros, SECOND};
 
 pub mod executor;
 pub mod gate;
+pub mod lane;
+pub mod rest;
 
 use executor::{Entry, Work};
 use gate::Gate;
+use lane::Lane;
+use rest::Rest;
 
 const TICK: Micros = SECOND;
 const WELCOME_WITHIN: Micros = 3 * SECOND;
@@ -33,26 +32,10 @@ const WELCOME_WITHIN: Micros = 3 * SECOND;
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Micros = 250 * MILLI;
 const PROMISE_WITHIN: Micros = SECOND;
-const LAGS_MAX: usize = 64;
 /// A slip is told of for so long.
 const SLIP_SLOTS: usize = 10;
 /// Redirections that are followed at once.
 const HINTS_MAX: u32 = 3;
-
-/// One thing that is asked again and again.
-pub struct Subject {
-    pub region: usize,
-    pub is_lag: bool,
-    hysteresis: Hysteresis,
-    signal: Arc<Signal>,
-    seen: Seen,
-    /// Number of its last publication; 0: none.
-    number: u64,
-    lags: VecDeque<(Arc<Signal>, Seen)>,
-    /// The grid of its turns, and when in its turn it was asked last.
-    anchor: Micros,
-    offset: Micros,
-}
 
 /// What survives a crash.
 #[derive(Default)]
@@ -78,7 +61,11 @@ pub struct Agent {
     pub epoch: u32,
     pub clocks: Clocks,
     pub names_fail: u32,
-    pub subjects: Vec<Subject>,
+    /// Questions for which it found no name server.
+    pub unnamed: u64,
+    /// Writes to its journal.
+    pub writes: u64,
+    pub subjects: Vec<Lane>,
     published: u64,
     isolation: Isolation,
     slips: [(u64, Duration); SLIP_SLOTS],
@@ -89,6 +76,9 @@ pub struct Agent {
     pub gate: Gate,
     pub holder: Holder,
     looking: bool,
+    /// Turns in a row that changed nothing.
+    calm: u32,
+    rest: Option<Rest>,
     pub disk: Disk,
     pub works: BTreeMap<mesh_core::ids::IntentSeq, Work>,
     pub fsync: Micros,
@@ -103,9 +93,9 @@ impl World {
         let region = agent / AGENTS_PER_REGION;
         let clocks = self.some_clocks();
         let workloads = self.set.workloads;
-        let mut subjects: Vec<Subject> = (0..workloads).map(|about| self.subject(agent, about, false)).collect();
+        let mut subjects: Vec<Lane> = (0..workloads).map(|about| self.lane(agent, about, false, 0)).collect();
         if region < workloads {
-            subjects.push(self.subject(agent, region, true));
+            subjects.push(self.lane(agent, region, true, 0));
         }
         Agent {
             region,
@@ -117,6 +107,8 @@ impl World {
             holder: Holder::restarted(Record::default(), clocks.stamp(0)),
             clocks,
             names_fail: 0,
+            unnamed: 0,
+            writes: 0,
             subjects,
             published: 0,
             isolation: Isolation::default(),
@@ -126,6 +118,8 @@ impl World {
             highest_term: 0,
             gate: Gate::default(),
             looking: false,
+            calm: 0,
+            rest: None,
             disk: Disk::default(),
             works: BTreeMap::new(),
             fsync: self.set.fsync,
@@ -134,38 +128,12 @@ impl World {
         }
     }
 
-    fn subject(&self, agent: usize, about: usize, is_lag: bool) -> Subject {
-        let gap = Duration::from_secs(self.set.interval_s * 3) + Duration::from_micros(self.set.probe_timeout());
-        let signal = Signal {
-            observer: self.names.agents[agent].clone(),
-            observer_region: self.names.regions[agent / AGENTS_PER_REGION].clone(),
-            service: self.names.service.clone(),
-            region: self.names.regions[about].clone(),
-            subject: if is_lag { self.set.database() } else { self.set.check() }.to_owned(),
-            reading: Reading::Unknown { reason: String::new() },
-            at: Timestamp::default(),
-        };
-        Subject {
-            region: about,
-            is_lag,
-            hysteresis: Hysteresis::new(self.set.fail_after, self.set.pass_after, gap),
-            signal: Arc::new(signal),
-            seen: Seen::default(),
-            number: 0,
-            lags: VecDeque::new(),
-            anchor: 0,
-            offset: 0,
-        }
-    }
-
     /// Begins as a process does.
     pub fn start_agent(&mut self, agent: usize) {
         let now = self.now;
         let epoch = self.agents[agent].epoch;
         for subject in 0..self.agents[agent].subjects.len() {
-            let phase = self.rng.below(self.set.every(self.agents[agent].subjects[subject].is_lag)) + 1;
-            self.agents[agent].subjects[subject].anchor = now + phase;
-            self.after(phase, Event::Probe { agent, subject, epoch });
+            self.start_lane(agent, subject);
         }
         let tick = self.rng.below(TICK / 4) + 1;
         self.after(tick, Event::Tick { agent, epoch });
@@ -191,11 +159,9 @@ impl World {
     }
 
     pub fn crash_agent(&mut self, agent: usize) {
-        let fresh: Vec<Subject> = {
-            let places: Vec<(usize, bool)> =
-                self.agents[agent].subjects.iter().map(|subject| (subject.region, subject.is_lag)).collect();
-            places.into_iter().map(|(region, is_lag)| self.subject(agent, region, is_lag)).collect()
-        };
+        self.reckon_lanes(agent);
+        let (old, epoch) = (&self.agents[agent].subjects, self.agents[agent].epoch + 1);
+        let fresh: Vec<Lane> = old.iter().map(|lane| self.lane(agent, lane.region, lane.is_lag, epoch)).collect();
         let it = &mut self.agents[agent];
         it.alive = false;
         it.epoch += 1;
@@ -217,142 +183,17 @@ impl World {
     }
 
     pub fn stamp(&self, agent: usize) -> Stamp {
-        let stamp = self.agents[agent].clocks.stamp(self.now);
-        if self.bug(Bug::SuspendUnseen) {
-            return Stamp { boottime: stamp.monotonic, realtime: stamp.monotonic, ..stamp };
-        }
-        stamp
+        self.stamp_at(agent, self.now)
     }
 
-    // Probes.
-
-    pub fn probe(&mut self, agent: usize, subject: usize, epoch: u32, due: Micros) {
-        if self.agents[agent].epoch != epoch {
-            return;
-        }
-        self.note_slip(agent, Duration::from_micros(self.now - due));
-        let it = &self.agents[agent];
-        let (from, about, is_lag) =
-            (Self::agents_of(it.region), it.subjects[subject].region, it.subjects[subject].is_lag);
-        let to = Place { region: about, part: Part::Workload };
-        let (names_fail, timeout) = (it.names_fail > 0, self.set.probe_timeout());
-        if names_fail {
-            self.net.met += 1;
-            self.next_turn(agent, subject, epoch, timeout / 2);
-            self.after(timeout / 2, Event::Answer { agent, subject, epoch, answer: Answer::Unknown });
-            return;
-        }
-        let mut rng = self.rng.split();
-        let took = self.net.round_trip(from, to, timeout, &mut rng);
-        let answers = if is_lag { self.cloud.tells_lag(about) } else { self.cloud.answers(about, &mut rng) };
-        self.counts.probes += 1;
-        let (took, answer) = match (took, answers) {
-            (Some(took), Some(late)) if took + late <= timeout => (took + late, Answer::Passed),
-            // Refused at once, or no answer in time.
-            (Some(took), None) => (took, Answer::Failed),
-            _ => (timeout, Answer::Failed),
-        };
-        self.next_turn(agent, subject, epoch, took);
-        self.after(took, Event::Answer { agent, subject, epoch, answer });
+    pub fn stamp_at(&self, agent: usize, at: Micros) -> Stamp {
+        seen(self.agents[agent].clocks.stamp(at), self.plant)
     }
 
-    /// As `agent/src/prober/schedule.rs` has it.
-    fn next_turn(&mut self, agent: usize, subject: usize, epoch: u32, took: Micros) {
-        let interval = self.set.every(self.agents[agent].subjects[subject].is_lag);
-        let over = self.now + took;
-        let (anchor, offset) = {
-            let of = &self.agents[agent].subjects[subject];
-            (of.anchor, of.offset)
-        };
-        let turn = (self.now - anchor.min(self.now)) / interval + 1;
-        let spread = if self.bug(Bug::InStep) { interval / 10 } else { (offset + interval / 2).min(interval / 10 * 9) };
-        let offset = self.rng.below(spread);
-        self.agents[agent].subjects[subject].offset = offset;
-        self.at((anchor + turn * interval + offset).max(over), Event::Probe { agent, subject, epoch });
-    }
-
-    pub fn answer(&mut self, agent: usize, subject: usize, epoch: u32, answer: Answer, late: Micros) {
-        if self.agents[agent].epoch != epoch {
-            return;
-        }
-        // What was answered while the process stood still may have been a timeout to it.
-        let answer = if late > self.set.probe_timeout() && self.rng.per_mille(500) { Answer::Unknown } else { answer };
-        let (now, stamp) = (self.now, self.stamp(agent));
-        let about = self.agents[agent].subjects[subject].region;
-        if self.agents[agent].subjects[subject].is_lag {
-            if matches!(answer, Answer::Passed)
-                && let Some((lag, age)) = self.lag_of(about, now)
-            {
-                self.publish_lag(agent, subject, lag, (stamp, stamp.unix().minus(age)));
-            }
-            return;
-        }
-        let passed = matches!(answer, Answer::Passed);
-        self.judge_answer(agent, about, &answer);
-        let it = &mut self.agents[agent];
-        let of = &mut it.subjects[subject];
-        let was = std::mem::discriminant(&of.signal.reading);
-        let reading = match answer {
-            Answer::Passed => of.hysteresis.record(Ok(Duration::from_millis(5)), stamp),
-            Answer::Failed => of.hysteresis.record(Err("no answer".to_owned()), stamp),
-            Answer::Unknown => of.hysteresis.record_unknown("no resolver".to_owned(), stamp),
-        };
-        of.seen = of.hysteresis.seen(stamp);
-        // A reading that stays passing is the same signal, seen again.
-        if !(passed && was == std::mem::discriminant(&reading)) {
-            of.signal = Arc::new(Signal { reading, at: stamp.unix(), ..(*of.signal).clone() });
-        }
-        it.published += 1;
-        of.number = it.published;
-        let seen_at = of.seen.at;
-        let isolated = self.report(agent).most_look_dead() && !self.bug(Bug::IsolationCounts);
-        self.agents[agent].isolation.note(isolated, seen_at);
-        // A user's figures want what `agent/src/prober/board.rs` has: each failure is told at once.
-        let reading = &self.agents[agent].subjects[subject].signal.reading;
-        let at_once = self.set.given.is_some() && matches!(reading, Reading::Failing { .. });
-        if at_once || was != std::mem::discriminant(reading) {
-            self.tell_signals(agent);
-        }
-    }
-
-    fn publish_lag(&mut self, agent: usize, subject: usize, lag: Duration, (stamp, at): (Stamp, Timestamp)) {
-        let it = &mut self.agents[agent];
-        let of = &mut it.subjects[subject];
-        let signal = Arc::new(Signal { reading: Reading::ReplicaLag { lag }, at, ..(*of.signal).clone() });
-        of.seen = Seen::measured(stamp, at);
-        of.signal = Arc::clone(&signal);
-        of.lags.push_back((signal, of.seen));
-        while of.lags.len() > LAGS_MAX {
-            of.lags.pop_front();
-        }
-        it.published += 1;
-        of.number = it.published;
-    }
-
-    fn tell_signals(&mut self, agent: usize) {
-        let stamp = self.stamp(agent);
-        let it = &mut self.agents[agent];
-        let Some(conn) = it.conn.as_mut().filter(|conn| conn.welcomed) else { return };
-        let mut signals = Vec::new();
-        for of in it.subjects.iter().filter(|of| of.number > conn.sent) {
-            if of.is_lag && conn.sent == 0 {
-                signals.extend(of.lags.iter().map(|(signal, seen)| told(signal, seen, &it.isolation, stamp)));
-            } else {
-                signals.push(told(&of.signal, &of.seen, &it.isolation, stamp));
-            }
-        }
-        conn.sent = it.published;
-        let conn = conn.conn;
-        if self.plant == Some(Bug::FailsAtFirst) {
-            signals.iter_mut().for_each(as_if_failing);
-        }
-        if !signals.is_empty() {
-            self.say_to_node(conn, Say::Signals(signals));
-        }
-    }
+    // What it says of itself.
 
     /// As `agent/src/prober/slip.rs`: the greatest lateness of each of the last seconds.
-    fn note_slip(&mut self, agent: usize, late: Duration) {
+    pub fn note_slip(&mut self, agent: usize, late: Duration) {
         if self.bug(Bug::SlipUnseen) {
             return;
         }
@@ -370,9 +211,8 @@ impl World {
         let timer_slip = recent.map(|(_, late)| *late).max().unwrap_or_default();
         let (mut peers, mut peers_dead) = (0, 0);
         for of in it.subjects.iter().filter(|of| !of.is_lag) {
-            let failing = matches!(of.signal.reading, Reading::Failing { .. });
-            peers += usize::from(failing || matches!(of.signal.reading, Reading::Passing { .. }));
-            peers_dead += usize::from(failing);
+            peers += usize::from(of.fails() || of.passes());
+            peers_dead += usize::from(of.fails());
         }
         SelfReport { timer_slip, peers, peers_dead }
     }
@@ -384,7 +224,7 @@ impl World {
             return;
         }
         self.note_slip(agent, Duration::from_micros(late));
-        self.after(TICK, Event::Tick { agent, epoch });
+        self.reseed(agent);
         let stamp = self.stamp(agent);
         let it = &self.agents[agent];
         let silent =
@@ -398,6 +238,7 @@ impl World {
             self.report_outcomes(agent, true);
         }
         self.look_after_right(agent);
+        self.next_turn(agent);
     }
 
     pub fn ping(&mut self, agent: usize, conn: usize) {
@@ -415,6 +256,13 @@ impl World {
             ack.floor = ack.floor.min(it.disk.floor);
         }
         ack
+    }
+
+    fn reseed(&mut self, agent: usize) {
+        let rng = self.rng_of_turn(agent, self.now);
+        if let Some(conn) = &self.agents[agent].conn {
+            self.conns[conn.conn].rng = rng;
+        }
     }
 
     fn lose_session(&mut self, agent: usize) {
@@ -517,7 +365,9 @@ impl World {
         let it = &mut self.agents[agent];
         if let (Some(sent), Some(news)) = (it.gate.sent(nonce), news) {
             let sent = if early { stamp } else { sent };
-            it.last_news = Some(news.clone());
+            if self.plant == Some(Bug::LeaseSurvivesRestart) {
+                it.last_news = Some(news.clone());
+            }
             let raised = it.holder.hear(&news, sent, stamp);
             self.judge_right(agent);
             if raised {
@@ -547,7 +397,10 @@ impl World {
     fn wants_promises(&self, agent: usize) -> bool {
         let it = &self.agents[agent];
         let plenty = Duration::from_secs(self.set.lease_s) / 2;
-        it.alive && it.holder.standing(self.stamp(agent)).is_none_or(|own| own.left <= plenty) && self.set.promises
+        it.alive
+            && it.holder.may_ask()
+            && it.holder.standing(self.stamp(agent)).is_none_or(|own| own.left <= plenty)
+            && self.set.promises
     }
 
     pub fn look(&mut self, agent: usize, epoch: u32) {
@@ -595,6 +448,7 @@ impl World {
         let it = &self.agents[agent];
         let (epoch, fsync) = (it.epoch, it.fsync);
         let delay = fsync / 2 + self.rng.below(fsync + 1);
+        self.agents[agent].writes += 1;
         self.after(delay, Event::Disk { agent, epoch, written: Box::new(written) });
     }
 
@@ -625,27 +479,17 @@ impl World {
     }
 }
 
-fn as_if_failing(told: &mut Told) {
-    if let Reading::Unknown { .. } = told.signal.reading {
-        let reading = Reading::Failing { reason: String::new(), since: Timestamp::default() };
-        told.signal = Arc::new(Signal { reading, ..(*told.signal).clone() });
-        told.failing = Some(Duration::from_secs(180));
-    }
-}
-
-fn told(signal: &Arc<Signal>, seen: &Seen, isolation: &Isolation, now: Stamp) -> Told {
-    let failing = matches!(signal.reading, Reading::Failing { .. });
-    Told {
-        signal: Arc::clone(signal),
-        age: whole_millis(seen.age(now)),
-        failing: failing.then(|| whole_millis(isolation.failing_for(seen, now))),
-        alternations: seen.alternations,
-    }
-}
-
 /// As the wire has it.
-fn whole_millis(duration: Duration) -> Duration {
+pub fn whole_millis(duration: Duration) -> Duration {
     Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What a process makes of its clocks.
+fn seen(stamp: Stamp, plant: Option<Bug>) -> Stamp {
+    match plant {
+        Some(Bug::SuspendUnseen) => Stamp { boottime: stamp.monotonic, realtime: stamp.monotonic, ..stamp },
+        _ => stamp,
+    }
 }
 
 /// Time by the clock that a process waits with.

@@ -13,7 +13,10 @@ const WALL_AT_START: Micros = 1_790_000_000 * 1_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
     /// Parts in a million that it runs fast (or slow).
-    pub drift_ppm: i64,
+    drift_ppm: i64,
+    /// Since when it does, and by how much it was off then.
+    drift_from: Micros,
+    drifted: i64,
     /// By how much the wall clock is off.
     pub wall_off: i64,
     /// Time in which the machine was suspended: its monotonic clock stood.
@@ -23,17 +26,31 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    pub fn stamp(&self, now: Micros) -> Stamp {
-        let awake = now.saturating_sub(self.frozen);
-        let boottime = BOOTED_BEFORE + self.drifted(awake);
-        let monotonic = BOOTED_BEFORE + self.drifted(awake.saturating_sub(self.suspended));
-        let realtime = (WALL_AT_START + self.drifted(awake)).saturating_add_signed(self.wall_off);
-        let of = Duration::from_micros;
-        Stamp { boottime: of(boottime), monotonic: of(monotonic), realtime: of(realtime) }
+    pub fn drifting(drift_ppm: i64, wall_off: i64) -> Self {
+        Self { drift_ppm, wall_off, ..Self::default() }
     }
 
-    fn drifted(&self, time: Micros) -> Micros {
-        let off = i64::try_from(time).unwrap_or(i64::MAX) / 1_000 * self.drift_ppm / 1_000;
-        time.saturating_add_signed(off)
+    pub fn stamp(&self, now: Micros) -> Stamp {
+        let awake = now.saturating_sub(self.frozen);
+        let shown = awake.saturating_add_signed(self.off(awake));
+        let realtime = (WALL_AT_START + shown).saturating_add_signed(self.wall_off);
+        let of = Duration::from_micros;
+        Stamp {
+            boottime: of(BOOTED_BEFORE + shown),
+            monotonic: of(BOOTED_BEFORE + shown - self.suspended),
+            realtime: of(realtime),
+        }
+    }
+
+    /// From now on it runs faster (or slower) by so much than it did.
+    pub fn drift(&mut self, now: Micros, more_ppm: i64) {
+        let awake = now.saturating_sub(self.frozen);
+        self.drifted = self.off(awake);
+        (self.drift_from, self.drift_ppm) = (awake, self.drift_ppm + more_ppm);
+    }
+
+    fn off(&self, awake: Micros) -> i64 {
+        let since = i64::try_from(awake.saturating_sub(self.drift_from)).unwrap_or(i64::MAX);
+        self.drifted + since.saturating_mul(self.drift_ppm) / 1_000_000
     }
 }

@@ -1,6 +1,7 @@
 //! What the mesh acts on: a database server in each region that has a workload, and a proxy on the writers' way to it that
 //! asks the lease endpoint of its own region's agents.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use mesh_core::execute::{CallResult, Job, Observation};
@@ -9,10 +10,12 @@ use mesh_core::manifest::PostgresInstance;
 use mesh_core::plan::Action;
 
 use crate::event::{Call, Event};
+use crate::fault::Point;
 use crate::net::{Part, Place};
 use crate::plant::Bug;
 use crate::rng::Rng;
 use crate::scenario::Provider;
+use crate::setting::AGENTS_PER_REGION;
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
 
@@ -20,6 +23,8 @@ use crate::{MILLI, Micros, SECOND};
 const ASKED_EVERY: Micros = SECOND;
 pub const PROMOTION_MIN: u64 = 300;
 pub const PROMOTION_MAX: u64 = 4_000;
+/// Measurements of lag that are reckoned later are no older than so many writes.
+const WRITES_MAX: usize = 128;
 /// The look at a server takes so long at least.
 const LOOK: Micros = 5 * MILLI;
 
@@ -29,12 +34,16 @@ pub struct Server {
     pub fenced: bool,
     pub timeline: u64,
     pub promoting: bool,
+    /// Health questions that its faults met.
+    pub met: u64,
     /// The newest generation that changed anything here.
     pub touched: Generation,
     /// Writes that it has: the time of the last, as replication carries it.
     pub written: Micros,
     /// Of what was written elsewhere, up to when it had all when it was promoted.
     pub through: Option<Micros>,
+    /// Since when it has them: the last few times.
+    writes: VecDeque<(Micros, Micros)>,
     /// Down as a whole.
     pub down: u32,
     /// Of a thousand questions, so many fail.
@@ -46,12 +55,40 @@ pub struct Server {
     shuts: Option<Micros>,
 }
 
+impl Server {
+    /// No fault changes how it answers.
+    pub const fn is_untouched(&self) -> bool {
+        self.down == 0 && self.sick == 0 && self.late == 0
+    }
+
+    fn write(&mut self, now: Micros, written: Micros) {
+        if written <= self.written {
+            return;
+        }
+        self.written = written;
+        if self.writes.len() >= WRITES_MAX {
+            self.writes.pop_front();
+        }
+        self.writes.push_back((now, written));
+    }
+
+    fn written_at(&self, at: Micros) -> Micros {
+        if self.writes.back().is_none_or(|(since, _)| *since <= at) {
+            return self.written;
+        }
+        let known = self.writes.iter().rev().find(|(since, _)| *since <= at);
+        known.or(self.writes.front()).map_or(0, |(_, written)| *written)
+    }
+}
+
 pub struct Cloud {
     pub servers: Vec<Server>,
     /// Of a thousand replies, so many are lost.
     pub replies_lost: u64,
     /// Of a thousand calls, so many are late.
     pub calls_late: u64,
+    /// Of a thousand calls and looks, so many end with an error of the provider.
+    pub errors: u64,
     pub provider: Provider,
 }
 
@@ -62,9 +99,11 @@ impl Cloud {
             fenced: false,
             timeline: 1,
             promoting: false,
+            met: 0,
             touched: Generation(0),
             written: 0,
             through: None,
+            writes: VecDeque::new(),
             down: 0,
             sick: 0,
             late: 0,
@@ -72,16 +111,21 @@ impl Cloud {
             shuts: None,
         };
         let servers = (0..workloads).map(server).collect();
-        Self { servers, replies_lost: 0, calls_late: 0, provider: Provider::default() }
+        Self { servers, replies_lost: 0, calls_late: 0, errors: 0, provider: Provider::default() }
     }
 
     /// Does the workload answer a health question, and how late?
-    pub fn answers(&self, region: usize, rng: &mut Rng) -> Option<Micros> {
-        let server = &self.servers[region];
+    pub fn answers(&mut self, region: usize, rng: &mut Rng) -> Option<Micros> {
+        let server = &mut self.servers[region];
         if server.down > 0 || rng.per_mille(server.sick) {
+            server.met += 1;
             return None;
         }
-        Some(if server.late > 0 { rng.below(server.late) } else { MILLI })
+        if server.late == 0 {
+            return Some(MILLI);
+        }
+        server.met += 1;
+        Some(rng.below(server.late))
     }
 
     pub fn tells_lag(&self, region: usize) -> Option<Micros> {
@@ -92,7 +136,7 @@ impl Cloud {
     /// How far the replica is behind, while it streams.
     pub fn lag(&self, region: usize, now: Micros) -> Option<Duration> {
         let server = &self.servers[region];
-        (!server.primary).then(|| Duration::from_micros(now.saturating_sub(server.written)))
+        (!server.primary).then(|| Duration::from_micros(now.saturating_sub(server.written_at(now))))
     }
 
     pub fn primary_writes(&self, region: usize) -> bool {
@@ -116,8 +160,8 @@ impl World {
         let jitter = self.rng.below(ASKED_EVERY / 5);
         self.after(ASKED_EVERY + jitter, Event::Proxy { region });
         self.replicate_writes(region);
-        let allowed =
-            !self.set.is_gated() || self.agents_in(region).into_iter().any(|agent| self.endpoint_allows(agent));
+        let mut of_region = region * AGENTS_PER_REGION..(region + 1) * AGENTS_PER_REGION;
+        let allowed = !self.set.is_gated() || of_region.any(|agent| self.endpoint_allows(agent));
         let reaction = self.set.reaction_s * SECOND;
         let now = self.now;
         let server = &mut self.cloud.servers[region];
@@ -144,7 +188,7 @@ impl World {
     fn endpoint_allows(&self, agent: usize) -> bool {
         let it = &self.agents[agent];
         let reached = self.net.is_joined(Self::agents_of(it.region), workload(it.region));
-        it.alive && !it.paused && reached && it.holder.standing(self.stamp(agent)).is_some()
+        it.alive && !it.paused && reached && self.standing_of(agent).is_some()
     }
 
     pub fn agents_in(&self, region: usize) -> Vec<usize> {
@@ -157,14 +201,14 @@ impl World {
             return;
         }
         if writes {
-            self.cloud.servers[from].written = now;
+            self.cloud.servers[from].write(now, now);
         }
         let (written, timeline) = (self.cloud.servers[from].written, self.cloud.servers[from].timeline);
         for to in 0..self.cloud.servers.len() {
-            let reached = self.net.is_joined(workload(from), workload(to));
+            let reached = self.net.joined(workload(from), workload(to));
             let server = &mut self.cloud.servers[to];
             if reached && !server.primary && server.timeline <= timeline {
-                server.written = server.written.max(written.min(now.saturating_sub(self.set.lag)));
+                server.write(now, written.min(now.saturating_sub(self.set.lag)));
             }
         }
     }
@@ -177,6 +221,10 @@ impl World {
         let unreadable = |reason: &str| Observation::Unreadable { reason: reason.to_owned() };
         let Some(took) = took else { return (unreadable("no answer"), 5 * SECOND) };
         let took = took + LOOK;
+        if self.rng.per_mille(self.cloud.errors) {
+            self.counts.provider_errors += 1;
+            return (unreadable("throttled"), took);
+        }
         if self.cloud.servers[region].down > 0 {
             return (unreadable("refused"), took);
         }
@@ -229,9 +277,11 @@ impl World {
     /// A base backup: what the source has.
     fn rejoin(&mut self, region: usize, source: &str) {
         let Server { timeline, written, .. } = self.cloud.servers[host(source)];
+        let now = self.now;
         let server = &mut self.cloud.servers[region];
         (server.primary, server.fenced, server.promoting) = (false, false, false);
-        (server.timeline, server.written) = (timeline, written);
+        (server.timeline, server.written) = (timeline, 0);
+        server.write(now, written);
     }
 
     fn replicate_all(&mut self) {
@@ -287,6 +337,9 @@ impl World {
             Action::PostgresPromote { .. } => {}
             Action::PostgresRejoin { source, .. } => self.rejoin(region, &source.host.clone()),
             other => panic!("the model has no call {}", other.name()),
+        }
+        if self.crashes_here(call.agent, Point::Applied) {
+            return;
         }
         if !call.reply_lost {
             let (region_of, agents) = (workload(region), Self::agents_of(self.agents[call.agent].region));

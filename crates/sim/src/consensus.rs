@@ -15,13 +15,14 @@ use crate::event::{Entry, Event, Log};
 use crate::net::{Part, Place};
 use crate::plant::Bug;
 use crate::plant::spoil::spoil_founding;
-use crate::setting::spread_intents;
+use crate::rng::Rng;
+use crate::setting::{AGENTS_PER_REGION, REGIONS_MAX, spread_intents};
 use crate::world::World;
 use crate::{MILLI, Micros};
 
 /// Of what was committed before the world begins.
 pub const FOUNDING_TERM: u64 = 1;
-const HEARTBEAT: Micros = 300 * MILLI;
+pub const HEARTBEAT: Micros = 300 * MILLI;
 const ELECTION_MIN: Micros = 1_000 * MILLI;
 const ELECTION_MAX: Micros = 1_500 * MILLI;
 /// A ReadIndex that takes longer is given up.
@@ -41,6 +42,10 @@ pub struct Node {
     pub clocks: Clocks,
     pub term: u64,
     pub role: Role,
+    /// False from the loss of its disk until a quorum has taken it up again, with a new name: it neither votes nor counts.
+    pub voter: bool,
+    /// Writes that it made.
+    pub syncs: u64,
     pub leader: Option<usize>,
     pub log: Log,
     /// Entries that are on its disk.
@@ -54,6 +59,8 @@ pub struct Node {
     resending: bool,
     silent_since: Option<Micros>,
     silence: u32,
+    /// Its time is what its wall clock says.
+    pub in_time: bool,
     /// The last stamp and the steady clock then.
     stamped: Option<(u64, Micros)>,
     pub fsync: Micros,
@@ -74,6 +81,8 @@ impl Node {
             clocks,
             term: 1,
             role: Role::Follower,
+            voter: true,
+            syncs: 0,
             leader: None,
             log,
             synced: len,
@@ -85,11 +94,12 @@ impl Node {
             resending: false,
             silent_since: None,
             silence: 0,
+            in_time: false,
             stamped: None,
             fsync,
             audit: Audit::default(),
             audited_commands: 0,
-            office: Office::default(),
+            office: Office::new(nodes * AGENTS_PER_REGION),
         }
     }
 
@@ -108,12 +118,15 @@ impl Node {
         let steady = duration_micros(stamp.monotonic);
         let believed = match self.stamped {
             None => wall,
+            // Of a turn that is played late.
+            Some((before, at)) if steady < at => return Timestamp::from_millis(before / 1_000),
             Some((before, at)) => {
                 let passed = steady.saturating_sub(at);
                 wall.clamp(before + passed / 2, before + passed + passed / 8)
             }
         };
         let believed = believed.max(self.fleet.now.as_millis() * 1_000);
+        self.in_time = believed == wall;
         self.stamped = Some((believed, steady));
         Timestamp::from_millis(believed / 1_000)
     }
@@ -140,7 +153,7 @@ pub const fn coordinator(region: usize) -> Place {
 }
 
 impl World {
-    fn quorum(&self) -> usize {
+    pub fn quorum(&self) -> usize {
         self.nodes.len() / 2 + 1
     }
 
@@ -167,6 +180,10 @@ impl World {
             if self.hears(node) {
                 self.nodes[node].silent_since = None;
             } else if self.nodes[node].silent_since.is_none() {
+                if let Some(leader) = self.nodes[node].leader {
+                    // What the cut kept from it were heartbeats.
+                    self.net.joined(coordinator(leader), coordinator(node));
+                }
                 self.nodes[node].silent_since = Some(self.now);
                 self.nodes[node].silence += 1;
                 self.await_silence(node);
@@ -195,11 +212,17 @@ impl World {
 
     pub fn silence(&mut self, node: usize, epoch: u32, silence: u32) {
         let it = &self.nodes[node];
-        if !it.alive || it.epoch != epoch || it.silence != silence || it.role == Role::Leader || self.hears(node) {
+        if !it.alive
+            || !it.voter
+            || it.epoch != epoch
+            || it.silence != silence
+            || it.role == Role::Leader
+            || self.hears(node)
+        {
             return;
         }
         self.await_silence(node);
-        let votes: Vec<usize> = (0..self.nodes.len()).filter(|voter| self.would_vote(*voter, node)).collect();
+        let votes = self.votes_for(node);
         if votes.len() < self.quorum() {
             return;
         }
@@ -215,6 +238,16 @@ impl World {
         self.after(delay, Event::Elected { node, epoch, term });
     }
 
+    fn votes_for(&self, node: usize) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|voter| self.would_vote(*voter, node)).collect()
+    }
+
+    /// Will this silence end in an election?
+    pub fn may_be_elected(&self, node: usize, epoch: u32, silence: u32) -> bool {
+        let it = &self.nodes[node];
+        it.alive && it.epoch == epoch && it.silence == silence && self.votes_for(node).len() >= self.quorum()
+    }
+
     /// Pre-vote: whoever hears a leader refuses.
     fn would_vote(&self, voter: usize, node: usize) -> bool {
         if voter == node {
@@ -223,6 +256,7 @@ impl World {
         let it = &self.nodes[voter];
         let waited = it.silent_since.is_some_and(|since| self.now - since >= ELECTION_MIN);
         it.runs()
+            && it.voter
             && self.linked(voter, node)
             && it.role != Role::Leader
             && waited
@@ -297,6 +331,7 @@ impl World {
         let fsync = self.nodes[node].fsync;
         let delay = fsync / 2 + self.rng.below(fsync + 1);
         let epoch = self.nodes[node].epoch;
+        self.nodes[node].syncs += 1;
         self.after(delay, Event::Synced { node, epoch, len, reply });
     }
 
@@ -315,9 +350,13 @@ impl World {
         if !self.net.joined(coordinator(node), coordinator(other)) {
             return;
         }
-        let delay = self.net.delay(coordinator(node), coordinator(other), &mut self.rng);
+        let (a, b) = (coordinator(node), coordinator(other));
+        let delay = self.net.delay(a, b, &mut self.rng) + self.net.overtaken(a, b, &mut self.rng);
         let it = &self.nodes[node];
         let (term, log, commit) = (it.term, Rc::clone(&it.log), it.commit);
+        if let Some(later) = self.net.twin(a, b, &mut self.rng) {
+            self.after(delay + later, Event::Append { to: other, from: node, term, log: Rc::clone(&log), commit });
+        }
         self.after(delay, Event::Append { to: other, from: node, term, log, commit });
     }
 
@@ -399,7 +438,11 @@ impl World {
         if !self.net.joined(coordinator(node), coordinator(leader)) {
             return;
         }
-        let delay = self.net.delay(coordinator(node), coordinator(leader), &mut self.rng);
+        let (a, b) = (coordinator(node), coordinator(leader));
+        let delay = self.net.delay(a, b, &mut self.rng) + self.net.overtaken(a, b, &mut self.rng);
+        if let Some(later) = self.net.twin(a, b, &mut self.rng) {
+            self.after(delay + later, Event::Appended { to: leader, from: node, term, len });
+        }
         self.after(delay, Event::Appended { to: leader, from: node, term, len });
     }
 
@@ -409,9 +452,13 @@ impl World {
             return;
         }
         it.matched[from] = it.matched[from].max(len);
+        self.take_up(to, from);
+        let it = &mut self.nodes[to];
         let (told, commit) = (&mut it.told_commit[from], it.commit);
         *told = (*told).max(commit.min(len));
-        let mut matched = it.matched.clone();
+        let counts = |node: usize, len: usize| if self.nodes[node].voter { len } else { 0 };
+        let mut matched: Vec<usize> =
+            (0..).zip(&self.nodes[to].matched).map(|(node, len)| counts(node, *len)).collect();
         matched.sort_unstable_by(|a, b| b.cmp(a));
         let quorum = if self.bug(Bug::CommitByOne) { 0 } else { self.quorum() - 1 };
         let commit = matched[quorum];
@@ -456,7 +503,7 @@ impl World {
     }
 
     /// The time until a quorum has answered a question that leaves now, if it does.
-    pub fn read_index(&mut self, node: usize) -> Option<Micros> {
+    pub fn read_index(&mut self, node: usize, rng: &mut Rng) -> Option<Micros> {
         let term = self.nodes[node].term;
         // A leader that has committed nothing of its term does not know what was.
         let knows = self.nodes[node].log.get(self.nodes[node].commit.checked_sub(1)?)?.term == term;
@@ -466,18 +513,18 @@ impl World {
         if self.bug(Bug::LeaseRead) {
             return Some(1);
         }
-        let mut answers = Vec::with_capacity(self.nodes.len());
+        let mut answers = [Micros::MAX; REGIONS_MAX];
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             let of = &self.nodes[other];
-            if !of.runs() || of.term > term || !self.net.joined(coordinator(node), coordinator(other)) {
+            if !of.runs() || !of.voter || of.term > term || !self.net.joined(coordinator(node), coordinator(other)) {
                 continue;
             }
-            let there = self.net.delay(coordinator(node), coordinator(other), &mut self.rng);
-            answers.push(there + self.net.delay(coordinator(other), coordinator(node), &mut self.rng));
+            let there = self.net.delay(coordinator(node), coordinator(other), rng);
+            answers[other] = there + self.net.delay(coordinator(other), coordinator(node), rng);
         }
         answers.sort_unstable();
         let needed = if self.bug(Bug::FewAnswer) { 0 } else { self.quorum() - 2 };
-        answers.get(needed).copied().filter(|took| *took <= READ_MAX)
+        Some(answers[needed]).filter(|took| *took <= READ_MAX)
     }
 
     pub fn crash_node(&mut self, node: usize) {
@@ -500,7 +547,7 @@ impl World {
         it.applied -= usize::from(again);
         it.commit = kept;
         it.forget_time();
-        it.office = Office::default();
+        it.office = Office::new(it.matched.len() * AGENTS_PER_REGION);
         it.resending = false;
         let _ = now;
         self.end_office(node);
@@ -535,9 +582,43 @@ impl World {
         (it.fleet, it.audit, it.audited_commands, it.applied) = (fleet, audit, commands, kept);
     }
 
+    /// A node without a disk comes back with nothing, and has to be taken up again.
+    pub fn lose_disk(&mut self, node: usize) {
+        self.crash_node(node);
+        let it = &mut self.nodes[node];
+        it.voter = false;
+        let founding = it.log.iter().take_while(|entry| entry.term == FOUNDING_TERM).count();
+        it.log = Rc::new(it.log[..founding].to_vec());
+        (it.synced, it.commit, it.term) = (founding, founding, FOUNDING_TERM);
+        self.rebuild(node, founding);
+        for leader in &mut self.nodes {
+            leader.matched[node] = 0;
+            leader.told_commit[node] = 0;
+        }
+        self.reached("a disk was lost");
+    }
+
+    /// By the leader, once it has everything and a quorum without it still follows.
+    fn take_up(&mut self, leader: usize, node: usize) {
+        let it = &self.nodes[leader];
+        let has_all = self.nodes[node].synced >= it.log.len() && it.matched[node] >= it.log.len();
+        if self.nodes[node].voter || !has_all || it.commit < it.log.len() {
+            return;
+        }
+        let mut rng = self.rng.split();
+        if self.read_index(leader, &mut rng).is_some() {
+            self.nodes[node].voter = true;
+            self.nodes[node].term = self.nodes[leader].term;
+            self.reached("a node without a disk was taken up again");
+        }
+    }
+
     pub fn start_node(&mut self, node: usize) {
         self.nodes[node].alive = true;
         self.nodes[node].paused = false;
         self.look_at_quorum();
+        if let Some(leader) = self.leader().filter(|_| !self.nodes[node].voter) {
+            self.replicate(leader);
+        }
     }
 }

@@ -9,21 +9,21 @@ use std::time::Duration;
 use mesh_core::decide::{self, Judgement};
 use mesh_core::detect::{self, Evidence, Observer, Observers, RegionVerdict, SelfReport, Sight, Verdict};
 use mesh_core::engine::{self, AgentPresence, View};
-use mesh_core::fleet::{Applied, AuthorityState, Command, Fleet, OpenCall, Reply, Service};
-use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId, ServiceId, StepId};
+use mesh_core::fleet::{Applied, Authority, AuthorityState, Command, Fleet, OpenCall, Reply, Service};
+use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId, ServiceId};
 use mesh_core::lease::due;
 use mesh_core::lease::{Ack, Ledger};
-use mesh_core::run::{Direction, Outcome, Run};
+use mesh_core::run::{Direction, Run, RunState};
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::{Timestamp, duration_millis};
 
 use crate::consensus::Role;
-use crate::desk::{Held, Told};
-use crate::event::{Entry, Event, Heard, Say};
+use crate::desk::{Held, HeldLag, Told, ToldLag};
+use crate::event::{Entry, Event, Heard, Report, Say};
 use crate::people::Asking;
 use crate::plant::Bug;
 use crate::plant::spoil::{hide, show};
-use crate::setting::{AGENTS_PER_REGION, CHECK};
+use crate::setting::{AGENTS_PER_REGION, CHECK, REGIONS_MAX};
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
 
@@ -32,11 +32,11 @@ const LOOK_EVERY: Micros = SECOND;
 const PAUSE_MIN: Micros = 100 * MILLI;
 const PAUSE_MAX: Micros = 5 * SECOND;
 /// Measurements of a lag that are kept of one observer.
-const LAGS_MAX: usize = 64;
+pub const LAGS_MAX: usize = 64;
 /// How late a call may be seen by the leader's own count.
 const LATE_LOOK: Duration = Duration::from_millis(200);
 /// Of the looks that could come to nothing, one in so many is taken all the same.
-const LOOK_ANYWAY: u64 = 61;
+const LOOK_ANYWAY: u64 = 251;
 const JUDGE_ANYWAY: u64 = 127;
 
 /// An agent's session, as the leader has it. Times are of its steady clock.
@@ -49,16 +49,34 @@ pub struct Live {
     told: BTreeSet<Generation>,
 }
 
+/// What a look at the active region could come to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    /// A run is under way: nothing.
+    Moving,
+    /// A run waits for people, who are told of news.
+    Held,
+    /// Too few see it fail.
+    Quiet,
+    Failing,
+}
+
 #[derive(Default)]
 pub struct Office {
     pub term: u64,
     pub ledger: Ledger,
     /// Since a quorum confirmed the term.
     pub led_since: Option<Timestamp>,
-    pub sessions: BTreeMap<usize, Live>,
-    gone: BTreeMap<usize, Duration>,
-    desk: BTreeMap<(usize, usize), VecDeque<Held>>,
-    reports: BTreeMap<usize, SelfReport>,
+    /// By agent.
+    pub sessions: Vec<Option<Live>>,
+    /// By agent: when one without a session was heard last.
+    gone: Vec<Option<Duration>>,
+    /// By agent and region.
+    desk: Vec<Option<Held>>,
+    lags: Vec<VecDeque<HeldLag>>,
+    reports: Vec<Option<SelfReport>>,
+    /// Up to which index of the log the state was looked at, and whether it asks for nothing by itself.
+    calm: (usize, bool),
     flying: BTreeMap<String, usize>,
     rests: BTreeMap<String, (Micros, Micros)>,
     lost: BTreeMap<(RunId, IntentSeq), Command>,
@@ -71,6 +89,70 @@ pub struct Office {
 }
 
 impl Office {
+    pub fn new(agents: usize) -> Self {
+        let places = agents * REGIONS_MAX;
+        Self {
+            sessions: (0..agents).map(|_| None).collect(),
+            gone: vec![None; agents],
+            desk: vec![None; places],
+            lags: vec![VecDeque::new(); places],
+            reports: vec![None; agents],
+            ..Self::default()
+        }
+    }
+
+    fn live(&self, agent: usize) -> Option<&Live> {
+        self.sessions[agent].as_ref()
+    }
+
+    /// The state that it has applied asks for nothing by itself, and it leads.
+    pub fn is_calm(&self, applied: usize) -> bool {
+        self.calm == (applied, true) && self.led_since.is_some()
+    }
+
+    /// Did anybody tell last that the region fails?
+    pub fn sees_fail(&self, region: usize) -> bool {
+        self.desk.iter().skip(region).step_by(REGIONS_MAX).flatten().any(Held::fails)
+    }
+
+    pub fn was_heard(&mut self, agent: usize, now: Duration) {
+        if let Some(live) = &mut self.sessions[agent] {
+            live.heard = now;
+        }
+    }
+
+    /// What an agent said. True if something fails, or does no longer.
+    pub fn hold(&mut self, agent: usize, signals: Vec<Told>, lags: &[ToldLag], now: Duration) -> bool {
+        lags.iter().for_each(|told| self.hold_lag(agent, told, now));
+        let mut changed = false;
+        for told in signals {
+            let held = &mut self.desk[agent * REGIONS_MAX + told.region];
+            match held {
+                Some(known) => {
+                    let failed = known.fails();
+                    known.renew(told, now);
+                    changed |= failed != known.fails() || failed;
+                }
+                None => {
+                    changed = true;
+                    *held = Some(Held::new(told, now));
+                }
+            }
+        }
+        changed
+    }
+
+    fn hold_lag(&mut self, agent: usize, told: &ToldLag, now: Duration) {
+        let held = &mut self.lags[agent * REGIONS_MAX + told.region];
+        let is_new = held.back().is_none_or(|last| last.at < told.at) || held.iter().all(|known| known.at != told.at);
+        if is_new {
+            held.push_back(HeldLag::new(told, now));
+        }
+        while held.len() > LAGS_MAX {
+            held.pop_front();
+        }
+    }
+
     pub fn begin(&mut self, term: u64, steady: Duration) {
         self.term = term;
         self.ledger = Ledger::elected(steady);
@@ -81,15 +163,16 @@ impl Office {
         self.settling.clear();
         self.asked.clear();
         self.next_round = 0;
+        self.calm = (0, false);
     }
 }
 
 impl World {
     pub fn end_office(&mut self, node: usize) {
-        let sessions = std::mem::take(&mut self.nodes[node].office.sessions);
         self.nodes[node].office.led_since = None;
-        for (agent, live) in sessions {
-            self.nodes[node].office.gone.insert(agent, live.heard);
+        for agent in 0..self.agents.len() {
+            let Some(live) = self.nodes[node].office.sessions[agent].take() else { continue };
+            self.nodes[node].office.gone[agent] = Some(live.heard);
             if self.nodes[node].alive {
                 let leader = self.nodes[node].leader;
                 self.say_to_agent(live.conn, Heard::NotLeader { leader });
@@ -159,7 +242,7 @@ impl World {
         }
         let now = self.steady(node);
         let office = &mut self.nodes[node].office;
-        let Some(live) = office.sessions.get_mut(&agent).filter(|live| live.conn == conn) else { return };
+        let Some(live) = office.sessions[agent].as_mut().filter(|live| live.conn == conn) else { return };
         if now.saturating_sub(live.heard) >= AGENT_SILENCE {
             self.end_session(node, agent);
             return;
@@ -168,20 +251,25 @@ impl World {
         match say {
             Say::Hello => {}
             Say::Ping { nonce, report, ack } => {
-                office.reports.insert(agent, report);
+                office.reports[agent] = Some(report);
                 self.hear_ack(node, agent, ack);
-                if let Some(took) = self.read_index(node) {
+                if let Some(took) = self.read_index_for(conn, node) {
                     let (epoch, term) = (self.nodes[node].epoch, self.nodes[node].term);
                     self.after(took, Event::ReadIndexed { node, epoch, term, conn, nonce: Some(nonce) });
                 }
             }
             Say::Standings(ack) => self.hear_ack(node, agent, ack),
             Say::Halted { asking, run } => self.hear_halted(node, agent, asking, &run),
-            Say::Signals(signals) => self.hear_signals(node, agent, signals, now),
-            Say::Outcome { run, step, direction, seq, outcome } => {
-                self.hear_outcome(node, conn, run, step, direction, seq, outcome);
-            }
+            Say::Signals(signals, lags) => self.hear_signals(node, agent, signals, &lags, now),
+            Say::Outcome(report) => self.hear_outcome(node, conn, *report),
         }
+    }
+
+    fn read_index_for(&mut self, conn: usize, node: usize) -> Option<Micros> {
+        let mut rng = self.conns[conn].rng.clone();
+        let took = self.read_index(node, &mut rng);
+        self.conns[conn].rng = rng;
+        took
     }
 
     fn hear_hello(&mut self, conn: usize, node: usize) {
@@ -190,7 +278,7 @@ impl World {
             self.say_to_agent(conn, Heard::NotLeader { leader });
             return;
         }
-        if let Some(took) = self.read_index(node) {
+        if let Some(took) = self.read_index_for(conn, node) {
             let (epoch, term) = (self.nodes[node].epoch, self.nodes[node].term);
             self.after(took, Event::ReadIndexed { node, epoch, term, conn, nonce: None });
         }
@@ -205,15 +293,15 @@ impl World {
         let Some(nonce) = nonce else {
             let live = Live { conn, heard: now, ponged: None, offered: BTreeSet::new(), told: BTreeSet::new() };
             let office = &mut self.nodes[node].office;
-            office.gone.remove(&agent);
-            office.sessions.insert(agent, live);
+            office.gone[agent] = None;
+            office.sessions[agent] = Some(live);
             self.say_to_agent(conn, Heard::Welcome { term });
             self.wake(node, 1);
             return;
         };
         let mesh_now = self.nodes[node].mesh_time(self.now);
         let it = &mut self.nodes[node];
-        let Some(live) = it.office.sessions.get_mut(&agent).filter(|live| live.conn == conn) else { return };
+        let Some(live) = it.office.sessions[agent].as_mut().filter(|live| live.conn == conn) else { return };
         live.ponged = Some(now);
         let id = &self.names.service;
         let service = &it.fleet.services[id];
@@ -228,60 +316,24 @@ impl World {
 
     fn hear_ack(&mut self, node: usize, agent: usize, ack: Ack) {
         let now = self.steady(node);
-        let (service, id) = (self.names.service.clone(), &self.names.agents[agent]);
+        let (service, id) = (&self.names.service, &self.names.agents[agent]);
         let ledger = &mut self.nodes[node].office.ledger;
-        let known = ledger.acked(&service, id).map(|known| (known.ack.floor, known.ack.writes));
+        let known = ledger.acked(service, id).map(|known| (known.ack.floor, known.ack.writes));
         let changed = known != Some((ack.floor, ack.writes));
-        ledger.acknowledged(&service, id, ack, now);
+        ledger.acknowledged(service, id, ack, now);
         if changed {
             self.wake(node, 1);
         }
     }
 
-    fn hear_signals(&mut self, node: usize, agent: usize, signals: Vec<Told>, now: Duration) {
-        let mut changed = false;
-        for told in signals {
-            let region = self.names.region(&told.signal.region);
-            let is_lag = matches!(told.signal.reading, Reading::ReplicaLag { .. });
-            let subject = region * 2 + usize::from(is_lag);
-            let held = self.nodes[node].office.desk.entry((agent, subject)).or_default();
-            if is_lag {
-                if held.iter().all(|known| known.signal.at != told.signal.at) {
-                    held.push_back(Held::new(told, now));
-                }
-                while held.len() > LAGS_MAX {
-                    held.pop_front();
-                }
-                continue;
-            }
-            match held.front_mut() {
-                Some(known) => {
-                    let failed = known.fails();
-                    known.renew(told, now);
-                    changed |= failed != known.fails() || failed;
-                }
-                None => {
-                    changed = true;
-                    held.push_back(Held::new(told, now));
-                }
-            }
-        }
-        if changed {
-            self.wake(node, 20 * MILLI);
+    fn hear_signals(&mut self, node: usize, agent: usize, signals: Vec<Told>, lags: &[ToldLag], now: Duration) {
+        if self.nodes[node].office.hold(agent, signals, lags, now) {
+            self.wake(node, self.set.rest);
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a message's fields")]
-    fn hear_outcome(
-        &mut self,
-        node: usize,
-        conn: usize,
-        run: RunId,
-        step: StepId,
-        direction: Direction,
-        seq: IntentSeq,
-        mut outcome: Outcome,
-    ) {
+    fn hear_outcome(&mut self, node: usize, conn: usize, report: Report) {
+        let Report { run, step, direction, seq, mut outcome } = report;
         if self.bug(Bug::UnknownIsFailed) && outcome.result == mesh_core::run::OutcomeResult::Unknown {
             outcome.result = mesh_core::run::OutcomeResult::Refused { retry: false };
         }
@@ -294,8 +346,8 @@ impl World {
 
     fn end_session(&mut self, node: usize, agent: usize) {
         let office = &mut self.nodes[node].office;
-        if let Some(live) = office.sessions.remove(&agent) {
-            office.gone.insert(agent, live.heard);
+        if let Some(live) = office.sessions[agent].take() {
+            office.gone[agent] = Some(live.heard);
             self.conns[live.conn].ended = true;
         }
     }
@@ -311,6 +363,10 @@ impl World {
         self.wake(node, LOOK_EVERY);
         let Some(led_since) = self.nodes[node].office.led_since else { return };
         let now = self.nodes[node].mesh_time(self.now);
+        if self.asks_for_nothing(node) {
+            self.automatic(node, now, led_since);
+            return;
+        }
         let (all, connected) = self.views(node, now, led_since);
         let busy = running(&self.nodes[node].fleet).next().is_some();
         if busy {
@@ -330,19 +386,60 @@ impl World {
         }
     }
 
+    /// Who rests was heard a moment ago.
+    fn heard(&self, agent: usize, heard: Duration, steady: Duration) -> Duration {
+        if self.agents[agent].rests() { steady } else { heard }
+    }
+
+    fn all_heard(&self, node: usize, steady: Duration) -> bool {
+        (0..).zip(&self.nodes[node].office.sessions).all(|(agent, live)| {
+            live.as_ref()
+                .is_some_and(|live| steady.saturating_sub(self.heard(agent, live.heard, steady)) < AGENT_SILENCE)
+        })
+    }
+
+    /// No run, one ask list that has everybody, everybody was heard: engine and leases have nothing to do. One look of many
+    /// is taken all the same.
+    fn asks_for_nothing(&mut self, node: usize) -> bool {
+        let steady = self.steady(node);
+        let it = &mut self.nodes[node];
+        if it.office.calm.0 != it.applied {
+            it.office.calm = (it.applied, is_calm(&it.fleet, &self.names.service));
+        }
+        if !it.office.calm.1 || !self.all_heard(node, steady) {
+            return false;
+        }
+        if (self.nodes[node].office.looks + 1).is_multiple_of(LOOK_ANYWAY) && self.plant.is_none() {
+            let led_since = self.nodes[node].office.led_since.unwrap_or_default();
+            let now = self.nodes[node].mesh_time(self.now);
+            let (all, connected) = self.views(node, now, led_since);
+            let it = &self.nodes[node];
+            let due = due::due(&it.fleet, &all, &it.office.ledger, steady);
+            assert!(due.commands.is_empty() && engine::next(&it.fleet, &connected).is_empty(), "nothing was due");
+        }
+        true
+    }
+
     fn views(&self, node: usize, now: Timestamp, led_since: Timestamp) -> (View, View) {
         let steady = self.steady(node);
         let office = &self.nodes[node].office;
+        let mut loads = vec![0; self.agents.len()];
+        for (_, _, intent) in running(&self.nodes[node].fleet).flat_map(Run::open_intents) {
+            if let Some(agent) = self.names.agent(&intent.agent) {
+                loads[agent] += 1;
+            }
+        }
         let presence = |agent: usize, heard: Duration| {
             let region = self.names.regions[agent / AGENTS_PER_REGION].clone();
             let last_heard = now.minus(steady.saturating_sub(heard));
-            let load = open_intents(&self.nodes[node].fleet, &self.names.agents[agent]);
-            (self.names.agents[agent].clone(), AgentPresence { region, last_heard, load })
+            (self.names.agents[agent].clone(), AgentPresence { region, last_heard, load: loads[agent] })
         };
-        let live: BTreeMap<AgentId, AgentPresence> =
-            office.sessions.iter().map(|(agent, live)| presence(*agent, live.heard)).collect();
+        let live: BTreeMap<AgentId, AgentPresence> = (0..)
+            .zip(&office.sessions)
+            .filter_map(|(agent, live)| Some(presence(agent, self.heard(agent, live.as_ref()?.heard, steady))))
+            .collect();
         let mut agents: BTreeMap<AgentId, AgentPresence> =
-            office.gone.iter().map(|(agent, heard)| presence(*agent, *heard)).collect();
+            (0..).zip(&office.gone).filter_map(|(agent, heard)| Some(presence(agent, (*heard)?))).collect();
         agents.extend(live.clone());
         let view = |agents| View { now, agents, agent_silence: AGENT_SILENCE, led_since };
         (view(agents), view(live))
@@ -375,7 +472,7 @@ impl World {
             let Some(agent) = agent_of(&self.nodes[node].fleet, &key).and_then(|id| self.names.agent(&id)) else {
                 continue;
             };
-            let live = self.nodes[node].office.sessions.get(&agent);
+            let live = self.nodes[node].office.live(agent);
             if live.is_none_or(|live| now.saturating_sub(live.heard) >= AGENT_SILENCE) {
                 self.end_session(node, agent);
                 self.nodes[node].office.lost.insert(key, command);
@@ -411,7 +508,7 @@ impl World {
                 if self.bug(Bug::OffersToAnyone) {
                     agent ^= 1;
                 }
-                let Some(live) = self.nodes[node].office.sessions.get(&agent) else { continue };
+                let Some(live) = self.nodes[node].office.live(agent) else { continue };
                 if live.offered.contains(&intent.seq) {
                     continue;
                 }
@@ -422,7 +519,7 @@ impl World {
             }
         }
         for (agent, conn, job) in offers {
-            if let Some(live) = self.nodes[node].office.sessions.get_mut(&agent) {
+            if let Some(live) = &mut self.nodes[node].office.sessions[agent] {
                 live.offered.insert(job.token.intent);
             }
             self.say_to_agent(conn, Heard::Offer(Box::new(job)));
@@ -456,7 +553,7 @@ impl World {
         });
         let Some(wanted) = wanted.max() else { return };
         let mut told = Vec::new();
-        for live in self.nodes[node].office.sessions.values_mut() {
+        for live in self.nodes[node].office.sessions.iter_mut().flatten() {
             if live.told.insert(wanted) {
                 told.push(live.conn);
             }
@@ -482,35 +579,17 @@ impl World {
         if self.bug(Bug::SlowLook) && self.now % (200 * SECOND) > SECOND {
             return;
         }
-        let it = &mut self.nodes[node];
-        let looked: Vec<&Service> =
-            it.fleet.services.values().filter(|service| decide::next::needs_a_look(&it.fleet, service)).collect();
-        if looked.is_empty() {
+        let outlook = self.outlook(node);
+        if outlook == Outlook::Moving {
             return;
         }
-        // Far less than any rule asks for.
-        let row = Duration::from_secs(self.set.sustained_s) / if self.plant.is_some() { 64 } else { 2 };
-        let desk = &it.office.desk;
-        let failing = |active: usize| {
-            let of_it = desk.iter().filter(|((_, subject), held)| *subject == active && held[0].row() > row);
-            of_it.count() >= 2
-        };
-        let actives: BTreeSet<usize> = looked.iter().map(|service| self.names.region(&service.active) * 2).collect();
-        let held_now = looked.iter().any(|service| service.current_run.is_some());
-        let quiet = !held_now && !actives.into_iter().any(failing);
-        it.office.looks += 1;
-        if quiet && !it.office.looks.is_multiple_of(LOOK_ANYWAY) {
+        let office = &mut self.nodes[node].office;
+        office.looks += 1;
+        if outlook == Outlook::Quiet && !office.looks.is_multiple_of(LOOK_ANYWAY) {
             return;
         }
-        let services: Vec<ServiceId> = looked.iter().map(|service| service.manifest.service.clone()).collect();
-        let evidence = self.evidence(node, now, led_since);
-        let judged: Vec<Judgement> = services
-            .iter()
-            .filter_map(|service| self.judged_if_it_matters(node, service, &evidence, held_now))
-            .collect();
-        if judged.is_empty() {
-            return;
-        }
+        let Some((evidence, judged)) = self.judged(node, now, led_since, outlook == Outlook::Held) else { return };
+        let quiet = outlook == Outlook::Quiet;
         let judged: Vec<&Judgement> = judged.iter().collect();
         let due = decide::commands(&self.nodes[node].fleet, &judged, &evidence, &|plan| mesh_proto::plan_hash(plan));
         assert!(!quiet || due.is_empty(), "what cannot be down was moved");
@@ -519,25 +598,81 @@ impl World {
         }
     }
 
-    /// Nothing comes of a judgement while the active region is not down, unless a run waits for people. One of many is
-    /// made all the same.
-    fn judged_if_it_matters(
+    /// Services at which is looked now.
+    fn looked_at(&self, node: usize) -> impl Iterator<Item = &Service> {
+        let fleet = &self.nodes[node].fleet;
+        fleet.services.values().filter(|service| decide::next::needs_a_look(fleet, service))
+    }
+
+    fn outlook(&self, node: usize) -> Outlook {
+        let desk = &self.nodes[node].office.desk;
+        // Less than any rule asks for: in two other regions it was seen to fail for most of the time.
+        let sustained = Duration::from_secs(self.set.sustained_s);
+        let row = if self.plant.is_some() { sustained / 64 } else { sustained * 3 / 4 };
+        let fails = |service: &Service| {
+            let active = self.names.region(&service.active);
+            let of_active = desk.iter().skip(active).step_by(REGIONS_MAX).enumerate();
+            let long = of_active.filter(|(_, held)| held.as_ref().is_some_and(|held| held.row() > row));
+            let mut regions = long.map(|(agent, _)| agent / AGENTS_PER_REGION);
+            let first = regions.next();
+            self.plant.is_some() && first.is_some() || regions.any(|region| Some(region) != first)
+        };
+        let mut outlook = Outlook::Moving;
+        for service in self.looked_at(node) {
+            match (service.current_run.is_some(), outlook) {
+                (true, _) => return Outlook::Held,
+                (false, Outlook::Moving | Outlook::Quiet) if fails(service) => outlook = Outlook::Failing,
+                (false, Outlook::Moving) => outlook = Outlook::Quiet,
+                (false, _) => {}
+            }
+        }
+        outlook
+    }
+
+    /// Will this round look at what every agent said?
+    pub fn will_judge(&self, node: usize, epoch: u32) -> bool {
+        let it = &self.nodes[node];
+        let goes_on = it.epoch == epoch && self.leads(node) && it.office.next_round == self.now;
+        let anyway = (it.office.looks + 1).is_multiple_of(LOOK_ANYWAY);
+        goes_on && (anyway || self.outlook(node) != Outlook::Quiet)
+    }
+
+    /// Nothing comes of a judgement while the active region is not down, unless a run waits for an approval. One of many
+    /// is made all the same.
+    fn judged(
         &mut self,
         node: usize,
-        service: &ServiceId,
-        evidence: &Evidence,
+        now: Timestamp,
+        led_since: Timestamp,
         held: bool,
-    ) -> Option<Judgement> {
-        self.counts.judgements += 1;
-        let verdicts = self.verdicts(node, service, evidence);
-        let active = &self.nodes[node].fleet.services[service].active;
-        let of_active = verdicts.get(active).map(|verdict| (verdict.verdict, verdict.pattern));
-        if *service == self.names.service {
-            self.judge_verdict(of_active);
+    ) -> Option<(Evidence, Vec<Judgement>)> {
+        let services: Vec<ServiceId> = self.looked_at(node).map(|service| service.manifest.service.clone()).collect();
+        // No verdict depends on a measured lag.
+        let without = self.evidence_of(node, now, led_since, false);
+        let mut matter = Vec::new();
+        for service in services {
+            self.counts.judgements += 1;
+            let verdicts = self.verdicts(node, &service, &without);
+            let active = &self.nodes[node].fleet.services[&service].active;
+            let of_active = verdicts.get(active).map(|verdict| (verdict.verdict, verdict.pattern));
+            if service == self.names.service {
+                self.judge_verdict(of_active);
+                self.verdicts.note(self.now);
+                self.verdicts.note(of_active.map_or(0, |(verdict, pattern)| verdict as u64 * 16 + pattern as u64 + 1));
+            }
+            let down = of_active.is_some_and(|(verdict, _)| verdict == Verdict::Down);
+            if down || held || self.counts.judgements.is_multiple_of(JUDGE_ANYWAY) {
+                matter.push((service, verdicts));
+            }
         }
-        let down = of_active.is_some_and(|(verdict, _)| verdict == Verdict::Down);
-        let anyway = self.counts.judgements.is_multiple_of(JUDGE_ANYWAY);
-        (down || held || anyway).then(|| decide::judge(&self.nodes[node].fleet, service, &verdicts, evidence))
+        if matter.is_empty() {
+            return None;
+        }
+        let evidence = self.evidence(node, now, led_since);
+        let judge =
+            |(service, verdicts): &(ServiceId, _)| decide::judge(&self.nodes[node].fleet, service, verdicts, &evidence);
+        let judged = matter.iter().map(judge).collect();
+        Some((evidence, judged))
     }
 
     pub fn verdicts(&self, node: usize, service: &ServiceId, evidence: &Evidence) -> BTreeMap<RegionId, RegionVerdict> {
@@ -556,21 +691,25 @@ impl World {
     }
 
     pub fn evidence(&self, node: usize, now: Timestamp, led_since: Timestamp) -> Evidence {
+        self.evidence_of(node, now, led_since, true)
+    }
+
+    fn evidence_of(&self, node: usize, now: Timestamp, led_since: Timestamp, lags: bool) -> Evidence {
         let steady = self.steady(node);
         let office = &self.nodes[node].office;
         let dated = |heard: Duration| now.minus(steady.saturating_sub(heard));
         let doubts = !self.bug(Bug::NoSelfDoubt);
         let observers: BTreeMap<AgentId, Observer> = (0..self.agents.len())
             .map(|agent| {
-                let live = office.sessions.get(&agent).map(|live| live.heard);
-                let heard_at = live.or_else(|| office.gone.get(&agent).copied()).map(dated);
-                let doubt = office.reports.get(&agent).and_then(|report| report.doubt()).filter(|_| doubts);
+                let live = office.live(agent).map(|live| live.heard);
+                let heard_at = live.or(office.gone[agent]).map(dated);
+                let doubt = office.reports[agent].as_ref().and_then(SelfReport::doubt).filter(|_| doubts);
                 let place = if self.bug(Bug::OneRegionIsEnough) { agent } else { agent / AGENTS_PER_REGION };
                 let region = self.names.regions[place % self.set.regions].clone();
                 (self.names.agents[agent].clone(), Observer { region, heard_at, doubt })
             })
             .collect();
-        let mut sights: Vec<Sight> = office.desk.values().flatten().map(|held| held.sight(now, steady)).collect();
+        let mut sights = self.sights(office, now, steady, lags);
         if self.bug(Bug::BestLagCounts) {
             best_lag(&mut sights);
         }
@@ -578,15 +717,47 @@ impl World {
             sights.iter_mut().for_each(without_lag);
         }
         // One question is asked for all services: those without a database have no answers of their own.
-        let checks = sights.iter().filter(|sight| sight.signal.subject == CHECK).cloned().collect::<Vec<_>>();
-        for service in &self.names.services[1..] {
-            sights.extend(checks.iter().map(|sight| Sight {
-                signal: Arc::new(Signal { service: service.clone(), ..(*sight.signal).clone() }),
-                ..sight.clone()
-            }));
+        if self.names.services.len() > 1 {
+            let checks = sights.iter().filter(|sight| sight.signal.subject == CHECK).cloned().collect::<Vec<_>>();
+            for service in &self.names.services[1..] {
+                sights.extend(checks.iter().map(|sight| Sight {
+                    signal: Arc::new(Signal { service: service.clone(), ..(*sight.signal).clone() }),
+                    ..sight.clone()
+                }));
+            }
         }
         let led_since = if self.bug(Bug::NoSettling) { Timestamp::default() } else { led_since };
         Evidence::new(now, led_since, Observers::from(observers), sights)
+    }
+
+    /// In the order in which they are looked at, so that nothing is left to sort.
+    fn sights(&self, office: &Office, now: Timestamp, steady: Duration, lags: bool) -> Vec<Sight> {
+        let mut sights = Vec::new();
+        for region in &self.names.by_name {
+            for agent in &self.names.agents_by_name {
+                sights.extend(office.desk[agent * REGIONS_MAX + region].iter().map(|held| held.sight(now, steady)));
+            }
+            for agent in self.names.agents_by_name.iter().copied().filter(|_| lags) {
+                let held = &office.lags[agent * REGIONS_MAX + region];
+                if !held.is_empty() {
+                    let of = self.database_signal(agent, *region);
+                    sights.extend(held.iter().map(|lag| lag.sight(&of, now, steady)));
+                }
+            }
+        }
+        sights
+    }
+
+    fn database_signal(&self, agent: usize, region: usize) -> Signal {
+        Signal {
+            observer: self.names.agents[agent].clone(),
+            observer_region: self.names.regions[agent / AGENTS_PER_REGION].clone(),
+            service: self.names.service.clone(),
+            region: self.names.regions[region].clone(),
+            subject: self.set.database().to_owned(),
+            reading: Reading::Unknown { reason: String::new() },
+            at: Timestamp::default(),
+        }
     }
 
     // Calls that may still arrive, by this node's own count: `coordinator/src/driver/late_calls.rs`.
@@ -639,6 +810,18 @@ fn best_lag(sights: &mut [Sight]) {
     }
 }
 
+/// Nothing is under way that a leader would have to see to.
+fn is_calm(fleet: &Fleet, service: &ServiceId) -> bool {
+    let leased = &fleet.services[service];
+    let has_all = |members: &BTreeSet<AgentId>| fleet.agents.keys().all(|agent| members.contains(agent));
+    let ending = |authority: &Authority| matches!(authority.state, AuthorityState::Ending { .. });
+    let waits = |run: &Run| matches!(run.state, RunState::Held { .. }) && run.open_intents().next().is_none();
+    running(fleet).all(waits)
+        && fleet.services.values().all(|service| service.open_calls.is_empty())
+        && matches!(leased.asks.as_slice(), [list] if has_all(&list.members))
+        && !leased.authority.values().any(ending)
+}
+
 fn without_lag(sight: &mut Sight) {
     if matches!(sight.signal.reading, Reading::ReplicaLag { .. }) {
         let reading = Reading::ReplicaLag { lag: Duration::ZERO };
@@ -649,12 +832,6 @@ fn without_lag(sight: &mut Sight) {
 fn agent_of(fleet: &Fleet, (run, seq): &(RunId, IntentSeq)) -> Option<AgentId> {
     let mut open = fleet.runs.get(run)?.open_intents();
     open.find(|(_, _, intent)| intent.seq == *seq).map(|(_, _, intent)| intent.agent.clone())
-}
-
-fn open_intents(fleet: &Fleet, agent: &AgentId) -> u32 {
-    let going = fleet.services.values().filter_map(|service| fleet.runs.get(service.current_run.as_ref()?));
-    let open = going.map(|run| run.open_intents().filter(|(_, _, intent)| intent.agent == *agent).count());
-    u32::try_from(open.sum::<usize>()).unwrap_or(u32::MAX)
 }
 
 /// What a command is about: of those about one thing only one is on its way at a time.

@@ -1,6 +1,7 @@
 //! What a coordinator was told of one subject by one observer, dated by its own steady clock, as
 //! `coordinator/src/sessions/signals/held.rs` does.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,54 @@ use mesh_core::time::{Timestamp, duration_millis};
 #[derive(Clone, Debug)]
 pub struct Told {
     pub signal: Arc<Signal>,
+    pub region: usize,
     pub age: Duration,
     pub failing: Option<Duration>,
     pub alternations: u32,
+}
+
+/// A measured lag, as it is told.
+#[derive(Clone, Debug)]
+pub struct ToldLag {
+    pub region: usize,
+    pub lag: Duration,
+    /// When it was measured, by its observer's wall clock.
+    pub at: Timestamp,
+    pub age: Duration,
+}
+
+/// A measured lag that was told, by the coordinator's steady clock.
+#[derive(Clone, Debug)]
+pub struct HeldLag {
+    pub lag: Duration,
+    pub at: Timestamp,
+    observed: Duration,
+    heard: Duration,
+    /// Made when somebody looks.
+    signal: OnceCell<Arc<Signal>>,
+}
+
+impl HeldLag {
+    pub fn new(told: &ToldLag, now: Duration) -> Self {
+        Self { lag: told.lag, at: told.at, observed: now.saturating_sub(told.age), heard: now, signal: OnceCell::new() }
+    }
+
+    /// `of` is any signal of its observer about its region.
+    pub fn sight(&self, of: &Signal, at: Timestamp, now: Duration) -> Sight {
+        let reading = Reading::ReplicaLag { lag: self.lag };
+        let signal = self.signal.get_or_init(|| Arc::new(Signal { reading, at: self.at, ..of.clone() }));
+        Sight {
+            signal: Arc::clone(signal),
+            observed_at: dated(at, self.observed, now),
+            failing_since: None,
+            heard_at: dated(at, self.heard, now),
+            alternations: 0,
+        }
+    }
+}
+
+fn dated(at: Timestamp, then: Duration, now: Duration) -> Timestamp {
+    at.minus(Duration::from_millis(duration_millis(now.saturating_sub(then))))
 }
 
 #[derive(Clone, Debug)]
@@ -68,12 +114,11 @@ impl Held {
     }
 
     pub fn sight(&self, at: Timestamp, now: Duration) -> Sight {
-        let dated = |then: Duration| at.minus(Duration::from_millis(duration_millis(now.saturating_sub(then))));
         Sight {
             signal: Arc::clone(&self.signal),
-            observed_at: dated(self.observed),
-            failing_since: self.failing_since.map(dated),
-            heard_at: dated(self.heard),
+            observed_at: dated(at, self.observed, now),
+            failing_since: self.failing_since.map(|since| dated(at, since, now)),
+            heard_at: dated(at, self.heard, now),
             alternations: self.alternations,
         }
     }

@@ -1,6 +1,5 @@
 //! Whatever happens, and when. Events of the same time happen in the order in which they were caused.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -14,7 +13,7 @@ use mesh_core::time::Timestamp;
 
 use crate::Micros;
 use crate::aim;
-use crate::desk::Told;
+use crate::desk::{Told, ToldLag};
 use crate::people;
 use crate::zone;
 
@@ -39,19 +38,23 @@ pub enum Say {
         ack: Ack,
     },
     Standings(Ack),
-    Signals(Vec<Told>),
+    Signals(Vec<Told>, Vec<ToldLag>),
     /// No call of the run starts any more, and none is out.
     Halted {
         asking: u64,
         run: RunId,
     },
-    Outcome {
-        run: RunId,
-        step: StepId,
-        direction: Direction,
-        seq: IntentSeq,
-        outcome: Outcome,
-    },
+    Outcome(Box<Report>),
+}
+
+/// The outcome of an intent, as it is told.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub run: RunId,
+    pub step: StepId,
+    pub direction: Direction,
+    pub seq: IntentSeq,
+    pub outcome: Outcome,
 }
 
 /// What a coordinator says in it.
@@ -73,7 +76,7 @@ pub enum Peer {
     Promised { round: u64 },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Passed,
     Failed,
@@ -134,11 +137,11 @@ pub enum Event {
     },
     ToNode {
         conn: usize,
-        say: Box<Say>,
+        say: Say,
     },
     ToAgent {
         conn: usize,
-        heard: Box<Heard>,
+        heard: Heard,
     },
     ToPeer {
         from: usize,
@@ -229,6 +232,11 @@ pub enum Event {
         region: usize,
         generation: Generation,
     },
+    /// A process that crashed at a certain point is back.
+    Restart {
+        agent: usize,
+        epoch: u32,
+    },
     Fault {
         nth: usize,
         begins: bool,
@@ -279,6 +287,7 @@ impl Event {
             | Self::Effect(_)
             | Self::Proxy { .. }
             | Self::Promoted { .. }
+            | Self::Restart { .. }
             | Self::Fault { .. }
             | Self::Flip { .. } => None,
         }
@@ -291,8 +300,8 @@ impl Event {
             Self::Answer { agent, subject, answer, .. } => {
                 0x0200_0000 + ((*agent * 16 + *subject) * 4 + answer.code()) as u64
             }
-            Self::Tick { agent, .. } => 0x0300 + *agent as u64,
-            Self::Look { agent, .. } => 0x0400 + *agent as u64,
+            Self::Tick { agent, .. } => 0x0300_0000 + *agent as u64,
+            Self::Look { agent, .. } => 0x0400_0000 + *agent as u64,
             Self::Unanswered { conn, .. } => 0x0500_0000 + (*conn as u64 & 0x00ff_ffff),
             Self::ToNode { conn, .. } => 0x0600_0000 + *conn as u64,
             Self::ToAgent { conn, .. } => 0x0700_0000 + *conn as u64,
@@ -314,6 +323,7 @@ impl Event {
             Self::CallEnded { agent, seq, .. } => 0x1700_0000 + seq.0 * 16 + *agent as u64,
             Self::Proxy { region } => 0x1800 + *region as u64,
             Self::Promoted { region, .. } => 0x1900 + *region as u64,
+            Self::Restart { agent, .. } => 0x19c0 + *agent as u64,
             Self::Fault { nth, begins } => 0x1a00_0000 + *nth as u64 * 2 + u64::from(*begins),
             Self::Flip { nth, cut } => 0x1b00_0000 + *nth as u64 * 2 + u64::from(*cut),
             Self::People(step) => 0x1c00_0000 + step.code(),
@@ -330,35 +340,5 @@ impl Answer {
             Self::Failed => 1,
             Self::Unknown => 2,
         }
-    }
-}
-
-#[derive(Debug)]
-pub struct Item {
-    pub at: Micros,
-    pub order: u64,
-    /// When it was to happen; what is asked of a process that stands still happens later.
-    pub due: Micros,
-    pub event: Event,
-}
-
-impl PartialEq for Item {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl Eq for Item {}
-
-impl PartialOrd for Item {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Item {
-    /// The earliest is the greatest, as a heap wants it.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
     }
 }

@@ -53,6 +53,8 @@ pub struct Violation {
 pub struct Rows {
     pub now: Option<(Micros, Micros)>,
     pub before: Option<(Micros, Micros)>,
+    /// When the last three rows began, the newest first.
+    pub began: [Option<Micros>; 3],
 }
 
 pub struct Judge {
@@ -247,6 +249,10 @@ impl World {
         if passed {
             rows.before = rows.now.take().or(rows.before);
         } else {
+            if rows.now.is_none() {
+                let [last, before, _] = rows.began;
+                rows.began = [Some(now), last, before];
+            }
             rows.now = Some((rows.now.map_or(now, |(first, _)| first), now));
         }
     }

@@ -5,17 +5,23 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use mesh_sim::minimise::minimised;
 use mesh_sim::noise::{EPISODES, Noise};
 use mesh_sim::plant::{BUGS, Bug};
 use mesh_sim::planted;
 use mesh_sim::report::{self, Swarm, Took};
 use mesh_sim::rows::ROWS;
+use mesh_sim::swarm::Drawn;
 use mesh_sim::{MILLI, SECOND};
 
-const USAGE: &str = "mesh-sim run SEED | swarm --seeds N [--from SEED] [--minutes M] [--threads N] [--planted SEEDS] | \
+const USAGE: &str = "mesh-sim run SEED [--minutes M] | swarm --seeds N [--from SEED] [--minutes M] [--threads N] [--planted SEEDS] | \
                      noise --episodes N [--from SEED] | rows [--seeds N] | planted [BUG] [--seeds N] | control [BUG] [--from SEED] [--seeds N] | \
-                     episodes --from SEED";
+                     episodes --from SEED | explain SEED [--minutes M]";
 const MINUTES: u64 = 30;
+/// Entries of the log that explain a violation.
+const EXPLAINED: usize = 45;
+/// Seeds whose faults are minimised.
+const MINIMISED_MAX: usize = 3;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +45,10 @@ fn main() -> ExitCode {
             noise(number("--from", 1), number("--episodes", 20_000), plant)
         }
         Some("episodes") => episodes(number("--from", 1)),
+        Some("explain") => {
+            let Some(seed) = args.get(1).and_then(|seed| seed.parse().ok()) else { return usage() };
+            explain(seed, number("--minutes", MINUTES))
+        }
         Some("planted") => planted(&args, number("--seeds", 200), number("--minutes", MINUTES)),
         Some("control") => control(&args, number("--from", 1), number("--seeds", 10), number("--minutes", MINUTES)),
         Some("rows") => rows(number("--seeds", 1)),
@@ -58,11 +68,12 @@ fn passed(passed: bool) -> ExitCode {
 fn run(seed: u64, minutes: u64) -> ExitCode {
     let mut swarm = Swarm::default();
     let trace = swarm.play(seed, minutes, None);
-    println!("{:#?}", swarm.faults);
-    println!("{:#?}", swarm.decisions);
-    println!("{:#?}", swarm.sometimes);
+    println!("faults {:#?}", swarm.faults);
+    println!("decisions {:#?}", swarm.decisions);
+    println!("sometimes {:#?}", swarm.sometimes);
     for (_, rule, text) in &swarm.violating {
         println!("{rule}: {text}");
+        println!("{}", needed(seed, minutes, rule));
     }
     for line in &swarm.told {
         println!("{line}");
@@ -71,14 +82,59 @@ fn run(seed: u64, minutes: u64) -> ExitCode {
     passed(swarm.violating.is_empty())
 }
 
+/// The faults without which it would not have happened.
+fn needed(seed: u64, minutes: u64, rule: &str) -> String {
+    let drawn = Drawn::of(seed, minutes, None);
+    let faults = minimised(&drawn, None, rule);
+    let lines =
+        faults.iter().map(|it| format!("  {:>9} to {:>9} ms  {:?}", it.from / MILLI, it.until / MILLI, it.fault));
+    let head = format!("  {} of its {} faults are needed:", faults.len(), drawn.faults.len());
+    [head].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+/// What was committed before the first violation of a seed, who led, and which faults were going on.
+fn explain(seed: u64, minutes: u64) -> ExitCode {
+    let drawn = Drawn::of(seed, minutes, None);
+    let mut world = drawn.world(None);
+    let mut at = 0;
+    while at < drawn.set.lasts && world.judge.violations.is_empty() {
+        at += SECOND / 50;
+        world.run(at);
+    }
+    println!("{:?}", drawn.set);
+    for entry in world.judge.committed.iter().rev().take(EXPLAINED).rev() {
+        let text: String = format!("{:?}", entry.command).chars().take(180).collect();
+        println!("{} term {} {text}", entry.at.as_millis() % 100_000_000, entry.term);
+    }
+    for (nth, node) in world.nodes.iter().enumerate() {
+        let (log, role) = (node.log.len(), node.role);
+        println!("node {nth}: alive {} {role:?} term {} log {log} applied {}", node.alive, node.term, node.applied);
+    }
+    for (agent, it) in world.agents.iter().enumerate() {
+        println!("agent {agent}: alive {} {:?} {:?}", it.alive, it.holder.record(), world.standing_of(agent));
+    }
+    for planned in world.faults.iter().filter(|it| it.from < at && it.until + 20 * SECOND > at) {
+        let text: String = format!("{:?}", planned.fault).chars().take(120).collect();
+        println!("{:>9} {:>9} {text}", planned.from / MILLI, planned.until / MILLI);
+    }
+    for violation in &world.judge.violations {
+        println!("at {} ms, {}: {}", violation.at / MILLI, violation.rule, violation.text);
+    }
+    passed(world.judge.violations.is_empty())
+}
+
 fn swarm(from: u64, seeds: u64, minutes: u64, planted: u64, threads: usize) -> ExitCode {
     let (began, busy_before) = (Instant::now(), busy());
     let swarm = Swarm::of(from, seeds, minutes, threads);
     let wall = began.elapsed();
     let busy = busy().zip(busy_before).map(|(after, before)| after.saturating_sub(before));
     let took = Took { wall, busy: busy.unwrap_or(wall * u32::try_from(threads).unwrap_or(1)), threads };
-    for (seed, rule, text) in swarm.violating.iter().take(20) {
-        eprintln!("{rule}: {text}\n  again: make simulate SEED={seed}");
+    for (nth, (seed, rule, text)) in swarm.violating.iter().take(20).enumerate() {
+        let again = if minutes == MINUTES { String::new() } else { format!(" (--minutes {minutes})") };
+        eprintln!("{rule}: {text}\n  again: make simulate SEED={seed}{again}");
+        if nth < MINIMISED_MAX {
+            eprintln!("{}", needed(*seed, minutes, rule));
+        }
     }
     let planted = if planted > 0 { report::planted(planted, minutes) } else { Default::default() };
     println!("{}", swarm.json(took, &planted));

@@ -29,6 +29,10 @@ struct Link {
     slower: Micros,
     /// Of a thousand packets.
     lost: u64,
+    /// Of a thousand packets, so many come twice, and late ones overtake.
+    doubled: u64,
+    /// What its faults met.
+    met: u64,
 }
 
 pub struct Net {
@@ -44,6 +48,8 @@ pub struct Net {
 const NEAR: Micros = 400;
 /// A lost packet is sent again after this, then twice as late.
 const RESEND: Micros = 200 * MILLI;
+/// A second copy, or one that was overtaken, comes at most so much later.
+const TWIN_MAX: Micros = 3_000 * MILLI;
 
 impl Net {
     pub fn new(regions: usize, far: Micros) -> Self {
@@ -76,15 +82,56 @@ impl Net {
         self.links[at].lost = self.links[at].lost.saturating_add_signed(more);
     }
 
+    pub fn double(&mut self, direction: Direction, more: i64) {
+        let at = self.at(direction);
+        self.links[at].doubled = self.links[at].doubled.saturating_add_signed(more);
+    }
+
+    /// What was met so far by faults of these links.
+    pub fn met_on(&self, directions: &[Direction]) -> u64 {
+        directions.iter().map(|direction| self.links[self.at(*direction)].met).sum()
+    }
+
+    fn meet(&mut self, direction: Direction) {
+        let at = self.at(direction);
+        self.met += 1;
+        self.links[at].met += 1;
+    }
+
+    /// A message that no connection keeps in order: does it come a second time, and how much later?
+    pub fn twin(&mut self, from: Place, to: Place, rng: &mut Rng) -> Option<Micros> {
+        let share = self.links[self.at((from, to))].doubled;
+        if !rng.per_mille(share) {
+            return None;
+        }
+        self.meet((from, to));
+        Some(rng.below(TWIN_MAX))
+    }
+
+    /// Such a message may overtake those before it.
+    pub fn overtaken(&mut self, from: Place, to: Place, rng: &mut Rng) -> Micros {
+        let share = self.links[self.at((from, to))].doubled;
+        if !rng.per_mille(share) {
+            return 0;
+        }
+        self.meet((from, to));
+        rng.below(TWIN_MAX)
+    }
+
     pub fn passes(&self, from: Place, to: Place) -> bool {
         self.links[self.at((from, to))].cuts == 0
     }
 
     /// A connection needs both directions.
     pub fn joined(&mut self, one: Place, other: Place) -> bool {
-        let joined = self.passes(one, other) && self.passes(other, one);
-        self.met += u64::from(!joined);
-        joined
+        let (there, back) = (self.passes(one, other), self.passes(other, one));
+        if !there {
+            self.meet((one, other));
+        }
+        if !back {
+            self.meet((other, one));
+        }
+        there && back
     }
 
     /// As [`Net::joined`], asked by a judge.
@@ -98,20 +145,37 @@ impl Net {
         let base = if from.region == to.region { NEAR } else { self.far };
         let mut delay = base + rng.below(base / 8 + 1) + link.slower;
         if link.slower > 0 {
-            self.met += 1;
+            self.meet((from, to));
             delay += rng.below(link.slower);
         }
         let mut resend = RESEND;
         while rng.per_mille(link.lost) && resend < 30 * RESEND {
-            self.met += 1;
+            self.meet((from, to));
             delay += resend;
             resend *= 2;
         }
         delay
     }
 
+    /// No fault touches the link, in either direction.
+    pub fn is_clear(&self, one: Place, other: Place) -> bool {
+        let clear = |link: Link| link.cuts == 0 && link.slower == 0 && link.lost == 0 && link.doubled == 0;
+        clear(self.links[self.at((one, other))]) && clear(self.links[self.at((other, one))])
+    }
+
+    /// As [`Net::round_trip`] where the link is clear, with one draw.
+    pub fn clear_round_trip(&self, from: Place, to: Place, rng: &mut Rng) -> Micros {
+        let base = if from.region == to.region { NEAR } else { self.far };
+        let drawn = rng.draw();
+        let jitter: Micros = (0..4).map(|packet| ((drawn >> (16 * packet) & 0xffff) * (base / 8 + 1)) >> 16).sum();
+        4 * base + jitter
+    }
+
     /// A question and its answer over a new connection: how long, or `None` if it does not come through in time.
     pub fn round_trip(&mut self, from: Place, to: Place, within: Micros, rng: &mut Rng) -> Option<Micros> {
+        if self.is_clear(from, to) {
+            return Some(self.clear_round_trip(from, to, rng)).filter(|took| *took <= within);
+        }
         if !self.joined(from, to) {
             return None;
         }

@@ -196,7 +196,8 @@ impl World {
             self.pass_on(node, asking);
             return;
         }
-        if let Some(took) = self.read_index(node) {
+        let mut rng = self.rng.split();
+        if let Some(took) = self.read_index(node, &mut rng) {
             let (epoch, term) = (self.nodes[node].epoch, self.nodes[node].term);
             self.after(took, Event::People(Box::new(Step::Confirmed { node, epoch, term, asking })));
         }
@@ -338,7 +339,7 @@ impl World {
         let mut missing = BTreeMap::new();
         let mut told = Vec::new();
         for (agent, run) in executors {
-            let session = self.nodes[node].office.sessions.get(&agent);
+            let session = self.nodes[node].office.sessions[agent].as_ref();
             let ponged = session.and_then(|session| session.ponged).unwrap_or(committed).min(committed);
             if let Some(session) = session {
                 told.push((session.conn, run.clone()));

@@ -9,10 +9,28 @@ use serde_json::{Value, json};
 use crate::noise::Noise;
 use crate::plant::{Bug, sought};
 use crate::planted;
-use crate::swarm;
+use crate::swarm::Drawn;
 use crate::{Micros, SECOND};
 
 const YEAR: Micros = 365 * 24 * 3600 * SECOND;
+/// Violations that are told of.
+const TOLD_MAX: usize = 1_000;
+
+/// Situations in which a rule could break: a run that never came into one of them says nothing about it.
+pub const SOMETIMES: [&str; 12] = [
+    "the active region was suspect",
+    "the active region was down",
+    "an old leader proposed",
+    "refused at commit",
+    "a promotion was called",
+    "a region was proven closed",
+    "an intent was closed as unknown",
+    "applied, and the reply was lost",
+    "people moved a service",
+    "a halt was acknowledged",
+    "a disk was lost",
+    "a node without a disk was taken up again",
+];
 
 pub fn false_failovers(noise: &Noise, took: Duration) -> Value {
     json!({
@@ -30,14 +48,21 @@ pub fn false_failovers(noise: &Noise, took: Duration) -> Value {
     })
 }
 
+/// What came of many seeds.
 #[derive(Debug, Default)]
 pub struct Swarm {
     pub seeds: u64,
     pub violating: Vec<(u64, &'static str, String)>,
+    /// Seeds in which a fault that was planned never fired.
     pub unknown: u64,
     pub simulated: Micros,
     pub events: u64,
+    pub probes: u64,
+    /// Seeds by their number of regions.
+    pub by_regions: BTreeMap<usize, u64>,
+    /// Faults that fired, and that were planned, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    pub planned: BTreeMap<&'static str, u64>,
     pub decisions: BTreeMap<String, u64>,
     pub sometimes: BTreeMap<&'static str, u64>,
     /// What became of the runs of the last seed.
@@ -68,6 +93,7 @@ impl Swarm {
             })
         });
         whole.violating.sort();
+        whole.violating.truncate(TOLD_MAX);
         whole
     }
 
@@ -77,26 +103,35 @@ impl Swarm {
         self.unknown += other.unknown;
         self.simulated += other.simulated;
         self.events += other.events;
+        self.probes += other.probes;
         self.promotions += other.promotions;
         self.holds += other.holds;
-        for (ours, theirs) in [(&mut self.faults, other.faults), (&mut self.sometimes, other.sometimes)] {
+        for (ours, theirs) in [
+            (&mut self.faults, other.faults),
+            (&mut self.planned, other.planned),
+            (&mut self.sometimes, other.sometimes),
+        ] {
             theirs.into_iter().for_each(|(kind, count)| *ours.entry(kind).or_default() += count);
         }
+        other.by_regions.into_iter().for_each(|(regions, count)| *self.by_regions.entry(regions).or_default() += count);
         other.decisions.into_iter().for_each(|(kind, count)| *self.decisions.entry(kind).or_default() += count);
     }
 
     /// Plays one seed; its trace.
     pub fn play(&mut self, seed: u64, minutes: u64, plant: Option<Bug>) -> String {
-        let mut world = swarm::build(seed, minutes, plant);
-        let lasts = world.set.lasts;
-        world.run(lasts);
-        world.judge_end();
+        let drawn = Drawn::of(seed, minutes, plant);
+        let mut world = drawn.play(plant);
         self.seeds += 1;
-        self.simulated += lasts;
+        self.simulated += world.set.lasts;
         self.events += world.counts.events;
+        self.probes += world.counts.probes;
         self.promotions += world.counts.promotions;
         self.holds += world.counts.holds;
-        self.unknown += u64::from(world.unmet() > 0);
+        self.unknown += u64::from(world.unfired().next().is_some());
+        *self.by_regions.entry(world.set.regions).or_default() += 1;
+        for planned in &world.faults {
+            *self.planned.entry(planned.fault.kind()).or_default() += 1;
+        }
         for (kind, count) in &world.counts.faults {
             *self.faults.entry(kind).or_default() += count;
         }
@@ -115,22 +150,41 @@ impl Swarm {
         world.trace.to_string()
     }
 
+    /// What never came about: kinds of faults that were planned, and situations.
+    pub fn never(&self) -> Vec<&'static str> {
+        let kinds = self.planned.keys().copied().filter(|kind| !self.faults.contains_key(kind));
+        kinds.chain(SOMETIMES.into_iter().filter(|what| !self.sometimes.contains_key(what))).collect()
+    }
+
+    pub fn verdict(&self) -> &'static str {
+        match (self.violating.is_empty(), self.never().is_empty()) {
+            (false, _) => "violated",
+            (true, false) => "unknown",
+            (true, true) => "pass",
+        }
+    }
+
     pub fn json(&self, took: Took, planted: &BTreeMap<String, Option<u64>>) -> Value {
         let each = |of: u64| round(of as f64 / self.seeds.max(1) as f64);
         json!({
             "seeds": self.seeds,
             "violations": self.violating.len(),
             "unknown": self.unknown,
+            "verdict": self.verdict(),
+            "never": self.never(),
             "seeds_per_second_per_core": round(self.seeds as f64 / took.busy.as_secs_f64().max(1e-9)),
             "simulated_years": round(self.simulated as f64 / YEAR as f64),
+            "by_regions": self.by_regions,
             "faults": self.faults,
+            "faults_planned": self.planned,
             "faults_per_seed": each(self.faults.values().sum()),
             "decisions": self.decisions,
             "decisions_per_seed": each(self.decisions.values().sum()),
+            "sometimes": self.sometimes,
             "events_per_seed": each(self.events),
+            "probes_per_seed": each(self.probes),
             "threads": took.threads,
             "seconds": round(took.wall.as_secs_f64()),
-            "sometimes": self.sometimes,
             "planted_found": planted.values().flatten().count(),
             "planted_total": planted.len(),
             "planted": planted,

@@ -22,9 +22,15 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// The generator of one thing among many, the same however much was drawn for others.
+    pub const fn of(seed: u64, thing: u64) -> Self {
+        let mut mixed = Self(seed ^ thing.wrapping_mul(0xd134_2543_de82_ef95));
+        Self(mixed.draw())
+    }
+
     /// 0 to `bound` - 1.
     pub const fn below(&mut self, bound: u64) -> u64 {
-        self.draw() % bound
+        scaled(self.draw(), bound)
     }
 
     pub fn index(&mut self, bound: usize) -> usize {
@@ -43,4 +49,9 @@ impl Rng {
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.index(of.len())]
     }
+}
+
+/// A drawn number, scaled to 0 to `bound` - 1 (Lemire: "Fast random integer generation in an interval", 2019).
+pub const fn scaled(drawn: u64, bound: u64) -> u64 {
+    ((drawn as u128 * bound as u128) >> 64) as u64
 }

@@ -279,7 +279,8 @@ impl World {
     /// What the leader of a quorum makes of a region now.
     pub fn verdict_of(&mut self, region: usize) -> Option<Verdict> {
         let node = self.leader()?;
-        self.read_index(node)?;
+        let mut rng = self.rng.clone();
+        self.read_index(node, &mut rng)?;
         let led_since = self.nodes[node].office.led_since?;
         let now = self.nodes[node].mesh_time(self.now);
         let evidence = self.evidence(node, now, led_since);

@@ -14,8 +14,9 @@ use crate::scenario::Given;
 use crate::{MILLI, MINUTE, Micros, SECOND};
 
 pub const SERVICE: &str = "orders";
+pub const REGIONS_MAX: usize = 5;
 /// The service is active in the first. Those without a workload are witnesses.
-const REGIONS: [&str; 5] = ["us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-south-1"];
+const REGIONS: [&str; REGIONS_MAX] = ["us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-south-1"];
 pub const AGENTS_PER_REGION: usize = 2;
 pub const CHECK: &str = "api";
 pub const DATABASE: &str = "database";
@@ -52,6 +53,8 @@ pub struct Setting {
     pub mix: Mix,
     /// A user's manifest in place of the one that is made of the above.
     pub given: Option<Arc<Given>>,
+    /// Judging rests so long before it looks at what was told.
+    pub rest: Micros,
     /// A write is on the replicas so much later.
     pub lag: Micros,
     /// When in the week it begins.
@@ -78,6 +81,7 @@ impl Default for Setting {
             lasts: 10 * MINUTE,
             mix: Mix::default(),
             given: None,
+            rest: 20 * MILLI,
             lag: 0,
             calendar: 0,
         }
@@ -92,6 +96,9 @@ pub struct Names {
     pub services: Vec<ServiceId>,
     pub regions: Vec<RegionId>,
     pub agents: Vec<AgentId>,
+    /// Regions, and agents, in the order of their names.
+    pub by_name: Vec<usize>,
+    pub agents_by_name: Vec<usize>,
 }
 
 impl Names {
@@ -107,7 +114,12 @@ impl Names {
         let service = service.unwrap_or_else(|| ServiceId::new(SERVICE).expect("a name"));
         let lights = (0..set.mix.lights.min(LIGHTS_MAX)).map(light);
         let services = std::iter::once(service.clone()).chain(lights).collect();
-        Self { service, services, regions, agents }
+        let mut by_name: Vec<usize> = (0..regions.len()).collect();
+        by_name.sort_by_key(|region| &regions[*region]);
+        let agents: Vec<AgentId> = agents;
+        let mut agents_by_name: Vec<usize> = (0..agents.len()).collect();
+        agents_by_name.sort_by_key(|agent| &agents[*agent]);
+        Self { service, services, regions, agents, by_name, agents_by_name }
     }
 
     pub fn region(&self, id: &RegionId) -> usize {

@@ -1,6 +1,6 @@
 //! The world: its parts, its time, what is on its way.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use mesh_core::fleet::{Fleet, Reply};
@@ -9,13 +9,14 @@ use crate::agent::Agent;
 use crate::clock::Clocks;
 use crate::cloud::Cloud;
 use crate::consensus::{FOUNDING_TERM, Node, coordinator};
-use crate::event::{Entry, Event, Heard, Item, Peer, Say, Who};
+use crate::event::{Entry, Event, Heard, Log, Peer, Say, Who};
 use crate::fault::Planned;
 use crate::judge::Judge;
 use crate::net::{Net, Place};
 use crate::people::People;
 use crate::plant::Bug;
 use crate::plant::spoil::spoil_founding;
+use crate::queue::{Item, Queue};
 use crate::rng::Rng;
 use crate::setting::{AGENTS_PER_REGION, Names, Setting, spread_intents};
 use crate::trace::Trace;
@@ -39,11 +40,12 @@ pub struct Connection {
     stuck_since: Micros,
     unacknowledged: Option<Micros>,
     last: [Micros; 2],
+    pub rng: Rng,
 }
 
 enum Message {
-    Say(Box<Say>),
-    Heard(Box<Heard>),
+    Say(Say),
+    Heard(Heard),
 }
 
 /// What happened, counted.
@@ -61,8 +63,10 @@ pub struct Counts {
     pub unknown_calls: u64,
     pub replies_lost: u64,
     pub calls_late: u64,
+    pub provider_errors: u64,
     pub promotions: u64,
     pub failovers: u64,
+    /// Times a fault was where it fires, by kind: what it touched, it changed.
     pub faults: BTreeMap<&'static str, u64>,
     /// Committed commands by kind.
     pub decisions: BTreeMap<String, u64>,
@@ -70,8 +74,14 @@ pub struct Counts {
 
 pub struct World {
     pub now: Micros,
-    order: u64,
-    queue: BinaryHeap<Item>,
+    queue: Queue,
+    /// Do lanes rest while nothing can come of them? A test says no.
+    pub rests: bool,
+    /// Agents that rest now.
+    pub resting: usize,
+    /// Links that flap now.
+    pub flapping: u32,
+    pub seed: u64,
     pub set: Setting,
     pub names: Names,
     pub rng: Rng,
@@ -86,32 +96,56 @@ pub struct World {
     /// The last faults are over.
     pub heals_at: Micros,
     pub met_before: Vec<u64>,
+    /// Did it fire, by the number of the fault?
+    pub fired: Vec<bool>,
+    /// Faults that wait for their moment.
+    pub armed: Vec<usize>,
+    /// What was put off because its process stood still.
+    pub put_off: Vec<u64>,
     /// Flapping links that are cut now, by the number of the fault.
     pub flapped: BTreeSet<usize>,
     pub judge: Judge,
     pub trace: Trace,
+    /// Every verdict on the active region, and when.
+    pub verdicts: Trace,
     pub counts: Counts,
     pub plant: Option<Bug>,
+}
+
+/// What was committed before the world begins, and the state that it makes.
+fn founded(set: &Setting, names: &Names, plant: Option<Bug>) -> (Log, Fleet) {
+    let mut fleet = Fleet::default();
+    let mut log = Vec::new();
+    for command in set.founding(names) {
+        let at = mesh_core::time::Timestamp::from_millis(1_780_000_000_000);
+        let applied = fleet.apply(at, &command);
+        assert!(!matches!(applied.reply, Reply::Refused(_)), "{:?}", applied.reply);
+        log.push(Rc::new(Entry { term: FOUNDING_TERM, at, command: Some(command) }));
+    }
+    spread_intents(&mut fleet, names);
+    spoil_founding(plant, &mut fleet);
+    (Rc::new(log), fleet)
+}
+
+impl Connection {
+    /// Nothing is held up on it.
+    pub fn is_quiet(&self) -> bool {
+        !self.ended && self.stuck.is_empty() && self.unacknowledged.is_none()
+    }
 }
 
 impl World {
     pub fn new(set: Setting, seed: u64, plant: Option<Bug>) -> Self {
         let names = Names::of(&set);
-        let mut fleet = Fleet::default();
-        let mut log = Vec::new();
-        for command in set.founding(&names) {
-            let at = mesh_core::time::Timestamp::from_millis(1_780_000_000_000);
-            let applied = fleet.apply(at, &command);
-            assert!(!matches!(applied.reply, Reply::Refused(_)), "{:?}", applied.reply);
-            log.push(Rc::new(Entry { term: FOUNDING_TERM, at, command: Some(command) }));
-        }
-        spread_intents(&mut fleet, &names);
-        spoil_founding(plant, &mut fleet);
-        let log = Rc::new(log);
+        let (log, fleet) = founded(&set, &names, plant);
+        let places = set.regions * (AGENTS_PER_REGION + 1);
         let mut world = Self {
             now: 0,
-            order: 0,
-            queue: BinaryHeap::new(),
+            queue: Queue::default(),
+            rests: set.given.is_none(),
+            resting: 0,
+            flapping: 0,
+            seed,
             net: Net::new(set.regions, set.far),
             cloud: Cloud::new(set.workloads),
             zone: Zone::of(&fleet),
@@ -126,8 +160,12 @@ impl World {
             faults: Vec::new(),
             heals_at: Micros::MAX,
             met_before: Vec::new(),
+            fired: Vec::new(),
+            armed: Vec::new(),
+            put_off: vec![0; places],
             flapped: BTreeSet::new(),
             trace: Trace::default(),
+            verdicts: Trace::default(),
             counts: Counts::default(),
             plant,
         };
@@ -160,7 +198,7 @@ impl World {
         let drift = i64::try_from(self.rng.below(2 * self.set.drift_ppm + 1)).unwrap_or_default();
         let drift_ppm = drift - i64::try_from(self.set.drift_ppm).unwrap_or_default();
         let wall_off = i64::try_from(self.rng.below(400 * MILLI) + self.set.calendar).unwrap_or_default() - 200_000;
-        Clocks { drift_ppm, wall_off, ..Clocks::default() }
+        Clocks::drifting(drift_ppm, wall_off)
     }
 
     pub fn bug(&self, bug: Bug) -> bool {
@@ -168,35 +206,54 @@ impl World {
     }
 
     pub fn at(&mut self, at: Micros, event: Event) {
-        self.push(at, at, event);
+        self.queue.push(at, at, event);
     }
 
     pub fn after(&mut self, delay: Micros, event: Event) {
-        self.push(self.now + delay, self.now + delay, event);
-    }
-
-    fn push(&mut self, at: Micros, due: Micros, event: Event) {
-        self.order += 1;
-        self.queue.push(Item { at, order: self.order, due, event });
+        self.at(self.now + delay, event);
     }
 
     /// Everything up to `until`.
     pub fn run(&mut self, until: Micros) {
-        while self.queue.peek().is_some_and(|item| item.at <= until) {
-            let Some(Item { at, due, event, .. }) = self.queue.pop() else { return };
-            self.now = at;
-            if let Some(who) = event.of()
-                && let Some(resumes) = self.stands_still(who)
-            {
-                self.push(resumes, due, event);
-                continue;
+        loop {
+            while let Some(item) = self.queue.pop(until) {
+                self.step(item);
             }
-            self.counts.events += 1;
-            self.trace.note(at);
-            self.trace.note(event.code());
-            self.happen(event, due);
+            self.now = until;
+            if self.resting == 0 {
+                self.reckon_all();
+                return;
+            }
+            self.wake_sessions();
         }
-        self.now = until;
+    }
+
+    fn step(&mut self, Item { at, due, code, event }: Item) {
+        self.now = at;
+        if self.resting > 0 && self.relies_on_rest(&event) {
+            self.wake_sessions();
+            self.queue.push(at, due, event);
+            return;
+        }
+        if let Some(who) = event.of()
+            && let Some(resumes) = self.stands_still(who)
+        {
+            let place = self.place(who);
+            self.put_off[place] += 1;
+            self.queue.push(resumes, due, event);
+            return;
+        }
+        self.counts.events += 1;
+        self.trace.note(at);
+        self.trace.note(code);
+        self.happen(event, due);
+    }
+
+    pub fn place(&self, who: Who) -> usize {
+        match who {
+            Who::Agent(agent) => agent,
+            Who::Node(node) => self.agents.len() + node,
+        }
     }
 
     fn stands_still(&self, who: Who) -> Option<Micros> {
@@ -235,13 +292,21 @@ impl World {
             Event::Effect(call) => self.effect(*call),
             Event::CallEnded { agent, epoch, seq, call, result } => self.call_ended(agent, epoch, seq, call, *result),
             Event::Proxy { region } => self.proxy(region),
-            Event::Promoted { region, generation } => self.promoted(region, generation),
-            Event::Fault { nth, begins } => self.fault(nth, begins),
-            Event::Flip { nth, cut } => self.flip(nth, cut),
-            Event::People(step) => self.people_step(*step),
-            Event::Zone(step) => self.zone_step(step),
-            Event::Mix(step) => self.mix_step(step),
+            Event::Promoted { region, generation } => self.disturb(|world| world.promoted(region, generation)),
+            Event::Restart { agent, epoch } => self.restart(agent, epoch),
+            Event::Fault { nth, begins } => self.disturb(|world| world.fault(nth, begins)),
+            Event::Flip { nth, cut } => self.disturb(|world| world.flip(nth, cut)),
+            Event::People(step) => self.disturb(|world| world.people_step(*step)),
+            Event::Zone(step) => self.disturb(|world| world.zone_step(step)),
+            Event::Mix(step) => self.disturb(|world| world.mix_step(step)),
         }
+    }
+
+    /// Changes something that those who rest rely on.
+    fn disturb(&mut self, change: impl FnOnce(&mut Self)) {
+        self.reckon_all();
+        change(self);
+        self.wake_lanes();
     }
 
     // Connections.
@@ -258,16 +323,17 @@ impl World {
             stuck_since: 0,
             unacknowledged: None,
             last,
+            rng: Rng::of(self.seed, 1 << 62 | self.conns.len() as u64),
         });
         self.conns.len() - 1
     }
 
     pub fn say_to_node(&mut self, conn: usize, say: Say) {
-        self.send(conn, Message::Say(Box::new(say)));
+        self.send(conn, Message::Say(say));
     }
 
     pub fn say_to_agent(&mut self, conn: usize, heard: Heard) {
-        self.send(conn, Message::Heard(Box::new(heard)));
+        self.send(conn, Message::Heard(heard));
     }
 
     fn is_joined(&mut self, conn: usize) -> bool {
@@ -329,8 +395,9 @@ impl World {
 
     fn dispatch(&mut self, conn: usize, message: Message) {
         let (from, to, way) = self.way(conn, &message);
-        let at = (self.now + self.net.delay(from, to, &mut self.rng)).max(self.conns[conn].last[way] + 1);
-        self.conns[conn].last[way] = at;
+        let of = &mut self.conns[conn];
+        let at = (self.now + self.net.delay(from, to, &mut of.rng)).max(of.last[way] + 1);
+        of.last[way] = at;
         let event = match message {
             Message::Say(say) => Event::ToNode { conn, say },
             Message::Heard(heard) => Event::ToAgent { conn, heard },
@@ -338,17 +405,17 @@ impl World {
         self.at(at, event);
     }
 
-    fn arrive_at_node(&mut self, conn: usize, say: Box<Say>) {
+    fn arrive_at_node(&mut self, conn: usize, say: Say) {
         match self.stands_still(Who::Node(self.conns[conn].node)) {
             Some(resumes) => self.at(resumes, Event::ToNode { conn, say }),
-            None => self.hear_say(conn, *say),
+            None => self.hear_say(conn, say),
         }
     }
 
-    fn arrive_at_agent(&mut self, conn: usize, heard: Box<Heard>) {
+    fn arrive_at_agent(&mut self, conn: usize, heard: Heard) {
         match self.stands_still(Who::Agent(self.conns[conn].agent)) {
             Some(resumes) => self.at(resumes, Event::ToAgent { conn, heard }),
-            None => self.hear(conn, *heard),
+            None => self.hear(conn, heard),
         }
     }
 
@@ -357,9 +424,12 @@ impl World {
         if !self.net.joined(a, b) {
             return;
         }
-        let delay = self.net.delay(a, b, &mut self.rng);
+        let delay = self.net.delay(a, b, &mut self.rng) + self.net.overtaken(a, b, &mut self.rng);
         if delay <= within {
-            self.after(delay, Event::ToPeer { from, to, peer: Box::new(peer) });
+            self.after(delay, Event::ToPeer { from, to, peer: Box::new(peer.clone()) });
+        }
+        if let Some(later) = self.net.twin(a, b, &mut self.rng) {
+            self.after(delay + later, Event::ToPeer { from, to, peer: Box::new(peer) });
         }
     }
 

@@ -3,7 +3,7 @@
 use mesh_sim::plant::{Bug, Written, sought};
 use mesh_sim::planted;
 
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 24;
 const SEEDS_OF_ALL: u64 = 400;
 const MINUTES: u64 = 30;
 

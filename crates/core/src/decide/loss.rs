@@ -57,18 +57,32 @@ pub(crate) fn unseen(manifest: &Manifest) -> Duration {
     critical.map(|check| check.interval.saturating_add(check.timeout)).min().unwrap_or_default()
 }
 
-/// There may be hundreds of one database, so all of it share their words.
-pub fn samples(service: &Service, evidence: &Evidence) -> Vec<LagSample> {
+/// Of each database in each region the newest lag that was measured while the old primary lived: of the hundreds that may
+/// be known, no other counts.
+pub fn samples(service: &Service, evidence: &Evidence, onset: Onset) -> Vec<LagSample> {
     let mut samples: Vec<LagSample> = Vec::new();
     for sight in evidence.of_service(&service.manifest.service) {
-        let Reading::ReplicaLag { lag } = &sight.signal.reading else { continue };
+        let Reading::ReplicaLag { lag } = sight.signal.reading else { continue };
+        if sight.observed_at > onset.lived {
+            continue;
+        }
         let subject = &sight.signal.subject;
-        let (resource, signal) = match samples.last().filter(|last| *last.resource == **subject) {
-            Some(last) => (Arc::clone(&last.resource), Arc::clone(&last.signal)),
-            None => (Arc::from(subject.as_str()), Arc::from(signal_of(&service.manifest, subject))),
-        };
-        let (region, observer) = (sight.signal.region.clone(), sight.signal.observer.clone());
-        samples.push(LagSample { resource, region, lag: *lag, at: sight.observed_at, observer, signal });
+        // Sights of one region come together, and in it those of one database.
+        let known = samples.last_mut().filter(|last| last.region == sight.signal.region && *last.resource == **subject);
+        match known {
+            Some(known) if (known.at, known.lag) > (sight.observed_at, lag) => {}
+            Some(known) => {
+                (known.at, known.lag, known.observer) = (sight.observed_at, lag, sight.signal.observer.clone());
+            }
+            None => samples.push(LagSample {
+                resource: Arc::from(subject.as_str()),
+                region: sight.signal.region.clone(),
+                lag,
+                at: sight.observed_at,
+                observer: sight.signal.observer.clone(),
+                signal: Arc::from(signal_of(&service.manifest, subject)),
+            }),
+        }
     }
     samples
 }

@@ -39,7 +39,8 @@ pub fn next(fleet: &Fleet, evidence: &Evidence, hash: &dyn Fn(&Plan) -> Hash32) 
 /// Can anything come of judging it?
 pub fn needs_a_look(fleet: &Fleet, service: &Service) -> bool {
     match service.current_run.as_ref().and_then(|run| fleet.runs.get(run)) {
-        Some(run) => matches!(run.state, RunState::Held { .. }),
+        // While one is under way nothing begins; only who approves has to know more.
+        Some(run) => awaits_approval(run),
         None => service.manifest.policy.automatic != AutomaticMode::Off,
     }
 }
@@ -143,7 +144,7 @@ fn start(
     let Conclusion::Act { to, .. } = &judgement.conclusion else { return None };
     let active = judgement.regions.get(&service.active)?;
     let onset = onset(service, active, evidence.now);
-    let seen = planner::Evidence { onset, lag: samples(service, evidence) };
+    let seen = planner::Evidence { onset, lag: samples(service, evidence, onset) };
     let plan = planner::plan_failover(service, to, &seen).ok()?;
     Some(Command::StartRun {
         plan_hash: hash(&plan),
@@ -169,7 +170,7 @@ fn grown_loss(fleet: &Fleet, judgement: &Judgement, evidence: &Evidence) -> Opti
         Verdict::Healthy | Verdict::Suspect => Onset::now(evidence.now),
         Verdict::Unknown => return None,
     };
-    let loss = expected(&service.manifest, &run.plan.to, onset, &samples(service, evidence));
+    let loss = expected(&service.manifest, &run.plan.to, onset, &samples(service, evidence, onset));
     let (known, now) = (run.loss.total()?, loss.total()?);
     let grown = now > known.saturating_add(GROWTH_MIN.max(known / 10));
     grown.then(|| Command::NoteLoss { run: run.id.clone(), loss })

@@ -60,7 +60,7 @@ fn measured(
     match rule {
         Predicate::RegionsOn { at_least } => regions_on(service, verdicts, *at_least),
         Predicate::Lag { resource, below } => {
-            let loss = of_resource(resource, to, onset, &samples(service, evidence));
+            let loss = of_resource(resource, to, onset, &samples(service, evidence, onset));
             match loss.total() {
                 Some(total) if total < *below => (RuleState::Held, loss.in_words()),
                 Some(_) => (RuleState::Blocks, format!("{}, {} is allowed", loss.in_words(), words(*below))),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::loss::{Onset, expected, samples};
+use super::loss::{LagSample, Onset, expected};
 use crate::detect::{Evidence, Observer, RegionVerdict, SILENCE_MAX, Verdict};
 use crate::fleet::{Fleet, Service};
 use crate::ids::RegionId;
@@ -55,12 +55,12 @@ pub(super) fn choose(
     onset: Onset,
     verdicts: &BTreeMap<RegionId, RegionVerdict>,
     evidence: &Evidence,
+    samples: &[LagSample],
 ) -> Option<RegionId> {
-    let samples = samples(service, evidence);
     let others = service.manifest.regions.keys().filter(|region| **region != service.active);
     others
         .min_by_key(|region| {
-            let loss: PredictedLoss = expected(&service.manifest, region, onset, &samples);
+            let loss: PredictedLoss = expected(&service.manifest, region, onset, samples);
             let total = loss.total();
             (unfit(fleet, region, verdicts, evidence).len(), total.is_none(), total)
         })

@@ -104,6 +104,21 @@ impl Hysteresis {
         self.reading.clone()
     }
 
+    /// It passes, and its last answer did: a further pass changes counters alone.
+    pub fn is_steady(&self) -> bool {
+        matches!(self.reading, Reading::Passing { .. }) && self.failures == 0 && self.unknowns == 0
+    }
+
+    /// As so many passes while it is steady, none longer than a gap after the one before.
+    pub fn pass_again(&mut self, passes: u32, last: Stamp) {
+        debug_assert!(self.is_steady(), "the answers between would count");
+        self.passes = self.passes.saturating_add(passes);
+        self.answers = self.answers.saturating_add(u64::from(passes));
+        let oldest = self.answers.saturating_sub(WINDOW);
+        self.alternations.retain(|answer| *answer > oldest);
+        self.answered = Some(last);
+    }
+
     /// What the present reading rests on.
     pub fn seen(&self, now: Stamp) -> Seen {
         let failing = matches!(self.reading, Reading::Failing { .. });
@@ -220,6 +235,28 @@ mod tests {
     #[test]
     fn a_single_failed_probe_is_not_an_outage() {
         assert_eq!(readings("++-+--+"), ["?", "up", "up", "up", "up", "up", "up"]);
+    }
+
+    #[test]
+    fn many_passes_of_a_steady_reading_are_as_each_for_itself() {
+        for passes in [1, 2, 100, 239, 240, 241] {
+            let mut each = Hysteresis::new(2, 1, GAP);
+            play(&mut each, "++--++--+++--++++++++++");
+            assert!(each.is_steady());
+            let (mut at_once, last) = (each.clone(), each.answered.map_or(0, |at| at.monotonic.as_secs()) + passes);
+            play(&mut each, &"+".repeat(usize::try_from(passes).expect("few")));
+            at_once.pass_again(u32::try_from(passes).expect("few"), at(last));
+            assert_eq!(format!("{each:?}"), format!("{at_once:?}"), "{passes} passes");
+        }
+    }
+
+    #[test]
+    fn what_failed_last_is_not_steady() {
+        for answers in ["++-", "++--", "++--+", "?", "++?"] {
+            let mut hysteresis = Hysteresis::new(2, 2, GAP);
+            play(&mut hysteresis, answers);
+            assert!(!hysteresis.is_steady(), "{answers}");
+        }
     }
 
     #[test]

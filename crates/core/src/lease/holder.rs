@@ -148,6 +148,12 @@ impl Holder {
         Ok(())
     }
 
+    /// Would [`Self::ask`] ask anybody?
+    pub fn may_ask(&self) -> bool {
+        let has_lease = self.lease.as_ref().is_some_and(|lease| lease.generation >= self.record.floor);
+        has_lease && !self.asks.members.is_empty()
+    }
+
     /// Begins a round of asking for the generation that this agent last had a lease on. `None`: there is nothing to ask
     /// for, or nobody to ask.
     pub fn ask(&mut self, now: Stamp) -> Option<(Ask, BTreeSet<AgentId>)> {

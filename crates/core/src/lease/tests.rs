@@ -89,6 +89,16 @@ fn a_hold_needs_the_promise_of_all_and_counts_from_the_asking() {
 }
 
 #[test]
+fn only_who_had_a_lease_and_has_others_to_ask_may_ask() {
+    let mut holder = Holder::default();
+    assert!(!holder.may_ask() && holder.ask(at(0)).is_none(), "it never had a lease");
+    holder.hear(&granted(3), at(0), at(0));
+    assert!(holder.may_ask() && holder.ask(at(20)).is_some(), "also when it has run out");
+    holder.end(Generation(4));
+    assert!(!holder.may_ask() && holder.ask(at(21)).is_none(), "something newer is wanted");
+}
+
+#[test]
 fn promises_of_an_earlier_round_do_not_count() {
     let mut holder = leased(3, 0);
     let (first, _) = holder.ask(at(10)).expect("asked");

@@ -11,7 +11,8 @@ use mesh_core::run::{Outcome, OutcomeResult};
 
 use super::gate::PERMIT_FOR;
 use super::{Agent, Steady};
-use crate::event::{Call, Event, Say, Written};
+use crate::event::{Call, Event, Report, Say, Written};
+use crate::fault::Point;
 use crate::plant::Bug;
 use crate::setting::is_light;
 use crate::world::World;
@@ -20,6 +21,8 @@ use crate::{MILLI, Micros, SECOND};
 /// A call without an answer for so long is unknown.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 const OBSERVE_DEADLINE: Micros = 5 * SECOND;
+/// A provider that refuses says so.
+const ERROR_AFTER: Micros = 50 * MILLI;
 const REPORT_AGAIN: Duration = Duration::from_secs(5);
 /// A statement names the time of the server's clock after which it does nothing.
 const STATEMENT_LIFETIME: Micros = 2 * SECOND;
@@ -316,22 +319,33 @@ impl World {
                 }
                 let entry = Entry { job, progress: Progress::default(), outcome: None, doubtful: false };
                 it.disk.entries.entry(seq).or_insert(entry);
-                self.work_after(agent, seq, 1);
+                if !self.crashes_here(agent, Point::Accepted) {
+                    self.work_after(agent, seq, 1);
+                }
             }
             Written::CallStarted { seq, before } => {
                 let Some(entry) = self.agents[agent].disk.entries.get_mut(&seq) else { return };
                 entry.progress.record_call_started(&before);
                 entry.doubtful = true;
+                if self.crashes_here(agent, Point::Journalled) {
+                    return;
+                }
                 if !self.bug(Bug::CallBeforeJournal) {
                     self.send_call(agent, seq);
                 }
+                self.crashes_here(agent, Point::Sent);
             }
-            Written::CallEnded { seq, result } => self.call_is_over(agent, seq, result),
+            Written::CallEnded { seq, result } => {
+                self.call_is_over(agent, seq, result);
+                self.crashes_here(agent, Point::Ended);
+            }
             Written::Outcome { seq, outcome } => {
                 let Some(entry) = self.agents[agent].disk.entries.get_mut(&seq) else { return };
                 entry.outcome = Some(outcome);
                 self.stage(agent, seq, Stage::Finished);
-                self.report_outcomes(agent, false);
+                if !self.crashes_here(agent, Point::Finished) {
+                    self.report_outcomes(agent, false);
+                }
             }
             Written::Acknowledged(seq) => {
                 let it = &mut self.agents[agent];
@@ -358,6 +372,14 @@ impl World {
         }
         self.counts.calls += 1;
         self.judge_call(agent, &job);
+        if self.rng.per_mille(self.cloud.errors) {
+            self.counts.provider_errors += 1;
+            let reason = "the provider's error".to_owned();
+            let again = self.rng.per_mille(700);
+            let result = if again { CallResult::NotApplied { reason } } else { CallResult::Rejected { reason } };
+            self.after(ERROR_AFTER, Event::CallEnded { agent, epoch, seq, call, result: Box::new(result) });
+            return;
+        }
         let (arrives, reply_lost) =
             if job.action.is_postgres() { self.way_of_call(agent, &job) } else { self.way_to_zone(agent, &job) };
         if let Some(arrives) = arrives {
@@ -429,7 +451,8 @@ impl World {
             }
             let job = &entry.job;
             let (run, step, direction) = (job.run.clone(), job.step.clone(), job.direction);
-            reports.push(Say::Outcome { run, step, direction, seq: *seq, outcome: outcome.clone() });
+            let report = Report { run, step, direction, seq: *seq, outcome: outcome.clone() };
+            reports.push(Say::Outcome(Box::new(report)));
         }
         for report in reports {
             self.say_to_node(conn, report);

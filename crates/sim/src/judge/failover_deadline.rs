@@ -12,6 +12,9 @@ const LEADER: Micros = (3 + 6 + 6) * SECOND;
 /// Looks, fences that nobody answers, a promotion, an agent that is asked in vain, ways.
 const EFFECTS: Micros = 60 * SECOND;
 
+/// Of so many answers an observer remembers how often they turned to failures.
+const ANSWERS_REMEMBERED: u64 = 240;
+
 pub struct Finale {
     from: usize,
     began: Micros,
@@ -32,7 +35,7 @@ impl World {
         let targets: Vec<usize> = (0..self.set.workloads).filter(|to| *to != from).collect();
         let fit = targets.iter().all(|to| {
             let server = &self.cloud.servers[*to];
-            !server.primary && !server.promoting && !self.would_lose(from, *to)
+            !server.primary && !server.promoting && !self.would_lose(from, *to) && !self.alternated(*to)
         });
         let writes = self.cloud.primary_writes(from);
         let guarded = self.zone.names.values().all(|name| matches!(name.mark, Mark::One(_)));
@@ -47,6 +50,13 @@ impl World {
         let (began, deadline) = (self.now, self.now + LEADER + seen + closed + EFFECTS);
         self.judge.finale = Some(Finale { from, began, deadline, wrote: None });
         self.reached("a last loss that must be followed");
+    }
+
+    /// What failed and recovered three times lately is no target for anybody who saw it.
+    fn alternated(&self, region: usize) -> bool {
+        let lately = self.now.saturating_sub(ANSWERS_REMEMBERED * (self.set.interval_s + 1) * SECOND);
+        let third = |agent: usize| self.judge.answers[agent * self.judge.workloads + region].began[2];
+        (0..self.agents.len()).filter_map(third).any(|began| began > lately)
     }
 
     pub fn judge_wrote(&mut self) {

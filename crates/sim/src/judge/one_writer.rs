@@ -35,7 +35,7 @@ impl World {
             if it.region == region || !it.alive || self.is_consented(it.region) {
                 continue;
             }
-            if let Some(theirs) = it.holder.standing(self.stamp(other)) {
+            if let Some(theirs) = self.standing_of(other) {
                 let text = format!("agent {agent} at {own:?} while agent {other} has {theirs:?}");
                 self.violated("OneWriter", text);
             }

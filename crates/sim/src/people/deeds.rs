@@ -109,6 +109,15 @@ impl World {
         }
     }
 
+    /// Somebody moves the first service, if there is anybody.
+    pub fn people_move(&mut self) {
+        let up = (0..self.nodes.len()).find(|node| self.nodes[*node].runs());
+        if let Some(node) = up.filter(|_| self.set.mix.people.is_some()) {
+            let (person, path, deed) = self.movement(node, self.names.service.clone());
+            self.ask(person, path, deed, node);
+        }
+    }
+
     fn about_service(&mut self, node: usize, service: ServiceId) -> Option<Asked> {
         match self.rng.below(100) {
             0..30 => Some(self.movement(node, service)),

@@ -285,7 +285,8 @@ fn is_down(judgement: &Judgement) -> bool {
 
 fn judgement(world: &mut World) -> Option<Judgement> {
     let node = world.leader()?;
-    world.read_index(node)?;
+    let mut rng = world.rng.clone();
+    world.read_index(node, &mut rng)?;
     let led_since = world.nodes[node].office.led_since?;
     let now = world.nodes[node].mesh_time(world.now);
     let evidence = world.evidence(node, now, led_since);

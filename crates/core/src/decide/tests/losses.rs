@@ -38,6 +38,16 @@ fn the_lag_that_grows_after_the_primarys_death_means_nothing() {
 }
 
 #[test]
+fn of_many_lags_the_newest_of_a_living_primary_counts_and_of_two_as_new_the_larger() {
+    let mut stand = Stand::outage();
+    let lags = [(BROKE - 9, 9), (BROKE + 4, 0), (BROKE - 1, 3), (BROKE - 30, 1), (BROKE - 1, 2)];
+    stand.sights = lags.into_iter().map(|(at_s, lag_s)| lag("maip", at_s, seconds(lag_s))).collect();
+    assert_eq!(predicted(&stand), expects(3, 1));
+    stand.sights.reverse();
+    assert_eq!(predicted(&stand), expects(3, 1), "in whatever order they came");
+}
+
+#[test]
 fn a_lag_of_zero_after_the_primarys_death_means_nothing_either() {
     let mut stand = Stand::outage();
     stand.sights = vec![lag("maip", BROKE + 1, Duration::ZERO)];
