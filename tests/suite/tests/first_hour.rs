@@ -165,7 +165,7 @@ async fn from_import_to_a_failover_that_nothing_would_stop() {
     rig.ctl(&["traffic", "setup", "--service", "maip", "--yes"]).await.expect(3);
     let records = rig.records(RECORD).await;
 
-    let report = examined(&rig, "maip").await.json();
+    let report = rig.ctl(&["--json", "doctor", "maip"]).await.json();
     holds(&of_level(&report, "warning"), &["observing", "meshctl arm maip"]);
     let of_service: Vec<String> =
         of_level(&report, "problem").into_iter().filter(|finding| !finding.contains("approval keys")).collect();
