@@ -32,6 +32,8 @@ mod survey;
 
 use stream::Opened;
 
+/// Attempts without a pause, however coordinators contradict each other.
+const AT_ONCE_MAX: u32 = 16;
 const RECONNECT_MIN: Duration = Duration::from_millis(50);
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
 
@@ -90,8 +92,8 @@ pub async fn run(link: &Link, stop: &CancellationToken) {
     let mut backoff = Backoff::seeded_by_os(RECONNECT_MIN, RECONNECT_MAX);
     // Once between two sessions: the attempts go on, and each would say the same.
     let mut warned = false;
-    // Since the last welcome.
-    let mut attempts: usize = 0;
+    // Since the last welcome, and since the last pause.
+    let (mut attempts, mut at_once) = (0usize, 0u32);
     while !stop.is_cancelled() {
         let Some(target) = lock(&seeker).target() else { return };
         let opened = tokio::select! {
@@ -100,7 +102,7 @@ pub async fn run(link: &Link, stop: &CancellationToken) {
         };
         let (welcomed, target, ending) = match opened {
             Ok(opened) => {
-                (warned, attempts) = (false, 0);
+                (warned, attempts, at_once) = (false, 0, 0);
                 backoff.reset();
                 let (target, ending) = ways.keep(target, opened).await;
                 (true, target, ending)
@@ -132,9 +134,11 @@ pub async fn run(link: &Link, stop: &CancellationToken) {
                 if reached { lock(&seeker).lost(&target) } else { lock(&seeker).failed(&target) }
             }
         };
-        if next == Next::AtOnce {
+        if next == Next::AtOnce && at_once < AT_ONCE_MAX {
+            at_once += 1;
             continue;
         }
+        at_once = 0;
         tokio::select! {
             () = tokio::time::sleep(backoff.next_delay()) => {}
             () = stop.cancelled() => return,

@@ -102,7 +102,9 @@ impl<A: Ord + Clone> Seeker<A> {
                 self.hint = Some(leader);
                 Next::AtOnce
             }
-            _ => self.failed(target),
+            _ if target.pass_on_to.is_some() => self.failed(target),
+            // It answered, and what it says leads nowhere.
+            _ => self.give_up(),
         }
     }
 
@@ -178,10 +180,14 @@ impl<A: Ord + Clone> Seeker<A> {
         if self.passer_on().is_some() {
             return Next::AtOnce;
         }
-        self.beyond = None;
-        self.asked.clear();
         self.unreached.clear();
-        self.hints = 0;
+        self.give_up()
+    }
+
+    /// The next in turn is tried directly, after a pause.
+    fn give_up(&mut self) -> Next {
+        (self.hint, self.hints, self.beyond) = (None, 0, None);
+        self.asked.clear();
         self.turn = self.turn.wrapping_add(1);
         Next::AfterAPause
     }
