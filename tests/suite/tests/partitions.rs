@@ -265,7 +265,8 @@ async fn hold_row(wide: &Wide, row: &Row, broken: &Broken, hold: Duration) {
     assert!(asked > 0 && (refused == 0 || !is_alone), "{text}");
     let status = wide.rig.mesh().status(false).await.expect("there is a quorum");
     let passed_on = status.agents.iter().filter(|agent| agent.region == PRIMARY && agent.via.is_some()).count();
-    assert!(passed_on > 0, "{}: nobody passes anything on: {:?}", row.name, status.agents);
+    // Another may lead by now, where processors are scarce, and then nobody has to.
+    assert!(passed_on > 0 || !is_alone, "{}: nobody passes anything on: {:?}", row.name, status.agents);
 }
 
 /// Does one of the primary's agents let its region write?
