@@ -13,6 +13,7 @@ use mesh_core::ids::{IntentSeq, RegionId, StepId, Token};
 use mesh_core::plan::{Action, Plan, SecurityGroupPurpose, Step};
 use mesh_core::run::{Direction, effect_key};
 use mesh_proto::v1;
+use tokio::time::Instant;
 use tonic::Status;
 use v1::CheckVerdict as Verdict;
 
@@ -24,6 +25,8 @@ use crate::sessions::Session;
 
 /// How long an agent may take to look at one thing.
 const CHECK_WITHIN: Duration = Duration::from_secs(10);
+/// An agent between two sessions is waited for, and whoever fails over at night waits for no more.
+const SETTLED_WITHIN: Duration = Duration::from_secs(3);
 
 pub async fn check_plan(
     node: &Node,
@@ -36,7 +39,7 @@ pub async fn check_plan(
         refuse_unplanned(service, fleet, &plan)?;
         Ok::<_, Status>(service.clone())
     })?;
-    settle(node).await;
+    settle(node, SETTLED_WITHIN).await;
     let asked = plan.steps.iter().enumerate().map(|(position, step)| {
         let plan = &plan;
         let service = &service;
@@ -60,7 +63,7 @@ async fn ask(node: &Node, plan: &Plan, step: &Step, position: usize) -> v1::Step
         Err(reason) => return answer(step, Verdict::Unknown, reason, agent),
     };
     let job = v1::Job::from(&job);
-    match look(node, session, CHECK_WITHIN, |session| session.check(job.clone())).await {
+    match look(node, session, Instant::now() + CHECK_WITHIN, |session| session.check(job.clone())).await {
         Ok(report) => {
             let verdict = match report.verdict() {
                 Verdict::Unspecified => Verdict::Unknown,

@@ -11,7 +11,8 @@ use crate::node::Node;
 use crate::sessions::Session;
 
 /// An agent that lost its session has a new one within a few seconds, or is in trouble.
-const BACK_WITHIN: Duration = Duration::from_secs(8);
+pub const BACK_WITHIN: Duration = Duration::from_secs(8);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Why an agent told nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +29,9 @@ pub enum Silence {
 pub async fn look<T>(
     node: &Node,
     mut session: Arc<Session>,
-    within: Duration,
+    deadline: Instant,
     ask: impl Fn(&Session) -> oneshot::Receiver<T>,
 ) -> Result<T, Silence> {
-    let deadline = Instant::now() + within;
     loop {
         match timeout_at(deadline, ask(&session)).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -44,11 +44,15 @@ pub async fn look<T>(
     }
 }
 
-/// Waits for regions whose last session ended a moment ago; those that are gone for longer are not waited for.
-pub async fn settle(node: &Node) {
+/// Waits for so long for regions whose last session ended a moment ago; those that are gone for longer are not waited for.
+pub async fn settle(node: &Node, within: Duration) {
     let mut changes = node.sessions.changes();
-    let settled =
-        async { while !node.sessions.lately_silent(BACK_WITHIN).is_empty() && changes.changed().await.is_ok() {} };
+    let settled = async {
+        while !node.sessions.lately_silent(within).is_empty() {
+            // A session may begin, and a region may have been gone for longer by now.
+            let _ = timeout(LOOK_EVERY, changes.changed()).await;
+        }
+    };
     // Who is not back by then is told of as silent.
-    let _ = timeout(BACK_WITHIN, settled).await;
+    let _ = timeout(within, settled).await;
 }

@@ -12,12 +12,13 @@ use mesh_core::manifest::check;
 use mesh_core::survey::{Answer, Depth, Examination, Question};
 use mesh_proto::v1;
 use prost::Message;
+use tokio::time::Instant;
 use tonic::Status;
 use v1::agent_survey::Answer as Said;
 use v1::survey_report::Result as Reported;
 use v1::survey_request::About;
 
-use super::looking::{Silence, look, settle};
+use super::looking::{BACK_WITHIN, Silence, look, settle};
 use super::reads;
 use crate::node::Node;
 use crate::sessions::Session;
@@ -54,7 +55,8 @@ struct Asks {
 
 pub async fn survey(node: &Node, caller: &Identity, request: v1::SurveyRequest) -> Result<v1::SurveyResponse, Status> {
     let about = request.about.ok_or_else(|| Status::invalid_argument("SurveyRequest.about: is missing"))?;
-    settle(node).await;
+    let deadline = Instant::now() + ANSWER_WITHIN;
+    settle(node, BACK_WITHIN).await;
     let Asks { mut asks, silent } = match about {
         About::Discover(regions) => discoveries(node, regions.regions)?,
         About::Service(name) => {
@@ -76,7 +78,7 @@ pub async fn survey(node: &Node, caller: &Identity, request: v1::SurveyRequest) 
         }
     };
     asks.truncate(ASKED_MAX);
-    let mut agents = join_all(asks.into_iter().map(|one| ask(node, one))).await;
+    let mut agents = join_all(asks.into_iter().map(|one| ask(node, one, deadline))).await;
     agents.extend(silent.into_iter().map(|region| v1::AgentSurvey {
         answer: Some(Said::Failed(format!("no agent of {region} is connected to the leader"))),
         region: region.to_string(),
@@ -157,11 +159,11 @@ fn examinations(node: &Node, subject: &Subject) -> Asks {
     Asks { asks, silent }
 }
 
-async fn ask(node: &Node, ask: Ask) -> v1::AgentSurvey {
+async fn ask(node: &Node, ask: Ask, deadline: Instant) -> v1::AgentSurvey {
     let Ask { session, question } = ask;
     let (agent, region) = (session.agent.to_string(), session.region.to_string());
     let question = v1::SurveyQuestion::from(&question);
-    let said = match look(node, session, ANSWER_WITHIN, |session| session.survey(question.clone())).await {
+    let said = match look(node, session, deadline, |session| session.survey(question.clone())).await {
         Ok(report) => checked(report.result, &agent),
         Err(Silence::Busy) => Said::Failed(format!("{agent} is busy with other surveys")),
         Err(Silence::Gone) => Said::Failed(format!("the session of {agent} ended")),

@@ -105,6 +105,7 @@ async fn attend(node: Arc<Node>, speaker: Speaker, mut inbound: Streaming<v1::Fr
     info!(agent = %session.agent, region = %session.region, version = %session.version, via, "session begins");
     let ending = converse(&node, &session, &mut inbound).await;
     node.sessions.leave(&session);
+    session.end("its stream has ended");
     match ending {
         Ok(reason) => info!(agent = %session.agent, reason, "session ends"),
         Err(status) => {

@@ -231,3 +231,27 @@ async fn steps_that_nobody_planned_are_refused_also_for_the_state_after_the_pres
     let status = operator.start_run(asked(&forged)).await.expect_err("refused");
     assert_eq!(status.code(), Code::Aborted, "{status}");
 }
+
+#[tokio::test]
+async fn a_look_goes_on_through_the_agents_next_session() {
+    let world = World::start(1).await;
+    let asked = |message| match message {
+        Hear::Survey(demand) => Some(demand.id),
+        _ => None,
+    };
+    let mut first = world.agent(1, EAST, "use1-a").await;
+    let mut operator = world.operator(1, Role::Admin, "ada");
+    let about = v1::survey_request::About::Discover(v1::SurveyRegions::default());
+    let survey =
+        tokio::spawn(async move { operator.survey(v1::SurveyRequest { about: Some(about) }).await.expect("told") });
+    first.until("a survey", asked).await;
+    drop(first);
+    let mut second = world.agent(1, EAST, "use1-a").await;
+    let id = second.until("the same survey", asked).await;
+    let result = Some(v1::survey_report::Result::Failed("nothing is here".to_owned()));
+    second.say(Say::Survey(v1::SurveyReport { id, result })).await;
+    let told = survey.await.expect("it ends").into_inner();
+    let [agent] = told.agents.as_slice() else { panic!("{told:?}") };
+    let failed = v1::agent_survey::Answer::Failed("use1-a: nothing is here".to_owned());
+    assert_eq!((agent.agent.as_str(), agent.answer.as_ref()), ("use1-a", Some(&failed)));
+}

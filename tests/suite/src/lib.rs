@@ -20,6 +20,7 @@ pub mod power;
 pub mod processes;
 pub mod relay;
 pub mod rig;
+pub mod storm;
 pub mod terminal;
 pub mod wide;
 pub mod witness;
