@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use mesh_core::lease::Fencing;
 use mesh_core::manifest::Manifest;
 use mesh_manifest::parse;
 use mesh_proto::v1;
@@ -32,11 +31,7 @@ fn seeds() -> Vec<Vec<u8>> {
 fn check(input: &[u8]) -> bool {
     let Ok(yaml) = std::str::from_utf8(input) else { return false };
     match parse(yaml, "fuzz.yaml") {
-        Ok(mut manifest) => {
-            // The terms of leases that there are none of are not sent (docs/fuzzing.md).
-            if !manifest.fence.is_leased() {
-                manifest.fence = Fencing::default();
-            }
+        Ok(manifest) => {
             let bytes = v1::Manifest::from(&manifest).encode_to_vec();
             let wire = v1::Manifest::decode(bytes.as_slice()).expect("what was written is parsed");
             let again = Manifest::try_from(wire);

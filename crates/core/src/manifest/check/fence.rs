@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{ITEMS_MAX, Problems};
 use crate::ids::{RegionId, StepId};
-use crate::lease::{ApiStage, DRIFT_PERCENT, Fence};
+use crate::lease::{ApiStage, DRIFT_PERCENT, Fence, Fencing};
 use crate::manifest::{Manifest, WriterMode};
 
 /// Shorter leases end at every lost packet, longer ones keep a dead region's successor waiting.
@@ -23,6 +23,12 @@ const STAGE_NAME_MAX: usize = 128;
 pub(super) fn check_fence(manifest: &Manifest, found: &mut Problems) {
     let fencing = &manifest.fence;
     if fencing.fences.is_empty() {
+        found.unless(
+            *fencing == Fencing::default(),
+            "lease",
+            "without a fence there are no leases whose terms these could be",
+            "name the fence that ends with them, `lease-endpoint` or `watchdog`, or leave `lease` out",
+        );
         return;
     }
     found.unless(
