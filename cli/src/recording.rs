@@ -11,6 +11,7 @@ use mesh_core::detect::{Doubt, Evidence, Observer, Sees, Sight, View};
 use mesh_core::fleet::{Fleet, Freeze, Service};
 use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId};
 use mesh_core::manifest::Manifest;
+use mesh_core::notice::AutomaticNote;
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub struct State {
     pub freeze: Option<Freeze>,
     /// Of the whole mesh.
     pub mesh_freeze: Option<Freeze>,
+    /// What people had been told.
+    #[serde(default)]
+    pub noted: Option<AutomaticNote>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,11 +74,12 @@ impl State {
             acknowledged_at: service.acknowledged_at,
             freeze: service.freeze.clone(),
             mesh_freeze,
+            noted: service.noted.clone(),
         }
     }
 
-    /// With this policy: the recorded manifest, or another.
-    pub fn fleet(&self, manifest: &Manifest) -> Fleet {
+    /// With this policy, the recorded one or another, and what it has noted by then.
+    pub fn fleet(&self, manifest: &Manifest, noted: Option<AutomaticNote>) -> Fleet {
         let service = Service {
             manifest: manifest.clone(),
             version: 1,
@@ -93,7 +98,7 @@ impl State {
             automatic_at: self.automatic_at,
             acknowledged_at: self.acknowledged_at,
             freeze: self.freeze.clone(),
-            noted: None,
+            noted,
         };
         let services = BTreeMap::from([(manifest.service.clone(), service)]);
         Fleet { services, freeze: self.mesh_freeze.clone(), ..Fleet::default() }

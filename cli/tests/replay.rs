@@ -48,6 +48,7 @@ fn moment(manifest: &Manifest, second: u64) -> Moment {
         acknowledged_at: None,
         freeze: None,
         mesh_freeze: None,
+        noted: None,
     };
     let agents = OBSERVERS.iter().flat_map(|of| ["a", "b"].map(|nth| (format!("{of}-{nth}"), region(of))));
     let agents: Vec<(AgentId, RegionId)> =
@@ -73,7 +74,7 @@ fn moment(manifest: &Manifest, second: u64) -> Moment {
     let observers: std::collections::BTreeMap<_, _> = agents.iter().map(observer).collect();
     let signals = sights.iter().map(|sight| Signal::clone(&sight.signal)).collect();
     let evidence = Evidence::new(at(second), Timestamp::default(), observers, sights);
-    let fleet = state.fleet(manifest);
+    let fleet = state.fleet(manifest, None);
     let verdicts = detect::assess(&fleet.services[&manifest.service], &evidence);
     let judgement = JudgementRecord::from(&decide::judge(&fleet, &manifest.service, &verdicts, &evidence));
     let heard = |(agent, region): (AgentId, RegionId)| Heard { agent, region, ms_ago: Some(0) };

@@ -7,6 +7,7 @@ use std::path::Path;
 use mesh_core::decide::{self, Conclusion, JudgementRecord, RuleState};
 use mesh_core::detect::{self, Evidence};
 use mesh_core::manifest::Manifest;
+use mesh_core::notice::{About, AutomaticNote};
 use mesh_core::time::Timestamp;
 
 use super::{Context, manifest};
@@ -76,10 +77,13 @@ pub fn replay(context: &Context, args: &Replay) -> Outcome {
 }
 
 fn run(mut lines: impl BufRead, path: &Path, changed: Option<&Manifest>) -> Result<Replayed, Failure> {
-    let (mut replayed, mut eyes, mut state) = (Replayed::default(), Eyes::default(), None);
-    let mut number = 0;
+    let (mut replayed, mut eyes, mut state): (_, _, Option<State>) = (Replayed::default(), Eyes::default(), None);
+    let (mut number, mut notes) = (0, Notes::default());
     while let Some(mut moment) = next(&mut lines, path, &mut number)? {
-        state = moment.state.take().or(state);
+        if let Some(news) = moment.state.take() {
+            notes.hear(state.as_ref(), &news);
+            state = Some(news);
+        }
         let Some(known) = &state else {
             return Err(Failure::refused(format!("{}: its first line has no state", path.display())));
         };
@@ -99,7 +103,8 @@ fn run(mut lines: impl BufRead, path: &Path, changed: Option<&Manifest>) -> Resu
         }
         let evidence = eyes.evidence(&moment);
         note_unseen(&mut replayed, new, &evidence);
-        let [old, new] = [&known.manifest, new].map(|manifest| judged(known, manifest, &evidence));
+        let old = judged(known, &known.manifest, &evidence, &mut notes.recorded);
+        let new = judged(known, new, &evidence, &mut notes.changed);
         replayed.note(&moment, old, new);
         if replayed.acts_changed.is_some() && replayed.acts.is_some() {
             replayed.ends = Some("both policies have acted: what comes after was not recorded".to_owned());
@@ -112,11 +117,37 @@ fn run(mut lines: impl BufRead, path: &Path, changed: Option<&Manifest>) -> Resu
     Ok(replayed)
 }
 
-fn judged(state: &State, manifest: &Manifest, evidence: &Evidence) -> JudgementRecord {
-    let fleet = state.fleet(manifest);
+/// What each policy has told people by then: it tells once a cool-down.
+#[derive(Default)]
+struct Notes {
+    recorded: Option<AutomaticNote>,
+    changed: Option<AutomaticNote>,
+}
+
+impl Notes {
+    /// What had been told before the recording began counts for both, until somebody acknowledges it.
+    fn hear(&mut self, before: Option<&State>, news: &State) {
+        if before.is_none_or(|before| before.acknowledged_at != news.acknowledged_at) {
+            let noted = news.noted.clone().filter(|_| before.is_none());
+            *self = Self { recorded: noted.clone(), changed: noted };
+        }
+    }
+}
+
+fn judged(
+    state: &State,
+    manifest: &Manifest,
+    evidence: &Evidence,
+    noted: &mut Option<AutomaticNote>,
+) -> JudgementRecord {
+    let fleet = state.fleet(manifest, noted.clone());
     let verdicts = fleet.services.get(&manifest.service).map(|service| detect::assess(service, evidence));
     let verdicts = verdicts.unwrap_or_default();
-    JudgementRecord::from(&decide::judge(&fleet, &manifest.service, &verdicts, evidence))
+    let judged = JudgementRecord::from(&decide::judge(&fleet, &manifest.service, &verdicts, evidence));
+    if let Conclusion::Notify { to, text } = &judged.conclusion {
+        *noted = Some(AutomaticNote::new(evidence.now, to, text, About::ShouldMove, manifest));
+    }
+    judged
 }
 
 fn note_unseen(replayed: &mut Replayed, manifest: &Manifest, evidence: &Evidence) {
