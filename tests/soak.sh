@@ -3,11 +3,12 @@
 #   RUNS=200     failovers with random kills of leaders and executors, SERVICES (8) at a time
 #   CUTS=60      power cuts of a coordinator's disk (root and qemu-storage-daemon, else skipped)
 #   HISTORIES=25 histories of what clients are answered under faults, judged by two checkers (docs/linearizability.md)
+#   STORMS=25    storms between regions far apart: cuts, losses, kills, stops, several at a time (root and TUN devices, else skipped)
 #   ROUNDS=3     the whole-mesh suite again and again
 #   SEED=…       where the seeds begin; by default the date
 set -euo pipefail
 cd "$(dirname "$0")/.."
-runs=${RUNS:-200} services=${SERVICES:-8} cuts=${CUTS:-60} histories=${HISTORIES:-25} rounds=${ROUNDS:-3} seed=${SEED:-$(date +%Y%m%d)}
+runs=${RUNS:-200} services=${SERVICES:-8} cuts=${CUTS:-60} histories=${HISTORIES:-25} storms=${STORMS:-25} rounds=${ROUNDS:-3} seed=${SEED:-$(date +%Y%m%d)}
 waves=$(((runs + services - 1) / services))
 cargo build --locked --workspace --bins
 
@@ -28,6 +29,9 @@ MESH_SOAK_SEED=$seed MESH_SOAK_CUTS=$cuts MESH_SOAK_COMMITS=400 suite --test pow
 echo "soak: $histories histories: MESH_SOAK_SEED=$seed MESH_SOAK_HISTORIES=$histories"
 MESH_SOAK_SEED=$seed MESH_SOAK_HISTORIES=$histories suite --test histories -- --nocapture
 
+echo "soak: $storms storms: MESH_SOAK_SEED=$seed MESH_SOAK_STORMS=$storms"
+MESH_SOAK_SEED=$seed MESH_SOAK_STORMS=$storms suite --test storms -- --nocapture
+
 echo "soak: the rows of docs/failure-model.md: MESH_SOAK_ROWS=all"
 MESH_SOAK_ROWS=all suite --test partitions --test losses -- --nocapture
 
@@ -41,4 +45,4 @@ for round in $(seq 1 "$rounds"); do
   echo "soak: round $round of $rounds of the whole-mesh suite"
   suite --no-fail-fast
 done
-echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, $histories histories, the rows of the failure model, $rounds rounds of the suite: all passed"
+echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, $histories histories, $storms storms, the rows of the failure model, $rounds rounds of the suite: all passed"

@@ -1,61 +1,77 @@
-//! Breadth first over every state, so that the trace of a violation is a shortest one.
+//! The whole space of a scenario, visited by stateright, breadth first: the trace of a violation is a shortest one.
 
-use std::collections::hash_map::{DefaultHasher, Entry};
-use std::collections::{HashMap, VecDeque};
-use std::hash::{Hash, Hasher};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::world::{Event, World};
+
+const ONE_WRITER: &str = "at most one region writes";
+/// A space in which none of this ever comes about shows nothing.
+const SITUATIONS: [(&str, Seen); 3] =
+    [("a run is granted", |_, world| world.is_moved()), ("a hold goes on", held), ("a region's right ends", ending)];
+
+type Seen = fn(&Space, &World) -> bool;
+
+fn held(_: &Space, world: &World) -> bool {
+    world.is_held()
+}
+
+fn ending(_: &Space, world: &World) -> bool {
+    world.is_ending()
+}
 
 /// What an exploration found.
 #[derive(Clone, Debug)]
 pub struct Found {
+    /// Different ones.
     pub states: usize,
     pub transitions: usize,
+    /// Events from the first state to the last that was found.
+    pub depth: usize,
     /// The events that lead to two writers.
     pub violation: Option<Vec<Event>>,
+    /// Situations that never came about. All of the space has been seen, unless there is a violation.
+    pub never: Vec<&'static str>,
 }
 
-/// Visits every state that can be reached. `None` if there are more than `states_max`.
-pub fn explore(start: World, states_max: usize) -> Option<Found> {
-    let mut origins: HashMap<u64, Option<(u64, Event)>> = HashMap::new();
-    let mut queue = VecDeque::new();
-    let mut transitions = 0;
-    origins.insert(fingerprint(&start), None);
-    queue.push_back(start);
-    while let Some(world) = queue.pop_front() {
-        let here = fingerprint(&world);
-        if world.writers() > 1 {
-            let violation = Some(trace(&origins, here));
-            return Some(Found { states: origins.len(), transitions, violation });
-        }
-        for event in world.events() {
-            let Some(next) = world.after(&event) else { continue };
-            transitions += 1;
-            if let Entry::Vacant(place) = origins.entry(fingerprint(&next)) {
-                place.insert(Some((here, event)));
-                queue.push_back(next);
-            }
-        }
-        if origins.len() > states_max {
-            return None;
-        }
+struct Space(World);
+
+impl Model for Space {
+    type State = World;
+    type Action = Event;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![self.0.clone()]
     }
-    Some(Found { states: origins.len(), transitions, violation: None })
-}
 
-/// 64 bits: with a million states, two of them collide once in thirty million explorations.
-fn fingerprint(world: &World) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    world.hash(&mut hasher);
-    hasher.finish()
-}
-
-fn trace(origins: &HashMap<u64, Option<(u64, Event)>>, mut at: u64) -> Vec<Event> {
-    let mut events = Vec::new();
-    while let Some(Some((before, event))) = origins.get(&at) {
-        events.push(event.clone());
-        at = *before;
+    fn actions(&self, world: &World, events: &mut Vec<Event>) {
+        events.extend(world.events());
     }
-    events.reverse();
-    events
+
+    fn next_state(&self, world: &World, event: Event) -> Option<World> {
+        world.after(&event)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let one_writer: Seen = |_, world| world.writers() <= 1;
+        let situations = SITUATIONS.into_iter().map(|(name, seen)| Property::sometimes(name, seen));
+        std::iter::once(Property::always(ONE_WRITER, one_writer)).chain(situations).collect()
+    }
+}
+
+/// Visits every state that can be reached. `None` if there are more transitions than that.
+pub fn explore(start: World, transitions_max: usize) -> Option<Found> {
+    let checker = Space(start).checker().finish_when(HasDiscoveries::AnyFailures);
+    let checker = checker.target_state_count(transitions_max).spawn_bfs().join();
+    let violation = checker.discovery(ONE_WRITER).map(|path| path.into_actions());
+    if violation.is_none() && checker.state_count() >= transitions_max {
+        return None;
+    }
+    let never = SITUATIONS.iter().map(|(name, _)| *name).filter(|name| checker.discovery(name).is_none());
+    Some(Found {
+        states: checker.unique_state_count(),
+        transitions: checker.state_count(),
+        depth: checker.max_depth(),
+        never: never.collect(),
+        violation,
+    })
 }

@@ -4,7 +4,7 @@
 //! that a lease of two ticks has no room to hide a mistake of one in drift or margin.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::fleet::{AgentRecord, Authority, AuthorityState, Command, Fleet, Service};
@@ -72,8 +72,15 @@ pub enum Event {
 
 #[derive(Clone, Debug)]
 pub struct World {
-    fixed: Rc<Fixed>,
+    fixed: Arc<Fixed>,
     state: State,
+}
+
+impl PartialEq for World {
+    /// Of one exploration.
+    fn eq(&self, other: &Self) -> bool {
+        self.state == other.state
+    }
 }
 
 impl std::hash::Hash for World {
@@ -201,7 +208,7 @@ impl World {
         let id = ServiceId::new("s").expect("a name");
         let run = RunId::new("s-g2").expect("a name");
         let service = service();
-        Self { fixed: Rc::new(Fixed { scenario, rules, id, agents, lists, run, service }), state }
+        Self { fixed: Arc::new(Fixed { scenario, rules, id, agents, lists, run, service }), state }
     }
 
     /// Regions of which somebody may write at this moment. Whoever is granted counts from the commit on, which is stricter
@@ -211,6 +218,22 @@ impl World {
             return self.despite_consent();
         }
         ["y", "x"].into_iter().filter(|name| self.writes(&region(name))).count()
+    }
+
+    pub fn is_moved(&self) -> bool {
+        matches!(self.state.committed.phase, Phase::Granted)
+            || self.state.committed.authority.get(&region("x")).is_some_and(|at| at.state == AuthorityState::Granted)
+    }
+
+    pub fn is_ending(&self) -> bool {
+        self.wanted().is_some()
+    }
+
+    /// Somebody goes on by others' promises alone.
+    pub fn is_held(&self) -> bool {
+        let now = stamp(self.state.now);
+        let held = |node: &Node| node.holder.standing(now).is_some_and(|own| own.kind == StandingKind::Hold);
+        self.state.nodes.values().any(held)
     }
 
     /// Two people may accept that the old region still has a lease. Its hold is another matter: while that lasts, nobody who

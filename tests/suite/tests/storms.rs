@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
     reason = "a helper that finds something else fails its test, and a soak says what it did"
@@ -121,6 +122,10 @@ async fn storm(seed: u64, strikes: usize, tally: &mut Tally) -> bool {
     let ended = ended(&wide).await;
     for run in &ended {
         println!("  {}: {}", run.id, describe(run));
+    }
+    if ended.is_empty() {
+        let said = wide.rig.ctl(&["why-not", SERVICE]).await.expect(0);
+        println!("  not moved: {}", said.stdout.lines().next().unwrap_or_default());
     }
     let active = active_after(&ended);
     if ended.iter().all(|run| !matches!(run.state, RunState::Held { .. })) {
