@@ -8,6 +8,7 @@ use mesh_providers::probe::Asks;
 use mesh_providers::{Provider, Providers, Surveyor, Surveys};
 use mesh_runtime::backoff::os_seed;
 use mesh_runtime::client::MeshClient;
+use mesh_runtime::grpc::Listener;
 use mesh_runtime::renew;
 use mesh_runtime::shutdown::Shutdown;
 use mesh_runtime::tls::Identities;
@@ -55,6 +56,24 @@ impl Outside {
     }
 }
 
+/// What an agent runs in; a simulation has its own in place of each.
+pub struct Surroundings {
+    pub clock: Arc<dyn Clock>,
+    /// Through what the journal is written.
+    pub log: Box<dyn FnOnce(JournalLog) -> Arc<dyn Log> + Send>,
+    /// Where promises are asked for, and the address that others are told, in place of the configured.
+    pub promises: Option<(Box<dyn Listener>, String)>,
+    /// Is shown the rights before anybody can have one.
+    pub onlooker: Box<dyn FnOnce(&Arc<Leases>) + Send>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        let log = Box::new(|log| Arc::new(log) as Arc<dyn Log>);
+        Self { clock: Arc::new(SystemClock), log, promises: None, onlooker: Box::new(|_| ()) }
+    }
+}
+
 /// The identity that the certificate gives must be the configured one.
 pub fn identities(config: &AgentConfig) -> anyhow::Result<Arc<Identities>> {
     let identities = Identities::load(&config.tls, &config.mesh).context("reading the certificate")?;
@@ -79,18 +98,22 @@ pub async fn run(
     outside: Outside,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    run_by(Arc::new(SystemClock), config, identities, outside, shutdown).await
+    run_in(Surroundings::default(), config, identities, outside, shutdown).await
 }
 
-/// As [`run`], by another clock than the system's.
-pub async fn run_by(
-    clock: Arc<dyn Clock>,
+/// As [`run`], in other surroundings than the system's.
+pub async fn run_in(
+    surroundings: Surroundings,
     config: &AgentConfig,
     identities: Arc<Identities>,
     outside: Outside,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let serving = Serving::bind(&config.lease).await?;
+    let Surroundings { clock, log: through, promises, onlooker } = surroundings;
+    let mut serving = Serving::bind(&config.lease).await?;
+    if let Some((listener, address)) = promises {
+        serving = serving.promises_at(listener, address);
+    }
     let journal = Journal::open(&config.data_dir, clock.stamp().unix()).context("opening the journal")?;
     let log = JournalLog::new(journal);
     let mut journal_failed = log.failed();
@@ -99,9 +122,10 @@ pub async fn run_by(
         call_deadline: config.call_timeout() + CALL_MARGIN,
         observe_deadline: OBSERVE_DEADLINE,
     };
-    let log: Arc<dyn Log> = Arc::new(log);
+    let log = through(log);
     let (region, longest) = (config.region.clone(), settings.call_deadline);
     let leases = Leases::start(Arc::clone(&log), Arc::clone(&clock), region, longest);
+    onlooker(&leases);
     let gate = Gate::with_leases(Arc::clone(&clock), Arc::clone(&leases));
     let executor = Executor::start(log, Arc::clone(&gate), outside.provider, Arc::clone(&clock), settings);
     let board = Arc::new(Board::default());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mesh_core::ids::RegionId;
-use mesh_runtime::grpc;
+use mesh_runtime::grpc::{self, Listener};
 use mesh_runtime::shutdown::Shutdown;
 use mesh_runtime::tls::Identities;
 use tokio::net::TcpListener;
@@ -22,7 +22,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Bound before anything starts, so that a wrong address is told at once.
 pub struct Serving {
     endpoint: Option<TcpListener>,
-    promises: Option<TcpListener>,
+    promises: Option<Box<dyn Listener>>,
     pub promise_address: Option<String>,
 }
 
@@ -44,7 +44,14 @@ impl Serving {
             let address = listener.local_addr().context("a bound address")?;
             tracing::info!(%address, "the lease endpoint listens");
         }
+        let promises = promises.map(|listener| Box::new(listener) as Box<dyn Listener>);
         Ok(Self { endpoint, promises, promise_address: promise_address.filter(|_| bound.is_some()) })
+    }
+
+    /// Promises are asked for there, and others are told `address`.
+    pub fn promises_at(mut self, listener: Box<dyn Listener>, address: String) -> Self {
+        (self.promises, self.promise_address) = (Some(listener), Some(address));
+        self
     }
 
     /// Runs until `stop`, or until what it returns is dropped.

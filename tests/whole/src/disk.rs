@@ -20,6 +20,9 @@ const SYNC_MAX: Duration = Duration::from_millis(8);
 /// Of a disk that stalls.
 const STALLED_MAX: Duration = Duration::from_millis(900);
 
+/// The bytes at the front of every journal.
+const JOURNAL_BEGINS: u64 = 8;
+
 /// Shared by a node's lives.
 #[derive(Clone)]
 pub struct Platter(Arc<Mutex<State>>);
@@ -55,6 +58,23 @@ impl Platter {
 
     pub fn stall(&self, stalls: bool) {
         self.lock().stalls = stalls;
+    }
+
+    /// How long a sync takes that begins now.
+    pub fn latency(&self) -> Duration {
+        self.lock().latency()
+    }
+
+    /// An agent's journal, whose end a disk that lied never had; `whole`: nothing of it is left.
+    pub fn forget(&self, whole: bool) -> io::Result<()> {
+        let mut state = self.lock();
+        if whole {
+            return if state.dir.exists() { fs::remove_dir_all(&state.dir) } else { Ok(()) };
+        }
+        let path = state.dir.join("journal");
+        let Ok(written) = fs::metadata(&path).map(|journal| journal.len()) else { return Ok(()) };
+        let kept = state.rng.random_range(JOURNAL_BEGINS.min(written)..=written);
+        File::options().write(true).open(&path)?.set_len(kept)
     }
 
     pub fn syncs(&self) -> u64 {

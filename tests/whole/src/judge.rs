@@ -1,12 +1,13 @@
 //! What must hold of the whole, looked at after every step of the simulation, and at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_coordinator::consensus::Consensus;
-use mesh_core::ids::{Hash32, ServiceId};
+use mesh_core::ids::{Hash32, RunId, ServiceId};
 
+use crate::effects::Effects;
 use crate::trace::Trace;
 
 /// As much of the history as a simulation can have.
@@ -25,6 +26,9 @@ pub struct Judge {
     applied: BTreeMap<u64, u64>,
     /// The version of each service that somebody was told is committed.
     promised: BTreeMap<String, u64>,
+    /// Runs that somebody was told have begun.
+    started: BTreeSet<String>,
+    pub effects: Effects,
     /// The highest index that a read has shown.
     read: u64,
     pub counts: BTreeMap<&'static str, u64>,
@@ -98,6 +102,7 @@ impl Judge {
         if first != hash {
             self.violated(at, "ReplicaAgreement", format!("coordinator {id} has {hash} at {index}, another {first}"));
         }
+        replica.with_fleet(|fleet| self.look_at_fleet(at, index, fleet));
         let mut going: BTreeMap<ServiceId, u64> = BTreeMap::new();
         replica.with_fleet(|fleet| {
             for run in fleet.runs.values().filter(|run| !run.state.is_terminal()) {
@@ -116,6 +121,10 @@ impl Judge {
         self.whole_since.get_or_insert(at);
         let known = self.promised.entry(service.to_owned()).or_default();
         *known = version.max(*known);
+    }
+
+    pub fn promise_run(&mut self, run: &str) {
+        self.started.insert(run.to_owned());
     }
 
     pub fn begin_read(&self) -> Floor {
@@ -189,6 +198,15 @@ impl Judge {
                 let found = versions[&service];
                 let text = format!("{service} was told to have version {promised}, coordinator {id} has {found}");
                 self.violated(at, "DurableAck", text);
+            }
+        }
+        for run in self.started.clone() {
+            let known = RunId::new(run.clone()).is_ok_and(|run| {
+                let retired = || replica.store().retired_run(&run).is_ok_and(|run| run.is_some());
+                replica.with_fleet(|fleet| fleet.runs.contains_key(&run)) || retired()
+            });
+            if !known {
+                self.violated(at, "DurableAck", format!("run {run} was told to have begun, coordinator {id} has none"));
             }
         }
     }

@@ -1,18 +1,24 @@
-//! The whole system in one thread, from one seed: the coordinators as they run in production, on simulated
+//! The whole system in one thread, from one seed: the coordinators and agents as they run in production, on simulated
 //! hosts, disks and clocks. docs/simulation.md says what is real.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use planted::Planted;
 use world::{Report, Wanted};
 
+mod agent;
+mod cloud;
 mod coordinator;
 mod disk;
+mod effects;
 mod faults;
 mod judge;
+mod mover;
 mod net;
 mod people;
+mod planted;
 mod service;
 mod site;
 mod swarm;
@@ -33,9 +39,9 @@ enum Command {
         /// Tell what happens.
         #[arg(long)]
         told: bool,
-        /// The disks say that they have synced, and have not: the judges must find it.
-        #[arg(long)]
-        lying_disks: bool,
+        /// A defect that the judges must find.
+        #[arg(long, default_value_t, value_enum)]
+        planted: Planted,
         /// For the swarm: one JSON object.
         #[arg(long)]
         json: bool,
@@ -49,19 +55,22 @@ enum Command {
         /// Processes at a time.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
+        #[arg(long, default_value_t, value_enum)]
+        planted: Planted,
+        /// No seed is begun any more once one has failed.
         #[arg(long)]
-        lying_disks: bool,
+        first: bool,
     },
 }
 
 fn main() -> ExitCode {
     match Args::parse().command {
-        Command::Run { seed, told, lying_disks, json } => {
+        Command::Run { seed, told, planted, json } => {
             if std::env::var_os("RUST_LOG").is_some() {
                 let filter = tracing_subscriber::EnvFilter::from_default_env();
                 tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
             }
-            match world::run(Wanted { seed, told, lying_disks }) {
+            match world::run(Wanted { seed, told, planted }) {
                 Ok(report) => tell(&report, seed, json),
                 Err(error) => {
                     eprintln!("seed {seed}: {error:#}");
@@ -69,7 +78,7 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Command::Swarm { seeds, from, jobs, lying_disks } => swarm::run(from, seeds, jobs, lying_disks),
+        Command::Swarm { seeds, from, jobs, planted, first } => swarm::run(from, seeds, jobs, planted, first),
     }
 }
 

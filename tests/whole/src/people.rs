@@ -15,7 +15,7 @@ use crate::service;
 use crate::site::{Site, now};
 
 const THINKS: std::ops::Range<u64> = 50..900;
-const FROZEN_MS: u64 = 2_000;
+const FROZEN_MS: u64 = 1_000;
 
 pub struct Person {
     pub name: String,
@@ -37,10 +37,10 @@ impl Person {
         while !self.site.rests() {
             let pause = Duration::from_millis(self.rng.random_range(THINKS));
             tokio::time::sleep(pause).await;
-            match self.rng.random_range(0..10) {
-                0..4 => self.apply_one().await,
-                4..8 => self.read().await,
-                8 => self.freeze().await,
+            match self.rng.random_range(0..40) {
+                0..18 => self.apply_one().await,
+                18..36 => self.read().await,
+                36 => self.freeze().await,
                 _ => self.unfreeze().await,
             }
         }

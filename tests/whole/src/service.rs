@@ -1,26 +1,23 @@
-//! The services that people apply and move: one database, one name, one notice.
+//! The services that people apply, which are only watched, and the one that is moved: a database with a fence, a name and a
+//! notice.
 
 use mesh_core::manifest::Manifest;
 
-const YAML: &str = "\
+pub const MOVED: &str = "shop";
+pub const RECORD: &str = "shop.example.com";
+
+const WATCHED: &str = "\
 apiVersion: mesh/v1
 service: NAME
-writer: single
+writer: multi
 regions: { us-east-1: primary, us-west-2: standby }
 objectives: { rto: 15m, rpo: 30s }
 checks:
   - name: api
     tcp:
       addresses: { us-east-1: 'NAME.east.example.com:443', us-west-2: 'NAME.west.example.com:443' }
-    interval: 2s
+    interval: 10s
     timeout: 1s
-resources:
-  - name: database
-    rds:
-      backup-retention-days: 7
-      instances:
-        us-east-1: { instance: NAME-east, security-groups: [sg-open], closed-security-group: sg-closed }
-        us-west-2: { instance: NAME-west, security-groups: [sg-open], closed-security-group: sg-closed }
 traffic:
   - name: www
     zone-id: ZWHOLE
@@ -30,21 +27,66 @@ traffic:
         - { type: A, ttl: 30s, values: [10.0.0.1] }
       us-west-2:
         - { type: A, ttl: 30s, values: [10.0.1.1] }
+";
+
+const MOVES: &str = "\
+apiVersion: mesh/v1
+service: shop
+writer: single
+regions: { us-east-1: primary, us-west-2: standby }
+objectives: { rto: 5m, rpo: 5s }
+checks:
+  - name: api
+    tcp:
+      addresses: { us-east-1: 'shop.east.example.com:443', us-west-2: 'shop.west.example.com:443' }
+    interval: 1s
+    timeout: 500ms
+resources:
+  - name: database
+    postgresql:
+      instances:
+        us-east-1: { host: pg.us-east-1.example.com, user: mesh, data-directory: /pg, tls: { ca-file: ca.pem } }
+        us-west-2: { host: pg.us-west-2.example.com, user: mesh, data-directory: /pg, tls: { ca-file: ca.pem } }
+traffic:
+  - name: www
+    zone-id: ZWHOLE
+    record: shop.example.com
+    active:
+      us-east-1:
+        - { type: A, ttl: 30s, values: [10.0.0.1, 10.0.0.2] }
+      us-west-2:
+        - { type: A, ttl: 30s, values: [10.0.1.1, 10.0.1.2] }
 notices:
   - name: oncall
     sns:
       us-east-1: arn:aws:sns:us-east-1:123456789012:oncall.fifo
       us-west-2: arn:aws:sns:us-west-2:123456789012:oncall.fifo
+fence:
+  - lease-endpoint: { reaction: 1s }
+lease: { length: 5s, margin: 1s }
+policy:
+  loss: accept
+  fence-timeout: 15s
+  catch-up-timeout: 15s
+  promote-timeout: 20s
+  traffic-timeout: 40s
+  notice-timeout: 40s
 ";
 
+/// Beside the moved one, any name is one of a service that is watched.
 pub fn manifest(name: &str) -> Manifest {
-    mesh_manifest::parse(&YAML.replace("NAME", name), "whole.yaml").unwrap_or_else(|found| panic!("{found:?}"))
+    let yaml = if name == MOVED { MOVES.to_owned() } else { WATCHED.replace("NAME", name) };
+    mesh_manifest::parse(&yaml, "whole.yaml").unwrap_or_else(|found| panic!("{found:?}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
-    fn the_manifest_is_good() {
-        assert_eq!(super::manifest("shop").service.as_str(), "shop");
+    fn the_manifests_are_good() {
+        for name in [MOVED, "ann-1"] {
+            assert_eq!(manifest(name).service.as_str(), name);
+        }
     }
 }

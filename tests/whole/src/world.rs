@@ -12,22 +12,28 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use turmoil::Sim;
 
+use crate::agent::Agent;
+use crate::cloud::Cloud;
 use crate::coordinator::Coordinator;
 use crate::faults::{self, Fault, Kind};
 use crate::judge::Judge;
 use crate::people::Person;
-use crate::site::{REGIONS, Site, address, name};
+use crate::planted::Planted;
+use crate::site::{AGENTS, AGENTS_AFTER, REGIONS, Site, address, name, region};
 
 /// Messages arrive, and judges look, this often.
 const TICK: Duration = Duration::from_millis(5);
 const FAULTS_FROM: Duration = Duration::from_secs(3);
-const FAULTS_TO: Duration = Duration::from_secs(14);
-/// For everybody to be of one mind after everything has healed: dead connections are found within ten seconds.
-const CONVERGES_WITHIN: Duration = Duration::from_secs(40);
+const FAULTS_TO: Duration = Duration::from_secs(16);
+/// For everybody to be of one mind after everything has healed: dead connections are found within ten seconds, and what runs
+/// has to end.
+const CONVERGES_WITHIN: Duration = Duration::from_secs(90);
 /// They stay of one mind for so long.
 const STAYS: Duration = Duration::from_secs(1);
 const COUNT: u64 = REGIONS.len() as u64;
-const PEOPLE: [&str; 3] = ["ann", "ben", "cem"];
+const PEOPLE: [&str; 4] = ["ann", "ben", "cem", MOVER];
+/// Who moves a service; the others do not touch it.
+const MOVER: &str = "mia";
 const PEOPLES_HOST: &str = "people";
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,8 +41,7 @@ pub struct Wanted {
     pub seed: u64,
     /// Tell what happens.
     pub told: bool,
-    /// The disks say that they have synced, and have not.
-    pub lying_disks: bool,
+    pub planted: Planted,
 }
 
 pub struct Report {
@@ -49,6 +54,7 @@ pub struct Report {
 struct World<'s> {
     sim: Sim<'s>,
     site: Arc<Site>,
+    cloud: Cloud,
     faults: Vec<Fault>,
     begun: usize,
     links: BTreeMap<(u64, u64), Link>,
@@ -80,7 +86,7 @@ fn simulate(wanted: Wanted) -> anyhow::Result<Report> {
     let mut rng = StdRng::seed_from_u64(wanted.seed);
     let mut judge = Judge::default();
     judge.trace.told = wanted.told;
-    let site = Arc::new(Site::new(wanted.seed, wanted.lying_disks, judge)?);
+    let site = Arc::new(Site::new(wanted.seed, wanted.planted, judge)?);
     let shortest = Duration::from_millis(rng.random_range(1..40));
     let longest = shortest + Duration::from_millis(rng.random_range(5..60));
     let mut sim = turmoil::Builder::new()
@@ -96,6 +102,11 @@ fn simulate(wanted: Wanted) -> anyhow::Result<Report> {
         let coordinator = Coordinator::new(&site, id)?;
         sim.host(name(id), move || coordinator.clone().live());
     }
+    let cloud = Cloud::new(&site, rng.random());
+    for ((who, place), number) in AGENTS.into_iter().zip(AGENTS_AFTER + 1..) {
+        let agent = Agent::new(&site, &cloud, number, REGIONS[place], who)?;
+        sim.host(who, move || agent.clone().live());
+    }
     let mut staff = Vec::new();
     for who in PEOPLE {
         let identities = site.identities(Role::Admin, REGIONS[0], who)?;
@@ -108,7 +119,11 @@ fn simulate(wanted: Wanted) -> anyhow::Result<Report> {
             let addresses: Vec<String> = (1..=COUNT).map(address).collect();
             for (who, identities, seed) in staff {
                 let client = MeshClient::new(&addresses, &identities)?;
-                tokio::spawn(Person::new(&employer, client, who, seed).work());
+                let person = Person::new(&employer, client, who, seed);
+                match who == MOVER {
+                    true => tokio::spawn(person.move_about()),
+                    false => tokio::spawn(person.work()),
+                };
             }
             std::future::pending().await
         }
@@ -117,6 +132,7 @@ fn simulate(wanted: Wanted) -> anyhow::Result<Report> {
     let mut world = World {
         sim,
         site,
+        cloud,
         faults,
         begun: 0,
         links: BTreeMap::new(),
@@ -134,7 +150,12 @@ impl World<'_> {
     fn step(&mut self) -> anyhow::Result<()> {
         self.bring_about();
         self.sim.step().map_err(|error| anyhow!("the simulation ended: {error}"))?;
-        self.site.judge().look(self.sim.elapsed(), &self.site.coordinators());
+        let now = self.sim.elapsed();
+        self.site.elapsed_is(now);
+        self.site.judge().look(now, &self.site.coordinators());
+        self.cloud.go_on(now);
+        let rights = self.site.rights();
+        self.site.judge().rights(now, &rights);
         Ok(())
     }
 
@@ -148,6 +169,7 @@ impl World<'_> {
     /// Nothing is wrong any more: somebody is told of a commit, then everybody rests, and all are of one mind.
     fn converge(&mut self) -> anyhow::Result<()> {
         self.site.judge().whole_since = None;
+        self.site.heal();
         let deadline = self.sim.elapsed() + CONVERGES_WITHIN;
         let mut since = None;
         while self.sim.elapsed() < deadline {
@@ -157,7 +179,7 @@ impl World<'_> {
                 continue;
             }
             self.site.rest();
-            let since = *match self.are_of_one_mind() {
+            let since = *match self.are_of_one_mind() && !self.a_run_is_going() {
                 true => since.get_or_insert(now),
                 false => since.insert(now),
             };
@@ -170,9 +192,21 @@ impl World<'_> {
         if whole.is_none() {
             self.site.judge().violated(now, "Converges", "nobody was told of a commit after everything had healed");
         }
+        if self.a_run_is_going() {
+            self.site.judge().violated(now, "Converges", "a run has not ended");
+        } else if !self.cloud.is_written() {
+            self.site.judge().violated(now, "Converges", "nobody can write, and nothing is under way");
+        }
         let replicas = self.site.coordinators();
         self.site.judge().end(now, &replicas, COUNT as usize);
         Ok(())
+    }
+
+    fn a_run_is_going(&self) -> bool {
+        let going = |replica: &mesh_coordinator::consensus::Consensus| {
+            replica.with_fleet(|fleet| fleet.services.values().any(|service| service.current_run.is_some()))
+        };
+        self.site.coordinators().iter().any(|(_, replica)| going(replica))
     }
 
     fn are_of_one_mind(&self) -> bool {
@@ -201,12 +235,14 @@ impl World<'_> {
             self.begun += 1;
             let (kind, one, other, lasts) = (fault.kind, fault.one, fault.other, fault.lasts);
             let mut judge = self.site.judge();
-            judge.trace.line(now, format!("fault {} {one} {other} for {} ms", kind.name(), lasts.as_millis()));
+            let which = format!("{one} {other} {}", name(fault.agent));
+            judge.trace.line(now, format!("fault {} {which} for {} ms", kind.name(), lasts.as_millis()));
             judge.count(kind.name());
             drop(judge);
             if kind == Kind::Clock {
                 let step = i64::try_from(fault.much).unwrap_or_default() * 60 - 30_000;
                 self.site.step_clock(one, step);
+                self.site.step_clock(fault.agent, step);
             }
         }
         let under_way: Vec<Fault> =
@@ -215,6 +251,9 @@ impl World<'_> {
         self.slow_down(&under_way);
         self.stall(&under_way);
         self.power(&under_way);
+        let of = |kind: Kind| under_way.iter().filter(move |fault| fault.kind == kind);
+        let places = |kind: Kind| of(kind).map(|fault| region(REGIONS[fault.one as usize - 1])).collect();
+        self.cloud.is_bad(places(Kind::Provider), places(Kind::RegionLost));
     }
 
     fn link_up(&mut self, under_way: &[Fault]) {
@@ -233,7 +272,14 @@ impl World<'_> {
                 Kind::Isolate => {
                     (0..=COUNT).filter(|id| *id != fault.one).for_each(|id| want(fault.one, id, Link::Parted))
                 }
+                Kind::AgentCut => (1..=COUNT).for_each(|id| want(id, fault.agent, Link::Parted)),
+                Kind::RegionCut => {
+                    let inside = hosts_of(fault.one);
+                    let outside = || [0].into_iter().chain(hosts()).filter(|host| !inside.contains(host));
+                    inside.iter().for_each(|a| outside().for_each(|b| want(*a, b, Link::Parted)));
+                }
                 Kind::Slow | Kind::Crash | Kind::CrashMost | Kind::Stall | Kind::Clock => {}
+                Kind::AgentCrash | Kind::AgentStall | Kind::RegionLost | Kind::Provider => {}
             }
         }
         // Turmoil takes one state a link: what is parted is not also held.
@@ -292,9 +338,13 @@ impl World<'_> {
     }
 
     fn stall(&mut self, under_way: &[Fault]) {
-        let stalled = under_way.iter().filter(|fault| fault.kind == Kind::Stall).map(|fault| fault.one);
+        let stalled = under_way.iter().filter_map(|fault| match fault.kind {
+            Kind::Stall => Some(fault.one),
+            Kind::AgentStall => Some(fault.agent),
+            _ => None,
+        });
         let stalled: BTreeSet<u64> = stalled.collect();
-        for id in 1..=COUNT {
+        for id in hosts() {
             if stalled.contains(&id) != self.stalled.contains(&id) {
                 self.site.platter(id).stall(stalled.contains(&id));
             }
@@ -307,15 +357,17 @@ impl World<'_> {
             Kind::Crash => vec![fault.one],
             Kind::CrashMost if fault.much < 500 => vec![fault.one, fault.other],
             Kind::CrashMost => (1..=COUNT).collect(),
+            Kind::AgentCrash => vec![fault.agent],
+            Kind::RegionLost => hosts_of(fault.one),
             _ => Vec::new(),
         });
         let without: BTreeSet<u64> = without.collect();
-        for id in 1..=COUNT {
+        for id in hosts() {
             match (self.down.contains(&id), without.contains(&id)) {
                 (false, true) => self.cut_power(id),
                 (true, false) => {
                     self.sim.bounce(name(id));
-                    self.site.judge().trace.line(self.sim.elapsed(), format!("c{id} starts"));
+                    self.site.judge().trace.line(self.sim.elapsed(), format!("{} gets power", name(id)));
                 }
                 _ => {}
             }
@@ -326,6 +378,16 @@ impl World<'_> {
     fn cut_power(&mut self, id: u64) {
         self.sim.crash(name(id));
         let now = self.sim.elapsed();
+        if id > AGENTS_AFTER {
+            assert!(self.site.is_agent_gone(&name(id)), "something of {} outlives it", name(id));
+            self.site.judge().trace.line(now, format!("{} is gone", name(id)));
+            match self.site.planted {
+                Planted::LostJournals => self.site.platter(id).forget(true).expect("the files are there"),
+                Planted::LyingJournals => self.site.platter(id).forget(false).expect("the files are there"),
+                _ => {}
+            }
+            return;
+        }
         assert!(self.site.is_gone(id), "something of coordinator {id} outlives it");
         let cut = self.site.platter(id).cut().expect("the files are there");
         let mut judge = self.site.judge();
@@ -340,4 +402,15 @@ impl World<'_> {
 
 fn host(number: u64) -> String {
     if number == 0 { PEOPLES_HOST.to_owned() } else { name(number) }
+}
+
+/// Coordinators and agents.
+fn hosts() -> impl Iterator<Item = u64> {
+    (1..=COUNT).chain(AGENTS_AFTER + 1..=AGENTS_AFTER + AGENTS.len() as u64)
+}
+
+/// Those of the region with this coordinator.
+fn hosts_of(coordinator: u64) -> Vec<u64> {
+    let there = AGENTS.iter().zip(AGENTS_AFTER + 1..).filter(|((_, place), _)| *place as u64 + 1 == coordinator);
+    [coordinator].into_iter().chain(there.map(|(_, number)| number)).collect()
 }

@@ -27,6 +27,13 @@ pub trait Listener: Send + Sync + 'static {
     async fn accept(&self) -> io::Result<(Box<dyn Socket>, SocketAddr)>;
 }
 
+#[async_trait]
+impl<L: Listener + ?Sized> Listener for Box<L> {
+    async fn accept(&self) -> io::Result<(Box<dyn Socket>, SocketAddr)> {
+        (**self).accept().await
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tcp;
 
