@@ -10,6 +10,7 @@ use std::time::Duration;
 use mesh_core::execute::Job;
 use mesh_core::ids::{RegionId, RunId};
 use mesh_core::run::{Outcome, OutcomeResult};
+use mesh_core::time::Timestamp;
 use mesh_providers::Provider;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::journal::{Event, IntentId, JournalError, Log, Record};
+
+use since::Since;
 
 pub mod check;
 mod since;
@@ -51,6 +54,8 @@ struct Shared {
     settings: Settings,
     /// Intents with a task, and what ends it early.
     running: Mutex<BTreeMap<IntentId, CancellationToken>>,
+    /// The mesh's time, as the last offer said it.
+    mesh_time: Mutex<Option<(Timestamp, Since)>>,
     outcomes: watch::Sender<()>,
 }
 
@@ -102,6 +107,7 @@ impl Executor {
             clock,
             settings,
             running: Mutex::default(),
+            mesh_time: Mutex::default(),
             outcomes: watch::Sender::new(()),
         });
         let executor = Self { shared, tasks: Mutex::default() };
@@ -136,6 +142,7 @@ impl Executor {
             let detail = format!("this agent serves {}, not {}", self.shared.settings.region, job.region);
             return Offered::Refused(Box::new(Report { job, outcome: not_taken(detail, false) }));
         }
+        self.shared.note_mesh_time(&job);
         self.shared.gate.offered(intent.clone());
         self.shared.gate.acting(&job);
         let running = self.shared.running().len();
@@ -213,6 +220,18 @@ impl Executor {
 impl Shared {
     async fn append(&self, event: Event) -> Result<(), JournalError> {
         self.log.append(Record { at: self.clock.stamp().unix(), event }).await
+    }
+
+    fn note_mesh_time(&self, job: &Job) {
+        if let Some(at) = job.mesh_time {
+            let now = Since::now(self.clock.stamp());
+            *self.mesh_time.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, now));
+        }
+    }
+
+    fn mesh_now(&self) -> Option<Timestamp> {
+        let (at, since) = (*self.mesh_time.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(at.plus(since.age(self.clock.stamp())))
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<IntentId, CancellationToken>> {

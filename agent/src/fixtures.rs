@@ -31,6 +31,7 @@ pub fn job(generation: u64, seq: u64) -> Job {
         time_left: Duration::from_secs(300),
         retry: Retry { attempts_max: 5, backoff_min: Duration::from_millis(200), backoff_max: Duration::from_secs(5) },
         maybe_sent_since: None,
+        mesh_time: None,
         retried_by_person: false,
         evidence: BTreeMap::new(),
     }

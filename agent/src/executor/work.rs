@@ -54,6 +54,7 @@ impl Work<'_> {
                 let outcome = execute::give_up(&self.job, &entry.progress, "stale generation");
                 return self.finish(outcome).await;
             }
+            let offered = self.shared.gate.permits(&self.job);
             let looked_at = self.shared.clock.stamp();
             let observation = tokio::select! {
                 biased;
@@ -63,7 +64,7 @@ impl Work<'_> {
             self.look_took = Since::now(looked_at).age(self.shared.clock.stamp());
             self.note(&observation);
             let progress = self.progress(&entry);
-            let permitted = self.shared.gate.permits(&self.job);
+            let permitted = self.permitted(&entry, offered);
             let next = execute::next(&self.job, &progress, &observation, permitted);
             tracing::debug!(run = %self.job.run, step = %self.job.step, ?observation, ?next, permitted, "looked");
             match next {
@@ -184,10 +185,13 @@ impl Work<'_> {
         }
     }
 
-    /// With the time of this intent's own doubtful call, which the provider cannot know otherwise.
+    /// The age of a call in doubt is told by the mesh's time, which an offer says.
+    fn permitted(&self, entry: &Entry, before_the_look: bool) -> bool {
+        self.shared.gate.permits(&self.job) && (before_the_look || entry.doubtful_since.is_none())
+    }
+
     fn as_the_provider_sees_it(&self, entry: &Entry) -> Job {
-        let maybe_sent_since = self.job.maybe_sent_since.or(entry.doubtful_since);
-        Job { maybe_sent_since, ..self.job.clone() }
+        entry.job.for_provider(entry.doubtful_since, self.shared.mesh_now())
     }
 
     async fn finish(&self, mut outcome: Outcome) -> Result<(), JournalError> {

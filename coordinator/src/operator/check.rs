@@ -104,6 +104,7 @@ fn job(plan: &Plan, step: &Step) -> Result<Job, String> {
         time_left: CHECK_WITHIN,
         retry: step.retry,
         maybe_sent_since: None,
+        mesh_time: None,
         retried_by_person: false,
         evidence: BTreeMap::new(),
     })

@@ -112,6 +112,7 @@ pub fn job(fleet: &Fleet, run: &RunId, step: &StepId, direction: Direction, now:
         time_left: step.timeout.saturating_sub(spent),
         retry: step.retry,
         maybe_sent_since: work.maybe_sent_since(),
+        mesh_time: Some(now),
         retried_by_person: work.retried_by_person(),
         evidence: evidence(run, step),
     })

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub mod repeat;
+
 use crate::ids::{RegionId, RunId, ServiceId, StepId, Token};
 use crate::plan::{Action, Retry};
 use crate::run::{Direction, Outcome, OutcomeResult};
@@ -34,11 +36,22 @@ pub struct Job {
     pub retry: Retry,
     /// An earlier attempt at the same effect may have sent its call at this time (leader's clock).
     pub maybe_sent_since: Option<Timestamp>,
+    /// The mesh's time: when the job was offered, and, for a provider, now, if it was told since the process began.
+    pub mesh_time: Option<Timestamp>,
     /// An earlier attempt was refused for good, and a person looked and told the run to try again: a fencing token that
     /// is missing may be created.
     pub retried_by_person: bool,
     /// `read_back` of every step that is done in this run: what `RdsReboot` and `RdsAwaitCaughtUp` compare with.
     pub evidence: BTreeMap<StepId, String>,
+}
+
+impl Job {
+    /// For a provider: with the mesh's time as it is now, and with this intent's own doubtful call, of which nobody else
+    /// knows. That was dated by a wall clock; the offer that it followed was not.
+    pub fn for_provider(&self, doubtful_since: Option<Timestamp>, mesh_now: Option<Timestamp>) -> Self {
+        let own = doubtful_since.map(|at| self.mesh_time.map_or(at, |offered| offered.min(at)));
+        Self { maybe_sent_since: self.maybe_sent_since.or(own), mesh_time: mesh_now, ..self.clone() }
+    }
 }
 
 /// What the provider shows of the thing a job acts on.

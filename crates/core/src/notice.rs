@@ -105,7 +105,7 @@ pub fn jobs(fleet: &Fleet, now: Timestamp) -> Vec<(AgentId, Job)> {
             Telling::Asked { agent, seq, topic, at } => {
                 let region = fleet.agents.get(agent)?.region.clone();
                 let time_left = TIME.saturating_sub(now.since(*at));
-                Some((agent.clone(), job(id, service, note, step, *seq, topic, region, time_left)?))
+                Some((agent.clone(), job(id, service, note, step, *seq, topic, region, time_left, now)?))
             }
             Telling::Due | Telling::Published { .. } | Telling::Failed { .. } => None,
         });
@@ -124,6 +124,7 @@ fn job(
     topic: &str,
     region: RegionId,
     time_left: Duration,
+    now: Timestamp,
 ) -> Option<Job> {
     let subject = match note.about {
         About::ShouldMove => format!("{id} should be moved to {}", note.to),
@@ -143,6 +144,7 @@ fn job(
         time_left,
         retry: RETRY,
         maybe_sent_since: None,
+        mesh_time: Some(now),
         retried_by_person: false,
         evidence: BTreeMap::new(),
     })

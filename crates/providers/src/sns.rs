@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mesh_core::execute::{CallResult, Job, NOTICE_LOSS, Observation};
+use mesh_core::execute::{CallResult, Job, NOTICE_LOSS, Observation, repeat};
 use mesh_core::ids::RegionId;
 use mesh_core::plan::Action;
 use mesh_core::time::Timestamp;
@@ -15,10 +15,6 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::sns::{Publication, Sns};
 
-/// SNS drops repeats for five minutes; a minute is left for clocks and for the call itself.
-const REPEAT_WITHIN: Duration = Duration::from_secs(240);
-/// A leader's clock that is ahead of ours by more than this makes ages meaningless.
-const SKEW_MAX: Duration = Duration::from_secs(30);
 /// Publications without an answer that are remembered.
 const SENT_MAX: usize = 1024;
 /// From here on the executor has long been told the outcome, and a successor judges by `maybe_sent_since`.
@@ -50,7 +46,7 @@ impl Notices {
         if let Some(reason) = self.misplaced(topic_arn) {
             return Observation::Blocked { reason };
         }
-        match may_publish(is_fifo(topic_arn), self.age(&job.key), job.maybe_sent_since, now) {
+        match may_publish(is_fifo(topic_arn), job, self.age(&job.key), now) {
             Ok(repeat) => match self.sns.check_topic(topic_arn).await {
                 Ok(()) => Observation::Ready { before: json!({ "repeat": repeat }).to_string() },
                 Err(error) => error.into(),
@@ -115,29 +111,12 @@ impl Notices {
 }
 
 /// `Ok`: is it a repeat? `Err`: why it must not be sent.
-fn may_publish(
-    fifo: bool,
-    sent_ago: Option<Duration>,
-    maybe_sent_since: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<bool, String> {
-    if sent_ago.is_none() && maybe_sent_since.is_none() {
-        return Ok(false);
-    }
-    if !fifo {
+fn may_publish(fifo: bool, job: &Job, sent_ago: Option<Duration>, now: Timestamp) -> Result<bool, String> {
+    if !fifo && (sent_ago.is_some() || job.maybe_sent_since.is_some()) {
         return Err("the notice may have been published, and a standard topic would deliver it twice".to_owned());
     }
-    if maybe_sent_since.is_some_and(|since| since.since(now) > SKEW_MAX) {
-        return Err("the notice may have been published, at a time that this clock has not reached".to_owned());
-    }
-    let ages = sent_ago.into_iter().chain(maybe_sent_since.map(|since| now.since(since)));
-    match ages.max() {
-        Some(age) if age >= REPEAT_WITHIN => Err(format!(
-            "the notice may have been published {} s ago, and SNS drops a repeat for 300 s only",
-            age.as_secs()
-        )),
-        _ => Ok(true),
-    }
+    repeat::within_reach(job, sent_ago, now)
+        .map_err(|why| format!("the notice may have been published, {why}, and SNS drops a repeat for 300 s only"))
 }
 
 /// What the mesh knows of it, as lines of the message.
@@ -175,27 +154,33 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-    fn before_now(seconds: u64) -> Option<Timestamp> {
-        Some(Timestamp::from_millis(NOW.as_millis() - seconds * 1000))
+    fn notice() -> Job {
+        let action = Action::SnsNotify {
+            topic_arn: "arn:aws:sns:us-west-2:1:oncall.fifo".to_owned(),
+            subject: String::new(),
+            message: String::new(),
+        };
+        crate::test_jobs::job("notify", action)
     }
 
     #[test]
     fn an_unknown_notice_is_repeated_on_a_fifo_topic_alone_and_only_soon() {
-        let ago = |seconds| Some(Duration::from_secs(seconds));
-        for (fifo, sent, since, expected) in [
+        let before = |seconds| Some(NOW.minus(Duration::from_secs(seconds)));
+        for (fifo, since, mesh_time, expected) in [
             (true, None, None, Some(false)),
             (false, None, None, Some(false)),
-            (true, ago(10), None, Some(true)),
-            (true, ago(239), before_now(10), Some(true)),
-            (true, ago(240), None, None),
-            (true, ago(1), before_now(240), None),
-            (true, None, before_now(100), Some(true)),
-            (true, None, Some(NOW.plus(Duration::from_secs(31))), None),
-            (false, ago(1), None, None),
-            (false, None, before_now(1), None),
+            (true, before(100), None, Some(true)),
+            (true, before(100), before(5), Some(true)),
+            (true, before(120), None, None),
+            (true, before(100), before(31), None),
+            (false, before(1), None, None),
         ] {
-            assert_eq!(may_publish(fifo, sent, since, NOW).ok(), expected, "{fifo} {sent:?} {since:?}");
+            let job = Job { maybe_sent_since: since, mesh_time, ..notice() };
+            assert_eq!(may_publish(fifo, &job, None, NOW).ok(), expected, "{fifo} {since:?} {mesh_time:?}");
         }
+        let job = notice();
+        assert!(may_publish(false, &job, Some(Duration::from_secs(1)), NOW).is_err());
+        assert_eq!(may_publish(true, &job, Some(Duration::from_secs(1)), NOW).ok(), Some(true));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(crate) fn job(step: &str, action: Action) -> Job {
             backoff_max: Duration::from_millis(100),
         },
         maybe_sent_since: None,
+        mesh_time: None,
         retried_by_person: false,
         evidence: BTreeMap::new(),
     }

@@ -114,6 +114,7 @@ impl From<&Job> for v1::Job {
             time_left,
             retry,
             maybe_sent_since,
+            mesh_time,
             retried_by_person,
             evidence,
         } = job;
@@ -130,6 +131,7 @@ impl From<&Job> for v1::Job {
             time_left_ms: duration_millis(*time_left),
             retry: Some(retry.into()),
             maybe_sent_since: maybe_sent_since.map(Timestamp::as_millis),
+            mesh_time: mesh_time.map(Timestamp::as_millis),
             retried_by_person: *retried_by_person,
             evidence: by_name(evidence, Clone::clone),
         }
@@ -154,6 +156,7 @@ impl TryFrom<v1::Job> for Job {
             time_left_ms,
             retry,
             maybe_sent_since,
+            mesh_time,
             retried_by_person,
             evidence,
         } = wire;
@@ -169,6 +172,7 @@ impl TryFrom<v1::Job> for Job {
             time_left: F.duration("time_left_ms", time_left_ms)?,
             retry: F.message("retry", retry)?,
             maybe_sent_since: maybe_sent_since.map(timestamp),
+            mesh_time: mesh_time.map(timestamp),
             retried_by_person,
             evidence: F.map("evidence", evidence, |path, json| F.text_max(path, json, DOCUMENT_BYTES_MAX))?,
         })

@@ -839,6 +839,7 @@ pub fn jobs() -> Vec<Job> {
         time_left: ms(59_000),
         retry: retry(),
         maybe_sent_since: (i % 3 == 0).then(|| at(16)),
+        mesh_time: (i % 3 == 1).then(|| at(17)),
         retried_by_person: i % 2 == 1,
         evidence: BTreeMap::from([(id::<StepId>("step-0"), r#"{"provider_time_ms":17}"#.to_owned())]),
     };

@@ -1,7 +1,7 @@
 use super::*;
 use crate::ids::{Generation, IntentSeq};
 
-fn job() -> Job {
+pub(super) fn job() -> Job {
     Job {
         service: ServiceId::new("maip").expect("a name"),
         run: RunId::new("maip-g7").expect("a name"),
@@ -14,6 +14,7 @@ fn job() -> Job {
         time_left: Duration::from_secs(300),
         retry: Retry { attempts_max: 3, backoff_min: Duration::from_millis(200), backoff_max: Duration::from_secs(5) },
         maybe_sent_since: None,
+        mesh_time: None,
         retried_by_person: false,
         evidence: BTreeMap::new(),
     }

@@ -191,6 +191,7 @@ fn job(scene: &Scene<'_>, examination: &Examination, action: Action) -> Option<J
         time_left: super::PART_MAX,
         retry: RETRY,
         maybe_sent_since: None,
+        mesh_time: None,
         retried_by_person: false,
         evidence: BTreeMap::new(),
     })

@@ -148,6 +148,7 @@ pub fn job(step_name: &str, token: &str, action: Action) -> Job {
             backoff_max: Duration::from_millis(100),
         },
         maybe_sent_since: None,
+        mesh_time: None,
         retried_by_person: false,
         evidence: BTreeMap::new(),
     }

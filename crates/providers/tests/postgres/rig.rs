@@ -160,6 +160,7 @@ impl Run {
                 backoff_max: Duration::from_millis(100),
             },
             maybe_sent_since: None,
+            mesh_time: None,
             retried_by_person: false,
             evidence: self.evidence.clone(),
         }
