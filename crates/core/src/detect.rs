@@ -21,6 +21,8 @@ use crate::ids::{AgentId, RegionId, ServiceId};
 use crate::signal::Signal;
 use crate::time::Timestamp;
 
+use tally::Words;
+
 mod checks;
 pub mod doubt;
 pub mod hysteresis;
@@ -264,8 +266,15 @@ pub fn assess(service: &Service, evidence: &Evidence) -> BTreeMap<RegionId, Regi
         .manifest
         .regions
         .keys()
-        .map(|region| (region.clone(), region::assess_region(service, region, evidence)))
+        .map(|region| (region.clone(), region::assess_region(service, region, evidence, Words::All)))
         .collect();
     region::doubt_ourselves(&mut verdicts);
     verdicts
+}
+
+/// The verdict on one region and what it looks like, as [`assess`] has them, without a word; evidence about that region is
+/// enough. `None` where the others have a say in it: it looks dead, and most regions do not die at once.
+pub fn glance(service: &Service, region: &RegionId, evidence: &Evidence) -> Option<(Verdict, Pattern)> {
+    let verdict = region::assess_region(service, region, evidence, Words::None);
+    (!region::looks_dead(&verdict)).then_some((verdict.verdict, verdict.pattern))
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::decide::{self, Judgement};
-use mesh_core::detect::{self, Evidence, Observer, Observers, RegionVerdict, SelfReport, Sight, Verdict};
+use mesh_core::detect::{self, Evidence, Observer, Observers, Pattern, RegionVerdict, SelfReport, Sight, Verdict};
 use mesh_core::engine::{self, AgentPresence, View};
 use mesh_core::fleet::{Applied, Authority, AuthorityState, Command, Fleet, OpenCall, Reply, Service};
 use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId, ServiceId};
 use mesh_core::lease::due;
-use mesh_core::lease::{Ack, Ledger};
+use mesh_core::lease::{Ack, Ledger, News};
 use mesh_core::run::{Direction, Run, RunState};
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::{Timestamp, duration_millis};
@@ -23,7 +23,7 @@ use crate::event::{Entry, Event, Heard, Report, Say};
 use crate::people::Asking;
 use crate::plant::Bug;
 use crate::plant::spoil::{hide, show};
-use crate::setting::{AGENTS_PER_REGION, CHECK, REGIONS_MAX};
+use crate::setting::{AGENTS_PER_REGION, REGIONS_MAX};
 use crate::world::World;
 use crate::{MILLI, Micros, SECOND};
 
@@ -299,9 +299,17 @@ impl World {
             self.wake(node, 1);
             return;
         };
-        let mesh_now = self.nodes[node].mesh_time(self.now);
+        if let Some((paused, news)) = self.pong(node, conn, self.now) {
+            self.say_to_agent(conn, Heard::Pong { nonce, paused, news });
+        }
+    }
+
+    /// What a leader answers to a ping at `at`: which runs stand still, and what it says of the right to write.
+    pub fn pong(&mut self, node: usize, conn: usize, at: Micros) -> Option<(BTreeSet<RunId>, Option<News>)> {
+        let agent = self.conns[conn].agent;
         let it = &mut self.nodes[node];
-        let Some(live) = it.office.sessions[agent].as_mut().filter(|live| live.conn == conn) else { return };
+        let (mesh_now, now) = (it.mesh_time(at), it.clocks.stamp(at).monotonic);
+        let live = it.office.sessions[agent].as_mut().filter(|live| live.conn == conn)?;
         live.ponged = Some(now);
         let id = &self.names.service;
         let service = &it.fleet.services[id];
@@ -311,7 +319,7 @@ impl World {
         if self.plant == Some(Bug::PauseUntold) {
             paused.clear();
         }
-        self.say_to_agent(conn, Heard::Pong { nonce, paused, news });
+        Some((paused, news))
     }
 
     fn hear_ack(&mut self, node: usize, agent: usize, ack: Ack) {
@@ -363,7 +371,7 @@ impl World {
         self.wake(node, LOOK_EVERY);
         let Some(led_since) = self.nodes[node].office.led_since else { return };
         let now = self.nodes[node].mesh_time(self.now);
-        if self.asks_for_nothing(node) {
+        if self.asks_for_nothing(node, now) {
             self.automatic(node, now, led_since);
             return;
         }
@@ -400,7 +408,7 @@ impl World {
 
     /// No run, one ask list that has everybody, everybody was heard: engine and leases have nothing to do. One look of many
     /// is taken all the same.
-    fn asks_for_nothing(&mut self, node: usize) -> bool {
+    fn asks_for_nothing(&mut self, node: usize, now: Timestamp) -> bool {
         let steady = self.steady(node);
         let it = &mut self.nodes[node];
         if it.office.calm.0 != it.applied {
@@ -411,7 +419,6 @@ impl World {
         }
         if (self.nodes[node].office.looks + 1).is_multiple_of(LOOK_ANYWAY) && self.plant.is_none() {
             let led_since = self.nodes[node].office.led_since.unwrap_or_default();
-            let now = self.nodes[node].mesh_time(self.now);
             let (all, connected) = self.views(node, now, led_since);
             let it = &self.nodes[node];
             let due = due::due(&it.fleet, &all, &it.office.ledger, steady);
@@ -647,21 +654,32 @@ impl World {
         held: bool,
     ) -> Option<(Evidence, Vec<Judgement>)> {
         let services: Vec<ServiceId> = self.looked_at(node).map(|service| service.manifest.service.clone()).collect();
-        // No verdict depends on a measured lag.
-        let without = self.evidence_of(node, now, led_since, false);
+        let observers = self.observers(node, now);
+        let mut without = None;
         let mut matter = Vec::new();
         for service in services {
             self.counts.judgements += 1;
-            let verdicts = self.verdicts(node, &service, &without);
+            let anyway = held || self.counts.judgements.is_multiple_of(JUDGE_ANYWAY);
+            let glance = self.glance(node, &service, now, led_since, &observers);
+            let mut whole = None;
+            if glance.is_none_or(|(verdict, _)| anyway || verdict == Verdict::Down) {
+                // No verdict depends on a measured lag.
+                let evidence = without.get_or_insert_with(|| self.evidence_of(node, now, led_since, false));
+                whole = Some(self.verdicts(node, &service, evidence));
+            }
             let active = &self.nodes[node].fleet.services[&service].active;
-            let of_active = verdicts.get(active).map(|verdict| (verdict.verdict, verdict.pattern));
+            let of_active = match &whole {
+                Some(verdicts) => verdicts.get(active).map(|verdict| (verdict.verdict, verdict.pattern)),
+                None => glance,
+            };
+            assert!(glance.is_none() || glance == of_active, "a glance sees what a look sees");
             if service == self.names.service {
                 self.judge_verdict(of_active);
                 self.verdicts.note(self.now);
                 self.verdicts.note(of_active.map_or(0, |(verdict, pattern)| verdict as u64 * 16 + pattern as u64 + 1));
             }
             let down = of_active.is_some_and(|(verdict, _)| verdict == Verdict::Down);
-            if down || held || self.counts.judgements.is_multiple_of(JUDGE_ANYWAY) {
+            if let Some(verdicts) = whole.filter(|_| down || anyway) {
                 matter.push((service, verdicts));
             }
         }
@@ -673,6 +691,35 @@ impl World {
             |(service, verdicts): &(ServiceId, _)| decide::judge(&self.nodes[node].fleet, service, verdicts, &evidence);
         let judged = matter.iter().map(judge).collect();
         Some((evidence, judged))
+    }
+
+    /// What is known of the active region alone tells mostly that it is not down.
+    fn glance(
+        &self,
+        node: usize,
+        service: &ServiceId,
+        now: Timestamp,
+        led_since: Timestamp,
+        observers: &Observers,
+    ) -> Option<(Verdict, Pattern)> {
+        if self.plant.is_some() {
+            return None;
+        }
+        let steady = self.steady(node);
+        let (it, service) = (&self.nodes[node], &self.nodes[node].fleet.services[service]);
+        let nth = self.names.services.iter().position(|known| *known == service.manifest.service)?;
+        let region = self.names.region(&service.active);
+        let sights: Vec<Sight> = self
+            .held_about(&it.office, region)
+            .map(|held| held.sight_of(nth, &self.names.services, now, steady))
+            .collect();
+        detect::glance(service, &service.active, &Evidence::new(now, led_since, observers.clone(), sights))
+    }
+
+    /// What was told of a region, in the order in which it is looked at.
+    fn held_about<'a>(&'a self, office: &'a Office, region: usize) -> impl Iterator<Item = &'a Held> {
+        let agents = self.names.agents_by_name.iter();
+        agents.filter_map(move |agent| office.desk[agent * REGIONS_MAX + region].as_ref())
     }
 
     pub fn verdicts(&self, node: usize, service: &ServiceId, evidence: &Evidence) -> BTreeMap<RegionId, RegionVerdict> {
@@ -697,6 +744,26 @@ impl World {
     fn evidence_of(&self, node: usize, now: Timestamp, led_since: Timestamp, lags: bool) -> Evidence {
         let steady = self.steady(node);
         let office = &self.nodes[node].office;
+        let mut sights = self.sights(office, now, steady, lags);
+        if self.bug(Bug::BestLagCounts) {
+            best_lag(&mut sights);
+        }
+        if self.bug(Bug::LagIsZero) {
+            sights.iter_mut().for_each(without_lag);
+        }
+        // One question is asked for all services: those without a database have no answers of their own.
+        let services = &self.names.services;
+        for nth in 1..services.len() {
+            let about = self.names.by_name.iter().flat_map(|region| self.held_about(office, *region));
+            sights.extend(about.map(|held| held.sight_of(nth, services, now, steady)));
+        }
+        let led_since = if self.bug(Bug::NoSettling) { Timestamp::default() } else { led_since };
+        Evidence::new(now, led_since, self.observers(node, now), sights)
+    }
+
+    fn observers(&self, node: usize, now: Timestamp) -> Observers {
+        let steady = self.steady(node);
+        let office = &self.nodes[node].office;
         let dated = |heard: Duration| now.minus(steady.saturating_sub(heard));
         let doubts = !self.bug(Bug::NoSelfDoubt);
         let observers: BTreeMap<AgentId, Observer> = (0..self.agents.len())
@@ -709,34 +776,14 @@ impl World {
                 (self.names.agents[agent].clone(), Observer { region, heard_at, doubt })
             })
             .collect();
-        let mut sights = self.sights(office, now, steady, lags);
-        if self.bug(Bug::BestLagCounts) {
-            best_lag(&mut sights);
-        }
-        if self.bug(Bug::LagIsZero) {
-            sights.iter_mut().for_each(without_lag);
-        }
-        // One question is asked for all services: those without a database have no answers of their own.
-        if self.names.services.len() > 1 {
-            let checks = sights.iter().filter(|sight| sight.signal.subject == CHECK).cloned().collect::<Vec<_>>();
-            for service in &self.names.services[1..] {
-                sights.extend(checks.iter().map(|sight| Sight {
-                    signal: Arc::new(Signal { service: service.clone(), ..(*sight.signal).clone() }),
-                    ..sight.clone()
-                }));
-            }
-        }
-        let led_since = if self.bug(Bug::NoSettling) { Timestamp::default() } else { led_since };
-        Evidence::new(now, led_since, Observers::from(observers), sights)
+        Observers::from(observers)
     }
 
     /// In the order in which they are looked at, so that nothing is left to sort.
     fn sights(&self, office: &Office, now: Timestamp, steady: Duration, lags: bool) -> Vec<Sight> {
         let mut sights = Vec::new();
         for region in &self.names.by_name {
-            for agent in &self.names.agents_by_name {
-                sights.extend(office.desk[agent * REGIONS_MAX + region].iter().map(|held| held.sight(now, steady)));
-            }
+            sights.extend(self.held_about(office, *region).map(|held| held.sight(now, steady)));
             for agent in self.names.agents_by_name.iter().copied().filter(|_| lags) {
                 let held = &office.lags[agent * REGIONS_MAX + region];
                 if !held.is_empty() {

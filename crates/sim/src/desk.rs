@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::detect::Sight;
+use mesh_core::ids::ServiceId;
 use mesh_core::signal::{Reading, Signal};
 use mesh_core::time::{Timestamp, duration_millis};
 
@@ -71,6 +72,8 @@ pub struct Held {
     failing_since: Option<Duration>,
     unbroken: Option<Duration>,
     alternations: u32,
+    /// The same, said of the other services; made when somebody looks.
+    of_others: OnceCell<Vec<Arc<Signal>>>,
 }
 
 impl Held {
@@ -83,6 +86,7 @@ impl Held {
             failing_since: None,
             unbroken: None,
             alternations: 0,
+            of_others: OnceCell::new(),
         };
         held.renew(told, now);
         held
@@ -99,7 +103,10 @@ impl Held {
         };
         self.failing_since = since.map(|since| self.unbroken.map_or(since, |unbroken| since.max(unbroken)));
         self.alternations = told.alternations;
-        self.signal = told.signal;
+        if !Arc::ptr_eq(&self.signal, &told.signal) {
+            self.signal = told.signal;
+            self.of_others = OnceCell::new();
+        }
         self.observed = observed;
         self.heard = now;
     }
@@ -111,6 +118,14 @@ impl Held {
     /// From the first to the last failure of the present row.
     pub fn row(&self) -> Duration {
         self.failing_since.map_or(Duration::ZERO, |since| self.observed.saturating_sub(since))
+    }
+
+    /// As said of one of the services, of which the first is its own.
+    pub fn sight_of(&self, nth: usize, services: &[ServiceId], at: Timestamp, now: Duration) -> Sight {
+        let said = |service: &ServiceId| Arc::new(Signal { service: service.clone(), ..(*self.signal).clone() });
+        let others = || self.of_others.get_or_init(|| services.iter().skip(1).map(said).collect());
+        let signal = nth.checked_sub(1).and_then(|other| others().get(other)).unwrap_or(&self.signal);
+        Sight { signal: Arc::clone(signal), ..self.sight(at, now) }
     }
 
     pub fn sight(&self, at: Timestamp, now: Duration) -> Sight {

@@ -14,6 +14,10 @@ use mesh_sim::rows::ROWS;
 use mesh_sim::swarm::Drawn;
 use mesh_sim::{MILLI, SECOND};
 
+/// Worlds allocate all the time, each in one thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "mesh-sim run SEED [--minutes M] | swarm --seeds N [--from SEED] [--minutes M] [--threads N] [--planted SEEDS] | \
                      noise --episodes N [--from SEED] | rows [--seeds N] | planted [BUG] [--seeds N] | control [BUG] [--from SEED] [--seeds N] | \
                      episodes --from SEED | explain SEED [--minutes M]";

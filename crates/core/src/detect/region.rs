@@ -3,27 +3,34 @@
 use std::collections::BTreeMap;
 
 use super::roll::Roll;
-use super::tally::{Finding, SecondKind, find};
+use super::tally::{Finding, SecondKind, Words, find};
 use super::votes::Vote;
 use super::{Evidence, Pattern, Quorum, REGIONS_NEEDED, RegionVerdict, Sight, VIEWS_MAX, Verdict, View};
 use crate::fleet::Service;
 use crate::ids::RegionId;
 use crate::manifest::Check;
 
-pub fn assess_region<'a>(service: &'a Service, about: &'a RegionId, evidence: &'a Evidence) -> RegionVerdict {
+pub fn assess_region<'a>(
+    service: &'a Service,
+    about: &'a RegionId,
+    evidence: &'a Evidence,
+    words: Words,
+) -> RegionVerdict {
     let mut by_check = votes(service, about, evidence);
     let checks = service.manifest.checks.iter().filter(|check| check.regions(&service.manifest).contains(&about));
     let (requests, probes): (Vec<&Check>, Vec<&Check>) = checks.partition(|check| check.probe.is_requester_side());
     let mut take = |check: &Check| by_check.remove(check.name.as_str()).unwrap_or_default();
     let requests: Vec<Finding<'_>> = requests
         .into_iter()
-        .map(|check| find(check, about, take(check), &SecondKind::new(), service, evidence))
+        .map(|check| find(check, about, take(check), &SecondKind::new(), service, evidence, words))
         .collect();
     let second = second_kind(&requests, service);
     let probes: Vec<Finding<'_>> =
-        probes.into_iter().map(|check| find(check, about, take(check), &second, service, evidence)).collect();
+        probes.into_iter().map(|check| find(check, about, take(check), &second, service, evidence, words)).collect();
     let mut verdict = combine(&probes, &requests, about);
-    verdict.views = views(&probes, &requests);
+    if words == Words::All {
+        verdict.views = views(&probes, &requests);
+    }
     verdict
 }
 
@@ -44,7 +51,7 @@ pub fn doubt_ourselves(verdicts: &mut BTreeMap<RegionId, RegionVerdict>) {
 }
 
 /// A quorum sees it fail, for however long.
-fn looks_dead(verdict: &RegionVerdict) -> bool {
+pub fn looks_dead(verdict: &RegionVerdict) -> bool {
     let Quorum { needed, failing, regions_failing, fresh, .. } = verdict.quorum;
     let most = failing >= needed && regions_failing >= REGIONS_NEEDED && failing * 2 > fresh;
     most && matches!(verdict.verdict, Verdict::Down | Verdict::Suspect) && verdict.pattern != Pattern::OutsideOnly

@@ -13,6 +13,13 @@ use crate::time::Timestamp;
 /// From so many changes to failing on, a check alternates.
 const FLAPPING: u32 = 2;
 
+/// What is for people to read: a verdict does without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    All,
+    None,
+}
+
 /// What all votes on one check come to.
 pub struct Finding<'a> {
     pub check: &'a Check,
@@ -59,13 +66,17 @@ pub fn find<'a>(
     second: &SecondKind<'a>,
     service: &'a Service,
     evidence: &'a Evidence,
+    words: Words,
 ) -> Finding<'a> {
     let tally = Tally::count(check, about, &votes, second, service, evidence);
     let (verdict, pattern) = tally.verdict();
     let quorum = tally.quorum();
     let since = tally.since();
     let short = tally.short();
-    let missing = missing::of(&tally, verdict, pattern, evidence);
+    let missing = match words {
+        Words::All => missing::of(&tally, verdict, pattern, evidence),
+        Words::None => Vec::new(),
+    };
     Finding { check, verdict, pattern, since, quorum, short, missing, votes }
 }
 

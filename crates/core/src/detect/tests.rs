@@ -132,7 +132,13 @@ impl Scene {
 
     fn verdicts(&self) -> BTreeMap<RegionId, RegionVerdict> {
         let evidence = Evidence::new(fixtures::at(NOW), self.led_since, self.observers.clone(), self.sights.clone());
-        assess(&self.service, &evidence)
+        let verdicts = assess(&self.service, &evidence);
+        for (region, verdict) in &verdicts {
+            let glance = glance(&self.service, region, &evidence);
+            let whole = (verdict.verdict, verdict.pattern);
+            assert!(glance.is_none_or(|glance| glance == whole), "a glance at {region} sees {glance:?}: {whole:?}");
+        }
+        verdicts
     }
 
     fn of(&self, region: &str) -> RegionVerdict {
