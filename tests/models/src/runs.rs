@@ -13,6 +13,6 @@ pub mod fault;
 pub mod judge;
 pub mod mesh;
 
-pub use fault::{Call, Fault, Place, Point, Who, places};
+pub use fault::{Armed, Call, Fault, Place, Point, Who, places};
 pub use judge::{Broken, judge};
 pub use mesh::{Abort, Mesh, runbook};

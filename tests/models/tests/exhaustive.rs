@@ -4,15 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mesh_core::ids::StepId;
 use mesh_core::plan::{Action, Plan, Reversibility};
 use mesh_core::run::{Direction, RunState};
-use mesh_models::runs::{Abort, Broken, Fault, Mesh, judge, places, runbook};
+use mesh_models::runs::{Abort, Armed, Broken, Fault, Mesh, judge, places, runbook};
 
 const MANIFEST: &str = include_str!("../../../examples/maip.yaml");
 /// Of the pairs, when not all are asked for. A prime: it is in step with nothing.
 const EVERY: usize = 997;
+/// Of so few it is no use to keep how it stood.
+const FEW: usize = 8;
 
 #[derive(Default)]
 struct Tally {
@@ -27,7 +30,12 @@ struct Tally {
 
 impl Tally {
     fn play(&mut self, begun: &Mesh, faults: Vec<Fault>, abort: Option<Abort>) {
-        let mut mesh = begun.with(faults.clone(), abort.clone());
+        self.play_on(begun, begun.with(faults, abort));
+    }
+
+    /// From where it stands.
+    fn play_on(&mut self, begun: &Mesh, mut mesh: Mesh) {
+        let abort = mesh.abort.clone();
         let ended = mesh.play();
         self.played += 1;
         for armed in &mesh.faults {
@@ -41,6 +49,7 @@ impl Tally {
         let mut broken = judge(begun, &mesh);
         broken.extend(ended.err().map(|what| Broken { rule: "Converges", what }));
         if !broken.is_empty() {
+            let faults: Vec<&Fault> = mesh.faults.iter().map(|armed| &armed.fault).collect();
             self.broken.push(format!("{broken:?}\n  under {faults:?}, {abort:?}"));
         }
     }
@@ -67,10 +76,27 @@ impl Tally {
     }
 }
 
-fn played(begun: &Mesh, pairs: &[(&Fault, &Fault)]) -> Tally {
+/// One fault, and each of the others with it: what happens before the other could have struck is played once.
+fn played(begun: &Mesh, one: &Fault, others: &[&Fault]) -> Tally {
     let mut tally = Tally::default();
-    for (one, other) in pairs {
-        tally.play(begun, vec![(*one).clone(), (*other).clone()], None);
+    let mut alone = begun.with([one.clone()], None);
+    let mut stood = BTreeMap::from([(0, alone.clone())]);
+    if others.len() > FEW {
+        // Its end, if it has none, is told of the pairs.
+        let _ = alone.play();
+        let turns: BTreeSet<usize> = alone.reached.values().copied().collect();
+        let mut note = |mesh: &Mesh| {
+            if turns.contains(&mesh.turns) {
+                stood.insert(mesh.turns, mesh.clone());
+            }
+        };
+        let _ = begun.with([one.clone()], None).play_noting(&mut note);
+    }
+    for other in others {
+        let turn = alone.reached.get(&other.place.step).copied().unwrap_or_default();
+        let mut mesh = stood.get(&turn).unwrap_or(&stood[&0]).clone();
+        mesh.faults.push(Armed::new((*other).clone()));
+        tally.play_on(begun, mesh);
     }
     tally
 }
@@ -149,13 +175,22 @@ fn pairs_of_faults_break_no_rule() {
     let begun = begun();
     let every = if std::env::var("MESH_EXHAUSTIVE").is_ok_and(|what| what == "pairs") { 1 } else { EVERY };
     let faults = single(&begun, Direction::Forward);
-    let pairs = faults.iter().enumerate().flat_map(|(at, one)| faults[at..].iter().map(move |other| (one, other)));
-    let pairs: Vec<_> = pairs.step_by(every).collect();
+    let pairs = faults.iter().enumerate().flat_map(|(at, one)| faults[at..].iter().map(move |other| (at, one, other)));
+    let mut by_first: BTreeMap<usize, (&Fault, Vec<&Fault>)> = BTreeMap::new();
+    for (at, one, other) in pairs.step_by(every) {
+        by_first.entry(at).or_insert_with(|| (one, Vec::new())).1.push(other);
+    }
+    let (all, next) = (by_first.into_values().collect::<Vec<_>>(), AtomicUsize::new(0));
+    let play = || {
+        let mut tally = Tally::default();
+        while let Some((one, others)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            tally = tally.and(played(&begun, one, others));
+        }
+        tally
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = pairs.len().div_ceil(threads);
     let tallies: Vec<Tally> = std::thread::scope(|scope| {
-        let players = pairs.chunks(share).map(|pairs| scope.spawn(|| played(&begun, pairs)));
-        let players: Vec<_> = players.collect();
+        let players: Vec<_> = (0..threads).map(|_| scope.spawn(play)).collect();
         players.into_iter().map(|player| player.join().expect("a tally does not panic")).collect()
     });
     let tally = tallies.into_iter().fold(Tally::default(), Tally::and);

@@ -4,16 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh_core::execute::{CallResult, Job, Observation};
+use mesh_core::execute::{CallResult, Job, Observation, repeat};
 use mesh_core::ids::{StepId, Token};
 use mesh_core::plan::Action;
+use mesh_core::time::Timestamp;
 
 pub const SECOND: u64 = 1_000;
-/// SNS drops a repeat for five minutes; a repeat is not sent later than this.
-const REPEAT_WITHIN: u64 = 240 * SECOND;
+/// SNS drops a repeat for five minutes.
 const DEDUPLICATED: u64 = 300 * SECOND;
-/// A repeat that needs longer may come when SNS has forgotten the first: nobody can recall it.
-const ON_THE_WAY: u64 = DEDUPLICATED - REPEAT_WITHIN;
+/// A repeat is sent within two minutes. One that needs longer than what is left may come when SNS has forgotten the first:
+/// nobody can recall it.
+const ON_THE_WAY: u64 = DEDUPLICATED - 120 * SECOND;
 
 /// One resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,15 +55,13 @@ impl Cloud {
         self.things.get(&job.action.resource(&job.region)).cloned().unwrap_or_default()
     }
 
-    pub fn observe(&self, job: &Job, accepted: bool, maybe_sent_at: Option<u64>, now: u64) -> Observation {
+    pub fn observe(&self, job: &Job, accepted: bool, now: u64) -> Observation {
         let thing = self.thing(job);
         if let Action::SnsNotify { .. } = job.action {
-            return match maybe_sent_at {
+            return match repeat::within_reach(job, None, Timestamp::from_millis(now)) {
                 _ if accepted => satisfied("published"),
-                Some(at) if now.saturating_sub(at) >= REPEAT_WITHIN => {
-                    Observation::Ambiguous { reason: "it may have been published too long ago".to_owned() }
-                }
-                _ => ready("", false),
+                Ok(_) => ready("", false),
+                Err(reason) => Observation::Ambiguous { reason },
             };
         }
         if thing.busy_until > now {

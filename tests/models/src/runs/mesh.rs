@@ -55,6 +55,9 @@ pub struct Mesh {
     pub run: RunId,
     pub agents: Vec<Agent>,
     pub cloud: Cloud,
+    pub turns: usize,
+    /// The turn in which a fault could have struck at a step first.
+    pub reached: BTreeMap<StepId, usize>,
     pub faults: Vec<Armed>,
     pub abort: Option<Abort>,
     led_since: u64,
@@ -78,6 +81,8 @@ pub fn runbook(yaml: &str) -> Mesh {
         run: RunId::new("none").expect("a name"),
         agents: Vec::new(),
         cloud: Cloud::default(),
+        turns: 0,
+        reached: BTreeMap::new(),
         faults: Vec::new(),
         abort: None,
         led_since: BEGIN,
@@ -156,8 +161,18 @@ impl Mesh {
     /// # Errors
     /// A run that never comes to that.
     pub fn play(&mut self) -> Result<(), String> {
+        self.play_noting(&mut |_| ())
+    }
+
+    /// As [`Mesh::play`], for whoever wants to see how it stood before each turn.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn play_noting(&mut self, before: &mut dyn FnMut(&Self)) -> Result<(), String> {
         for _ in 0..TURNS_MAX {
+            before(self);
             self.turn();
+            self.turns += 1;
             let run = self.the_run();
             let rests = run.state.is_terminal() || matches!(run.state, RunState::Held { .. });
             let asleep = self.agents.iter().any(|agent| !agent.runs(self.now));
@@ -296,6 +311,9 @@ impl Mesh {
     // Faults.
 
     fn strikes(&mut self, step: &StepId, direction: Direction, point: Point) -> Option<Who> {
+        if direction == Direction::Forward && !self.reached.contains_key(step) {
+            self.reached.insert(step.clone(), self.turns);
+        }
         let armed = self
             .faults
             .iter_mut()
@@ -340,6 +358,11 @@ impl Mesh {
             open.map(|(step, direction, _)| (step.id.clone(), direction)).collect()
         };
         for (step, direction) in mine {
+            let open = self.the_run().work(&step, direction).and_then(mesh_core::run::Work::open_intent);
+            if let Some(seq) = open.map(|intent| intent.seq).filter(|seq| self.agents[at].journal.contains_key(seq)) {
+                self.agents[at].offered.insert(seq);
+                continue;
+            }
             let job = engine::job(&self.fleet, &self.run, &step, direction, Timestamp::from_millis(self.now));
             if let Some(job) = job {
                 self.agents[at].accept(job, self.now);
@@ -373,8 +396,14 @@ impl Mesh {
             return self.call_ended(at, seq, CallResult::Unknown { reason: "no answer in time".to_owned() });
         }
         let job = entry.job;
-        let sent_at = job.maybe_sent_since.map(Timestamp::as_millis).or(entry.doubtful_since);
-        let observation = self.cloud.observe(&job, progress.accepted.is_some(), sent_at, now);
+        let accepted = progress.accepted.is_some();
+        let observation = if let Action::SnsNotify { .. } = job.action {
+            let doubtful_since = entry.doubtful_since.map(Timestamp::from_millis);
+            let seen = job.for_provider(doubtful_since, Some(Timestamp::from_millis(now)));
+            self.cloud.observe(&seen, accepted, now)
+        } else {
+            self.cloud.observe(&job, accepted, now)
+        };
         let permitted = self.agents[at].permits(seq, now);
         let stale = self.agents[at].is_stale(&job);
         match execute::next(&job, &progress, &observation, permitted) {
