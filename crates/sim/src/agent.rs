@@ -7,6 +7,7 @@ use mesh_core::detect::{Isolation, SelfReport};
 use mesh_core::ids::{Generation, RunId};
 use mesh_core::lease::holder::{Promise, Record};
 use mesh_core::lease::{Ack, Holder, News, Stamp};
+use mesh_core::time::Timestamp;
 
 use crate::clock::Clocks;
 use crate::event::{Event, Heard, Peer, Say, Written};
@@ -83,7 +84,9 @@ pub struct Agent {
     pub works: BTreeMap<mesh_core::ids::IntentSeq, Work>,
     pub fsync: Micros,
     /// Notices that were sent, by their keys, since the process began.
-    pub published_at: BTreeMap<String, Micros>,
+    pub published_at: BTreeMap<String, Stamp>,
+    /// The mesh's time, as the last offer of this process said it.
+    pub mesh_time: Option<(Timestamp, Stamp)>,
     /// What a leader said last of its right to write.
     last_news: Option<News>,
 }
@@ -124,6 +127,7 @@ impl World {
             works: BTreeMap::new(),
             fsync: self.set.fsync,
             published_at: BTreeMap::new(),
+            mesh_time: None,
             last_news: None,
         }
     }
@@ -171,6 +175,7 @@ impl World {
         it.gate = Gate::default();
         it.works.clear();
         it.published_at.clear();
+        it.mesh_time = None;
         it.looking = false;
         let conn = it.conn.take();
         if let Some(conn) = conn {

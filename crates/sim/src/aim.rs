@@ -7,7 +7,7 @@ use mesh_core::ids::RunId;
 use crate::consensus::coordinator;
 use crate::event::{Event, Who};
 use crate::fault::{Fault, Planned};
-use crate::net::{Direction, Part, Place, around, around_part};
+use crate::net::{Direction, Part, Place, around, around_part, both_ways};
 use crate::people::{self, Deed};
 use crate::rng::Rng;
 use crate::setting::AGENTS_PER_REGION;
@@ -25,6 +25,8 @@ const FINALE: Micros = 240 * SECOND;
 /// Of the time to heal, so much is people's.
 const LEFT_ALONE: Micros = 75 * SECOND;
 const ANN: usize = 0;
+
+pub mod strike;
 
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -82,6 +84,12 @@ impl World {
         }
         if mix.isolated {
             self.isolate(rng, last);
+        }
+        if mix.heard_late {
+            self.hear_late(rng, last);
+        }
+        if mix.late {
+            self.plan(Planned { fault: Fault::CallsLate(700), from: 20 * SECOND, until: last });
         }
         if mix.meddled {
             for _ in 0..rng.between(1, 4) {
@@ -160,7 +168,8 @@ impl World {
             let region = 1 + rng.index(self.set.regions - 1);
             let lasts = rng.between(8, 25) * SECOND;
             let until = at + lasts;
-            let fault = match rng.below(3) {
+            let fault = match rng.below(if self.set.mix.blind { 4 } else { 3 }) {
+                3 => Fault::Cut(self.workloads_unseen()),
                 0 => Fault::Cut(around(region, self.set.regions)),
                 1 => Fault::Cut(around_part(region, Part::Agents, self.set.regions)),
                 _ => Fault::Crash(Who::Node(rng.index(self.nodes.len()))),
@@ -168,6 +177,13 @@ impl World {
             self.plan(Planned { fault, from: at, until });
             at += rng.between(5, 30) * SECOND;
         }
+    }
+
+    /// Agents of every region but the first reach no workload, and everything else.
+    fn workloads_unseen(&self) -> Vec<Direction> {
+        let from = (1..self.set.regions).map(|region| Place { region, part: Part::Agents });
+        let to = |from| (0..self.set.workloads).map(move |region| (from, Place { region, part: Part::Workload }));
+        from.flat_map(to).flat_map(|(from, to)| [(from, to), (to, from)]).collect()
     }
 
     /// The first region looks down, and its agents hear no leader, but each other and the agents of other regions; those
@@ -180,8 +196,17 @@ impl World {
         self.plan(Planned { fault: Fault::Slow(ways.clone(), 600 * MILLI), from: from - 40 * SECOND, until });
         self.plan(Planned { fault: Fault::Lossy(ways.clone(), 500), from: from - 40 * SECOND, until });
         // Early enough that they have promises of others when the region is left, or as late as can be.
-        let cut = if rng.per_mille(500) { from - rng.between(8, 14) * SECOND } else { from + rng.below(4 * SECOND) };
-        if rng.per_mille(300) {
+        let forgets = self.set.mix.forgets;
+        let cut = if forgets || rng.per_mille(500) {
+            from - rng.between(8, 14) * SECOND
+        } else {
+            from + rng.below(4 * SECOND)
+        };
+        if forgets {
+            // Nobody promises it anything, until those who could have forgotten what they said.
+            self.plan(Planned { fault: Fault::Cut(self.ways_of_promises()), from: cut, until });
+        }
+        if !forgets && rng.per_mille(300) {
             self.plan(Planned { fault: Fault::Cut(around(0, self.set.regions)), from: cut, until });
         } else {
             self.plan(Planned { fault: Fault::Cut(ways), from: cut, until });
@@ -194,7 +219,9 @@ impl World {
                 self.plan(Planned { fault: Fault::Pause(Who::Agent(agent)), from: begins, until });
             }
         }
-        for agent in AGENTS_PER_REGION..self.agents.len() {
+        let promisers =
+            if self.set.promises && !self.set.mix.forgets { AGENTS_PER_REGION..self.agents.len() } else { 0..0 };
+        for agent in promisers {
             self.plan(Planned { fault: Fault::SlowDisk(Who::Agent(agent), 1_500 * MILLI), from, until });
         }
         let first = if rng.per_mille(700) { AGENTS_PER_REGION } else { 0 };
@@ -207,15 +234,60 @@ impl World {
         }
     }
 
+    /// Coordinators die in turn; who leads next hears first of those who do not reach the first region.
+    fn hear_late(&mut self, rng: &mut Rng, last: Micros) {
+        let from = 40 * SECOND;
+        let ways = [both_ways(0, 1), both_ways(0, 2)].concat();
+        self.plan(Planned { fault: Fault::Cut(ways), from, until: last });
+        let far = [0, 3, 4].map(|region| Place { region, part: Part::Agents });
+        self.plan(Planned { fault: Fault::Slow(self.ways_to_coordinators(&far), 450 * MILLI), from, until: last });
+        let (mut at, mut node) = (from + 20 * SECOND, 0);
+        while at + 10 * SECOND < last {
+            let until = at + rng.between(4, 8) * SECOND;
+            self.plan(Planned { fault: Fault::Crash(Who::Node(node)), from: at, until });
+            (at, node) = (at + 12 * SECOND, (node + 1) % self.nodes.len());
+        }
+    }
+
+    fn ways_of_promises(&self) -> Vec<Direction> {
+        let agents = |region| Place { region, part: Part::Agents };
+        let others = (1..self.set.regions).map(agents);
+        others.flat_map(|other| [(agents(0), other), (other, agents(0))]).collect()
+    }
+
+    fn ways_to_coordinators(&self, places: &[Place]) -> Vec<Direction> {
+        let nodes = 0..self.nodes.len();
+        let ways = nodes.flat_map(|node| places.iter().map(move |place| (*place, coordinator(node))));
+        ways.flat_map(|(one, other)| [(one, other), (other, one)]).collect()
+    }
+
     /// A region's right ends: those who may have promised it something die before it is on their disks.
     pub fn strike_promisers(&mut self) {
-        if !self.set.mix.leases || !self.rng.per_mille(500) {
+        let forgets = self.set.mix.forgets;
+        if !self.set.mix.leases || !forgets && !self.rng.per_mille(500) {
             return;
         }
-        let from = self.now + self.rng.between(700, 1_500) * MILLI;
+        let now = self.now;
+        let from = now + self.rng.between(if forgets { 1_100 } else { 700 }, 1_500) * MILLI;
+        let back = from + self.rng.between(100, 600) * MILLI;
         for agent in AGENTS_PER_REGION..self.agents.len() {
-            let until = from + self.rng.between(100, 700) * MILLI;
+            let until = back + self.rng.below(100) * MILLI;
             self.plan(Planned { fault: Fault::Crash(Who::Agent(agent)), from, until });
+            if forgets {
+                let fault = Fault::SlowDisk(Who::Agent(agent), 1_700 * MILLI);
+                self.plan(Planned { fault, from: now, until: from });
+            }
+        }
+        if forgets {
+            let apart = Fault::Cut(self.ways_of_promises());
+            if let Some(nth) = self.faults.iter().position(|it| it.fault == apart && it.until > from) {
+                self.faults[nth].until = from;
+                self.at(from, Event::Fault { nth, begins: false });
+            }
+            // Back again, they hear of it late.
+            let agents: Vec<Place> = (1..self.set.regions).map(|region| Place { region, part: Part::Agents }).collect();
+            let fault = Fault::Slow(self.ways_to_coordinators(&agents), 500 * MILLI);
+            self.plan(Planned { fault, from, until: back + 8 * SECOND });
         }
     }
 
@@ -271,6 +343,9 @@ impl World {
         if self.set.mix.aims == 0 || self.now + 60 * SECOND > self.heals_at || !self.rng.per_mille(self.set.mix.aims) {
             return;
         }
+        if let Some(strike) = self.set.mix.strike {
+            return self.strike(strike, moment);
+        }
         let leader = self.leader().unwrap_or_default();
         let agent = match moment {
             Moment::Opened { agent } | Moment::Called { agent } => agent,
@@ -308,7 +383,7 @@ impl World {
     }
 
     /// Every coordinator loses its power.
-    fn power_cut(&mut self, lasts: Micros) {
+    pub fn power_cut(&mut self, lasts: Micros) {
         let from = self.now + self.rng.below(50 * MILLI);
         for node in 0..self.nodes.len() {
             let until = from + lasts + self.rng.below(SECOND);

@@ -301,7 +301,8 @@ impl World {
         self.counts.replies_lost += u64::from(lost);
         if self.rng.per_mille(self.cloud.calls_late) {
             self.counts.calls_late += 1;
-            return (Some(took + self.rng.below(4 * SECOND)), lost);
+            let longest = if self.rng.per_mille(300) { 60 } else { 4 };
+            return (Some(took + self.rng.below(longest * SECOND)), lost);
         }
         (Some(took), lost)
     }

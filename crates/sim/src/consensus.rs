@@ -293,6 +293,8 @@ impl World {
         }
         self.propose(node, None);
         self.look_at_quorum();
+        self.judge.led_since = now;
+        self.ask_the_heir(node);
     }
 
     fn resign(&mut self, node: usize) {

@@ -11,6 +11,8 @@ use crate::{MILLI, Micros, SECOND};
 const AGAIN: Micros = 7 * SECOND;
 /// A run that somebody begins has called something within so long.
 const RUN_WITHIN: Micros = 40 * SECOND;
+/// In less there is nothing to meet.
+const LEAST: Micros = 3 * SECOND;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -135,32 +137,39 @@ impl World {
 
     /// What met nothing is tried again, as long as there is time: a fault of the plan is to strike.
     fn again(&mut self, nth: usize) -> bool {
-        let Planned { fault, from, until } = &self.faults[nth];
+        let Planned { fault, from, until } = self.faults[nth].clone();
         if self.fired[nth] || self.heals_at == Micros::MAX || matches!(fault, Fault::Flap(..)) {
             return false;
         }
         let for_runs = fault.waits_for_runs();
         let begins = self.now + if for_runs { 1 } else { AGAIN };
-        let ends = begins + if for_runs { RUN_WITHIN.min(until - from) } else { (until - from).max(AGAIN) };
-        if ends <= self.heals_at {
-            if for_runs {
-                self.people_move();
-            }
-            (self.faults[nth].from, self.faults[nth].until) = (begins, ends);
-            self.at(begins, Event::Fault { nth, begins: true });
-            self.at(ends, Event::Fault { nth, begins: false });
-            return true;
+        let lasts = if for_runs { RUN_WITHIN } else { (until - from).max(AGAIN) };
+        let ends = (begins + lasts).min(self.heals_at);
+        if ends < begins + LEAST {
+            return false;
         }
-        false
+        if for_runs {
+            self.people_see_to_it();
+        }
+        if let (Fault::SlowDisk(Who::Agent(_), by), Some(leader)) = (fault, self.leader()) {
+            // Whoever leads writes whenever anything is decided.
+            self.faults[nth].fault = Fault::SlowDisk(Who::Node(leader), by);
+        }
+        (self.faults[nth].from, self.faults[nth].until) = (begins, ends);
+        self.at(begins, Event::Fault { nth, begins: true });
+        self.at(ends, Event::Fault { nth, begins: false });
+        true
     }
 
-    /// A process that is dead or stands still already does not stand still once more.
+    /// A process that is dead or stands still already does not stand still or die once more.
     fn finds_nobody(&self, fault: &Fault) -> bool {
         match fault {
             Fault::Pause(who) | Fault::Suspend(who) | Fault::Freeze(who) => match who {
                 Who::Agent(agent) => !self.agents[*agent].alive || self.agents[*agent].paused,
                 Who::Node(node) => !self.nodes[*node].runs(),
             },
+            Fault::Crash(Who::Agent(agent)) => !self.agents[*agent].alive,
+            Fault::Crash(Who::Node(node)) => !self.nodes[*node].alive,
             _ => false,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use mesh_core::detect::{Pattern, Verdict};
-use mesh_core::fleet::{Applied, Command, Fleet};
+use mesh_core::fleet::{Applied, Command, Fleet, Reply};
 use mesh_core::ids::{Generation, IntentSeq};
 use mesh_core::time::Timestamp;
 
@@ -76,6 +76,8 @@ pub struct Judge {
     /// Interesting situations that came about.
     pub sometimes: BTreeMap<&'static str, u64>,
     pub starts: Vec<Micros>,
+    /// When somebody began to lead last.
+    pub led_since: Micros,
     /// When a region other than the first took writes first.
     pub first_write: Option<Micros>,
     pub last_verdict: Option<(Verdict, Pattern)>,
@@ -109,6 +111,7 @@ impl Judge {
             done: BTreeSet::new(),
             sometimes: BTreeMap::new(),
             starts: Vec::new(),
+            led_since: 0,
             first_write: None,
             last_verdict: None,
             granted: BTreeSet::new(),
@@ -172,7 +175,10 @@ impl World {
     }
 
     fn judge_command(&mut self, command: &Command, applied: &Applied, at: Timestamp) {
-        self.judge_two_person(command, at);
+        // Who asks for the same again begins nothing.
+        if !matches!(applied.reply, Reply::RunStarted { existing: true, .. }) {
+            self.judge_two_person(command, at);
+        }
         self.judge_lifted(command);
         match command {
             Command::StartRun { plan, cause, .. } => {
@@ -244,6 +250,7 @@ impl World {
             Answer::Failed => false,
             Answer::Unknown => return,
         };
+        self.judge_alone(agent);
         let now = self.now;
         let rows = &mut self.judge.answers[agent * self.judge.workloads + about];
         if passed {

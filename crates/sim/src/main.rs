@@ -140,6 +140,14 @@ fn swarm(from: u64, seeds: u64, minutes: u64, planted: u64, threads: usize) -> E
             eprintln!("{}", needed(*seed, minutes, rule));
         }
     }
+    if swarm.unknown > 0 {
+        let kinds: Vec<String> = swarm.unknown_for.iter().map(|(kind, seeds)| format!("{kind} in {seeds}")).collect();
+        eprintln!(
+            "{} of {seeds} seeds are unknown, for a fault that never struck: {}",
+            swarm.unknown,
+            kinds.join(", ")
+        );
+    }
     let planted = if planted > 0 { report::planted(planted, minutes) } else { Default::default() };
     println!("{}", swarm.json(took, &planted));
     passed(swarm.violating.is_empty() && planted.values().all(Option::is_some))
@@ -193,7 +201,7 @@ fn planted(args: &[String], seeds: u64, minutes: u64) -> ExitCode {
 /// All, unless some are named.
 fn wanted(args: &[String], bug: Bug) -> bool {
     let named = |arg: &String| arg.starts_with(|first: char| first.is_ascii_uppercase());
-    args.contains(&format!("{bug:?}")) || !bug.is_rare() && !args.iter().any(named)
+    args.contains(&format!("{bug:?}")) || bug.is_harmless().is_none() && !args.iter().any(named)
 }
 
 /// Seeds that are bent for a bug, without it.

@@ -1,6 +1,7 @@
 //! What of the wider world is in a seed: published names, services without a database, people, meddlers, a lost region.
 //! Drawn first, like the kinds of faults, so that each seed has a mix of its own.
 
+use crate::aim::strike::Strike;
 use crate::rng::Rng;
 use crate::{Micros, SECOND};
 
@@ -22,6 +23,10 @@ pub struct Mix {
     pub meddled: bool,
     /// The active region is lost for a while.
     pub lost: bool,
+    /// What meets the moments that matter, and nothing else does.
+    pub strike: Option<Strike>,
+    /// Calls are late all the time.
+    pub late: bool,
     /// Agents stand still meanwhile.
     pub stood: bool,
     /// It is lost again, wherever it is active then, and its leader with it.
@@ -32,6 +37,12 @@ pub struct Mix {
     pub flaps: bool,
     /// The observers are cut off in turn.
     pub isolated: bool,
+    /// Those who may have promised it something lose what they had not written.
+    pub forgets: bool,
+    /// Two regions have no way to the first; others find each new leader late.
+    pub heard_late: bool,
+    /// Or all observers at once see no workload.
+    pub blind: bool,
     /// Its replica had fallen behind before.
     pub behind: bool,
     /// Everything is without power once.
@@ -57,10 +68,15 @@ impl Mix {
             aims: rng.pick(&[0, 0, 100, 300]),
             meddled: traffic && meddled,
             lost,
+            strike: None,
+            late: false,
             stood: lost && stood,
             leases: lost && leases,
             flaps,
             isolated,
+            forgets: false,
+            heard_late: false,
+            blind: false,
             again: lost && again,
             behind: lost && behind,
             cold,

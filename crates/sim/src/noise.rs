@@ -112,6 +112,23 @@ pub fn build(seed: u64) -> (World, Vec<&'static str>) {
     (world, kinds)
 }
 
+/// A world whose links to the primary flap at the beat of the questions, and whose primary has no agents.
+pub fn flapping(seed: u64) -> World {
+    let mut rng = Rng::new(seed ^ 0x666c_6170);
+    let mut set = Setting { interval_s: 2, fail_after: 1, ..setting(&mut rng) };
+    set.lasts = SETTLED + 4 * LONG;
+    let mut world = World::new(set, rng.draw(), None);
+    world.begin(rng.index(3));
+    let fault = Fault::Flap(around(PRIMARY, world.set.regions), SECOND);
+    let until = SETTLED + 3 * LONG;
+    world.plan(Planned { fault, from: SETTLED + rng.below(SECOND), until });
+    // Those beside it would see that it is well.
+    for agent in 0..AGENTS_PER_REGION {
+        world.plan(Planned { fault: Fault::Crash(Who::Agent(agent)), from: SETTLED - SECOND, until });
+    }
+    world
+}
+
 const KINDS: usize = 21;
 const LONG: Micros = 45 * SECOND;
 

@@ -248,6 +248,7 @@ impl World {
             approval.subject = approval.subject.replace(&other, &run.plan_hash.to_string());
         }
         let index = self.propose(node, Some(command));
+        self.strike_leader_of_person(node);
         if self.bug(Bug::AnsweredBeforeCommit) {
             let sight = Sight { index, digest: 0, stale: false };
             self.answer_person(asking.id, Some(sight));

@@ -1,6 +1,7 @@
 //! Bugs that can be planted, one at a time, to see that the judges find them. Nothing plants one but `planted` and tests:
 //! they are in the model's half, or change what goes into the core and what comes out of it.
 
+use crate::aim::strike::Strike;
 use crate::mix::Mix;
 use crate::setting::Setting;
 
@@ -37,26 +38,18 @@ macro_rules! bugs {
                 }
             }
 
-            /// No seed is known that finds it by its own rule: it shows once in very many episodes of noise, the margins of a lease
-    /// hide it, or a judge or a fault is missing.
-    pub const fn is_rare(self) -> bool {
-        matches!(
-            self,
-            Self::InStep
-                | Self::IsolationCounts
-                | Self::NoSettling
-                | Self::FloorToldEarly
-                | Self::LeaseFromReply
-                | Self::StaleGoesOn
-                | Self::CallsNeverExpire
-                | Self::NewLeaderKnows
-                | Self::AckBeforeFsync
-                | Self::FewAnswer
-                | Self::FailsAtFirst
-        )
-    }
+            /// Why nothing comes of it: another rule stands behind the one that it breaks.
+            pub const fn is_harmless(self) -> Option<&'static str> {
+                match self {
+                    Self::StaleGoesOn => Some(
+                        "an intent is called under only while a leader offers it, and nothing newer begins before its \
+                         agent has told the outcome or has been silent for longer than a permission lasts",
+                    ),
+                    _ => None,
+                }
+            }
 
-    /// Where it can show at all.
+            /// Where it can show at all.
             const fn bias(self) -> Bias {
                 match self {
                     $(Self::$name => Bias::$bias,)+
@@ -68,7 +61,7 @@ macro_rules! bugs {
 
 /// Those that must be found.
 pub fn sought() -> impl Iterator<Item = Bug> {
-    BUGS.iter().copied().filter(|bug| !bug.is_rare())
+    BUGS.iter().copied().filter(|bug| bug.is_harmless().is_none())
 }
 
 /// What every seed that looks for a bug has.
@@ -105,7 +98,15 @@ enum Bias {
     Flaps,
     Isolated,
     /// Minorities of five coordinators.
-    Alone,
+    Few,
+    /// All coordinators lose their power while disks are slow.
+    Power,
+    /// Some observers lose their way to the primary, and others, who do not, are late to find a new leader.
+    HeardLate,
+    /// Leaders are cut off between a commit and its announcement.
+    Heir,
+    /// Calls are late, and people change their mind.
+    Late,
 }
 
 bugs! {
@@ -140,17 +141,19 @@ bugs! {
     /// What failed while an observer was cut off counts once the first region answers it again.
     IsolationCounts: "SelfDoubt", WithTheJudges, Isolated;
     /// A new leader does not wait for observers that it has not heard.
-    NoSettling: "ObserverQuorum", WithTheJudges, Isolated;
+    NoSettling: "ObserverQuorum", WithTheJudges, HeardLate;
     /// Probes keep to the same tenth of their turns, and step with whatever flaps at their own beat.
     InStep: "ObserverQuorum", WithTheJudges, Flaps;
     /// The provider carries out statements however late they come.
-    CallsNeverExpire: "FencedGeneration", WithTheJudges, Aimed;
+    CallsNeverExpire: "FencedGeneration", WithTheJudges, Late;
     /// The provider takes a batch though what it deletes is there no more.
     LaxDelete: "FencedGeneration", WithTheJudges, Published;
     /// Records are deleted by one batch and created by the next.
     BatchInTwo: "NeverEmpty", WithTheJudges, Published;
     /// Each attempt at an effect has a key of its own.
     KeyOfIntent: "OneEffectPerKey", WithTheJudges, Published;
+    /// A notice that may have been sent is sent again however old it is.
+    DoubtIsYoung: "OneEffectPerKey", AfterTheFreeze, Aimed;
     /// A change counts as done before all name servers have it.
     PendingIsDone: "DoneMeansReadBack", WithTheJudges, Published;
     /// A pause is answered before anybody has stopped.
@@ -206,13 +209,13 @@ bugs! {
     /// Answers to pings do not say what is paused.
     PauseUntold: "HumanWins", AfterTheFreeze, Paused;
     /// A follower says that it has an entry before it is on its disk.
-    AckBeforeFsync: "DurableAck", AfterTheFreeze, Aimed;
+    AckBeforeFsync: "DurableAck", AfterTheFreeze, Power;
     /// Whoever has the shorter log may lead.
     ShorterLogWins: "DurableAck", AfterTheFreeze, Aimed;
     /// After a restart the last entry is applied again.
     AppliedTwice: "ReplicaAgreement", AfterTheFreeze, Aimed;
     /// A new leader answers before it has committed anything of its own.
-    NewLeaderKnows: "Linearizable", AfterTheFreeze, Aimed;
+    NewLeaderKnows: "Linearizable", AfterTheFreeze, Heir;
     /// A promotion that has begun counts as one that is done.
     PromotingIsDone: "DoneMeansReadBack", AfterTheFreeze, Lost;
     /// A call that was accepted counts as done, and nothing is read back.
@@ -241,7 +244,7 @@ bugs! {
     AnyDeedAcknowledges: "NoFlap", AfterTheFreeze, LostTwice;
     /// The region is watched for five times as long as the policy says.
     SustainedLonger: "FailoverDeadline", AfterTheFreeze, Finale;
-    /// What was not asked yet counts as what failed for long.
+    /// The active region counts as failing for long until it was asked.
     FailsAtFirst: "ColdStart", AfterTheFreeze, Cold;
     /// A name without a token is taken over.
     TokenForgotten: "RepairsAny", AfterTheFreeze, Meddled;
@@ -250,7 +253,7 @@ bugs! {
     /// An outcome is told once.
     OutcomeToldOnce: "Converges", AfterTheFreeze, Aimed;
     /// Any one other coordinator is a quorum.
-    FewAnswer: "FailStatic", AfterTheFreeze, Alone;
+    FewAnswer: "FailStatic", AfterTheFreeze, Few;
 }
 
 impl Bug {
@@ -298,17 +301,43 @@ impl Bug {
                 (mix.people, mix.again) = (often, true);
                 set.cool_down_s = 600;
             }
-            Bias::Alone => {
+            Bias::Few => {
                 (set.regions, set.workloads) = (5, 2);
                 lost(mix);
-                aimed(mix);
-                mix.people = often;
+                (mix.people, mix.traffic, mix.aims, mix.strike) = (often, true, 400, Some(Strike::Few));
+            }
+            Bias::HeardLate => {
+                (set.regions, set.workloads, mix.heard_late) = (5, 2, true);
+                (set.interval_s, set.fail_after, set.sustained_s, set.rpo_s) = (1, 1, 3, None);
+            }
+            Bias::Power => {
+                lost(mix);
+                (mix.people, mix.aims, mix.strike) = (often, 400, Some(Strike::Power));
+                set.fsync = 400 * crate::MILLI;
+            }
+            Bias::Heir => {
+                lost(mix);
+                (mix.people, mix.strike) = (often, Some(Strike::Heir));
+                set.fsync = 300 * crate::MILLI;
+            }
+            Bias::Late => {
+                (mix.people, mix.late) = (Some(8 * crate::SECOND), true);
+                (mix.asks_first, mix.behind) = (false, false);
+                set.rpo_s = None;
             }
             Bias::Leases => {
                 lost(mix);
                 (mix.leases, mix.stood, mix.asks_first, mix.behind) = (true, false, false, false);
                 (set.interval_s, set.fail_after, set.sustained_s, set.lease_s) = (1, 1, 3, 15);
                 (set.rpo_s, set.promises) = (None, true);
+                if self == Self::FloorToldEarly {
+                    mix.forgets = true;
+                    (set.margin, set.reaction_s) = (100 * crate::MILLI, 1);
+                }
+                if self == Self::LeaseFromReply {
+                    // Less than the way of an answer can take.
+                    (set.margin, set.reaction_s, set.promises) = (100 * crate::MILLI, 1, false);
+                }
             }
             Bias::Flaps => {
                 mix.flaps = true;
@@ -317,9 +346,17 @@ impl Bug {
             }
             Bias::Isolated => {
                 mix.isolated = true;
-                (set.interval_s, set.fail_after, set.sustained_s, set.rpo_s) = (1, 1, 3, None);
+                mix.blind = true;
+                (set.interval_s, set.fail_after, set.sustained_s, set.rpo_s) = (5, 1, 15, None);
             }
-            Bias::Cold => mix.cold = true,
+            Bias::Cold => {
+                mix.cold = true;
+                if self == Self::FailsAtFirst {
+                    // One region has been asked for a while before the other is.
+                    (set.interval_s, set.fail_after, set.pass_after, set.sustained_s) = (10, 1, 1, 3);
+                    set.rpo_s = None;
+                }
+            }
             Bias::Finale => mix.finale = true,
             Bias::Meddled => {
                 (mix.traffic, mix.people, mix.meddled) = (true, often, true);

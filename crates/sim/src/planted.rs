@@ -1,6 +1,7 @@
 //! How many seeds it takes until each planted bug is found. A seed counts only if nothing is found in it without the bug.
 
 use crate::judge::Violation;
+use crate::noise;
 use crate::plant::Bug;
 use crate::swarm;
 use crate::world::World;
@@ -14,10 +15,27 @@ pub struct Found {
 }
 
 pub fn find(bug: Bug, seeds_max: u64, minutes: u64) -> Option<Found> {
+    if bug == Bug::InStep {
+        return (1..=seeds_max).find_map(moved_by_a_flapping_link);
+    }
     (1..=seeds_max).find_map(|seed| {
         let Violation { rule, text, .. } = first_of(swarm::bent(seed, minutes, bug, true))?;
         first_of(swarm::bent(seed, minutes, bug, false)).is_none().then_some(Found { seed, rule, text })
     })
+}
+
+/// What every judge believes, since everybody asked and nobody was answered: only in a world of noise it is known to be
+/// wrong.
+fn moved_by_a_flapping_link(seed: u64) -> Option<Found> {
+    let moves = |plant| {
+        let mut world = noise::flapping(seed);
+        world.plant = plant;
+        world.run(world.set.lasts);
+        world.counts.failovers > 0
+    };
+    let text = "a link that flaps every second moved the service".to_owned();
+    let found = moves(Some(Bug::InStep)) && !moves(None);
+    found.then_some(Found { seed, rule: Bug::InStep.rule(), text })
 }
 
 /// What is found in seeds that are bent for the bug, and do not have it: mistakes of the judges, or of the mesh.

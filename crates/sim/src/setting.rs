@@ -21,6 +21,8 @@ pub const AGENTS_PER_REGION: usize = 2;
 pub const CHECK: &str = "api";
 pub const DATABASE: &str = "database";
 pub const ZONE: &str = "Z0SIM";
+/// What a lease is waited out beyond its end, unless a seed has less.
+pub const MARGIN: Micros = 2 * SECOND;
 /// Most services beside the first: more than one wave has room for.
 pub const LIGHTS_MAX: usize = 6;
 /// Intents count within their service; here each has numbers of its own.
@@ -42,6 +44,8 @@ pub struct Setting {
     pub cool_down_s: u64,
     pub lease_s: u64,
     pub reaction_s: u64,
+    /// Of a lease.
+    pub margin: Micros,
     /// `None`: whatever is lost is accepted.
     pub rpo_s: Option<u64>,
     /// Clocks run fast or slow by at most this.
@@ -74,6 +78,7 @@ impl Default for Setting {
             cool_down_s: 600,
             lease_s: 5,
             reaction_s: 3,
+            margin: MARGIN,
             rpo_s: None,
             drift_ppm: 200,
             fsync: 2 * MILLI,
@@ -183,12 +188,13 @@ impl Setting {
         format!(
             "apiVersion: mesh/v1\nservice: {SERVICE}\nwriter: single\n{}\
              resources:\n  - name: {DATABASE}\n    postgresql:\n      instances:\n{servers}{notices}{rule}\
-             fence:\n  - lease-endpoint: {{ reaction: {}s }}\nlease: {{ length: {}s, margin: 2s }}\n\
+             fence:\n  - lease-endpoint: {{ reaction: {}s }}\nlease: {{ length: {}s, margin: {}ms }}\n\
              policy:\n  automatic: {mode}\n  sustained: {}s\n  cool-down: {}s\n  loss: {loss}\n  \
              fence-timeout: 1m\n  catch-up-timeout: 1m\n  traffic-timeout: 1m\n  notice-timeout: 1m\n",
             self.common(SERVICE),
             self.reaction_s,
             self.lease_s,
+            self.margin / MILLI,
             self.sustained_s,
             self.cool_down_s,
         )

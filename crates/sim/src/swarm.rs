@@ -7,13 +7,14 @@ use crate::mix::Mix;
 use crate::net::{Direction, PARTS, Part, around, around_part, both_ways, one_way};
 use crate::plant::Bug;
 use crate::rng::Rng;
-use crate::setting::{AGENTS_PER_REGION, Setting};
+use crate::setting::{AGENTS_PER_REGION, MARGIN, Setting};
 use crate::world::World;
 use crate::{MILLI, MINUTE, Micros, SECOND};
 
 const KINDS: usize = 22;
 /// From so many on a kind needs runs to fire in.
 const KINDS_OF_RUNS: usize = 17;
+const SLOW_DISK: usize = 14;
 const FAULTS_MIN: u64 = 20;
 const FAULTS_MAX: u64 = 36;
 /// Draws of a fault that found no room.
@@ -104,18 +105,20 @@ fn last(set: &Setting) -> Micros {
 }
 
 fn faults(set: &Setting, rng: &mut Rng) -> Vec<Planned> {
-    let of_runs = |kind: usize| kind >= KINDS_OF_RUNS;
+    let of_runs = |kind: usize| kind >= KINDS_OF_RUNS || kind == SLOW_DISK;
     let mut kinds: Vec<usize> = (0..KINDS).filter(|_| rng.per_mille(450)).collect();
     kinds.retain(|kind| set.mix.people.is_some() || !of_runs(*kind));
     if kinds.is_empty() {
-        kinds.push(rng.index(KINDS_OF_RUNS));
+        kinds.push(rng.index(SLOW_DISK));
     }
     let last = last(set);
     let wanted = rng.between(FAULTS_MIN, FAULTS_MAX) * set.lasts / (30 * MINUTE) + 1;
     let (mut faults, mut slots, mut misses): (Vec<Planned>, _, _) = (Vec::new(), Slots::default(), 0);
     while (faults.len() as u64) < wanted && misses < MISSES_MAX {
         let kind = rng.pick(&kinds);
-        let from = rng.between(QUIET_AT_FIRST, last - 60 * SECOND);
+        // What needs a run has time for another.
+        let latest = if of_runs(kind) { last * 6 / 10 } else { last - 60 * SECOND };
+        let from = rng.between(QUIET_AT_FIRST, latest);
         let lasts = if of_runs(kind) { rng.between(120, 400) * SECOND } else { length(rng) };
         let until = (from + lasts).min(last);
         let fault = draw(kind, set, until - from, rng);
@@ -152,6 +155,12 @@ fn links(set: &Setting, rng: &mut Rng) -> Vec<Direction> {
     }
 }
 
+/// Whoever leads is at one end of some of them.
+fn links_of_coordinators(set: &Setting, rng: &mut Rng) -> Vec<Direction> {
+    let any = rng.index(set.regions);
+    if rng.per_mille(500) { around(any, set.regions) } else { around_part(any, Part::Coordinator, set.regions) }
+}
+
 fn draw(kind: usize, set: &Setting, lasts: Micros, rng: &mut Rng) -> Fault {
     let agent = Who::Agent(rng.index(set.regions * AGENTS_PER_REGION));
     let node = Who::Node(rng.index(set.regions));
@@ -168,20 +177,24 @@ fn draw(kind: usize, set: &Setting, lasts: Micros, rng: &mut Rng) -> Fault {
         8 => Fault::Pause(who),
         9 => Fault::Suspend(who),
         // A pause that no clock sees is assumed to be shorter than the margin of a lease.
-        10 if lasts <= 1_500 * MILLI => Fault::Freeze(who),
+        10 if lasts <= 1_500 * MILLI && set.margin == MARGIN => Fault::Freeze(who),
         10 => Fault::Crash(node),
         11 => Fault::Crash(who),
         12 => Fault::Step(who, rng.pick(&[-600_000, -3_000, 3_000, 600_000])),
         13 => Fault::NoNames(rng.index(set.regions)),
-        14 => Fault::SlowDisk(if set.mix.people.is_some() { who } else { node }, rng.between(50, 1_500) * MILLI),
+        // Witnesses write next to nothing.
+        SLOW_DISK if rng.per_mille(600) => {
+            Fault::SlowDisk(Who::Agent(rng.index(set.workloads * AGENTS_PER_REGION)), rng.between(50, 1_500) * MILLI)
+        }
+        SLOW_DISK => Fault::SlowDisk(node, rng.between(50, 1_500) * MILLI),
         // Two clocks run at most a hundredth apart: what leases allow for.
         15 => Fault::Drift(who, rng.pick(&[-1_500, -500, 500, 1_500])),
         16 => Fault::DiskLost(rng.index(set.regions)),
-        17 => Fault::Doubled(links(set, rng), rng.between(100, 900)),
+        17 => Fault::Doubled(links_of_coordinators(set, rng), rng.between(100, 900)),
         18 => Fault::CrashAt(rng.pick(&POINTS), rng.between(500, 15_000) * MILLI),
-        19 => Fault::RepliesLost(rng.between(300, 1_000)),
-        20 => Fault::CallsLate(rng.between(300, 1_000)),
-        _ => Fault::ProviderErrors(rng.between(200, 800)),
+        19 => Fault::RepliesLost(rng.between(500, 1_000)),
+        20 => Fault::CallsLate(rng.between(500, 1_000)),
+        _ => Fault::ProviderErrors(rng.between(400, 900)),
     }
 }
 

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use mesh_core::execute::{CallResult, Job, Observation};
+use mesh_core::execute::{CallResult, Job, Observation, repeat};
 use mesh_core::fleet::Fleet;
 use mesh_core::ids::Token;
 use mesh_core::manifest::RecordSet;
 use mesh_core::plan::Action;
-use mesh_core::time::Timestamp;
 
+use crate::agent::Steady;
 use crate::event::{Call, Event};
 use crate::plant::Bug;
 use crate::world::World;
@@ -22,8 +22,6 @@ const SYNC_MIN: Micros = SECOND;
 const SYNC_MAX: Micros = 40 * SECOND;
 /// A topic drops a repeat for so long.
 const DEDUPLICATED: Micros = 300 * SECOND;
-/// A notice that may have been published is repeated up to this age.
-const REPEAT_WITHIN: Micros = 240 * SECOND;
 /// Of a thousand looks and calls, so many are turned away.
 const THROTTLED: u64 = 10;
 
@@ -145,17 +143,14 @@ impl World {
         if accepted.is_some() {
             return Observation::Satisfied { read_back: "{}".to_owned() };
         }
-        let unix = self.stamp(agent).unix();
-        let sent = self.agents[agent].published_at.get(&job.key).map(|at| self.now - at);
-        let since = job
-            .maybe_sent_since
-            .map(|since: Timestamp| u64::try_from(unix.since(since).as_micros()).unwrap_or(u64::MAX));
-        let ahead = job.maybe_sent_since.is_some_and(|since| since.since(unix) > std::time::Duration::from_secs(30));
-        let age = sent.into_iter().chain(since).max();
-        if ahead || age.is_some_and(|age| age >= REPEAT_WITHIN) {
-            return Observation::Ambiguous { reason: "it may have been published".to_owned() };
+        let sent = self.agents[agent].published_at.get(&job.key);
+        let sent_ago = sent.map(|at| self.stamp(agent).since_steady(*at));
+        let wall = self.stamp(agent).unix();
+        let reach = if self.bug(Bug::DoubtIsYoung) { Ok(true) } else { repeat::within_reach(job, sent_ago, wall) };
+        match reach {
+            Ok(_) => Observation::Ready { before: "{}".to_owned() },
+            Err(reason) => Observation::Ambiguous { reason },
         }
-        Observation::Ready { before: "{}".to_owned() }
     }
 
     pub fn way_to_zone(&mut self, agent: usize, job: &Job) -> (Option<Micros>, bool) {
@@ -163,7 +158,7 @@ impl World {
             return (Some(self.provider_takes(job)), self.rng.per_mille(self.cloud.replies_lost));
         }
         if matches!(job.action, Action::SnsNotify { .. }) {
-            let now = self.now;
+            let now = self.stamp(agent);
             self.agents[agent].published_at.entry(job.key.clone()).or_insert(now);
         }
         let took = self.rng.between(LOOK_MIN, LOOK_MAX);

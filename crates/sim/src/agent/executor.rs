@@ -8,6 +8,7 @@ use mesh_core::ids::{Generation, IntentSeq};
 use mesh_core::lease::Stamp;
 use mesh_core::plan::Action;
 use mesh_core::run::{Outcome, OutcomeResult};
+use mesh_core::time::Timestamp;
 
 use super::gate::PERMIT_FOR;
 use super::{Agent, Steady};
@@ -35,7 +36,7 @@ pub struct Entry {
     pub job: Job,
     pub progress: Progress,
     pub outcome: Option<Outcome>,
-    doubtful: bool,
+    doubtful_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Work {
     reported: Option<Stamp>,
     /// What the look before the last call saw.
     before: String,
+    /// Was it permitted before the last look?
+    offered: bool,
 }
 
 impl Agent {
@@ -131,7 +134,7 @@ impl World {
         if self.bug(Bug::WrongServer) {
             to_another(&mut job.action);
         }
-        let seq = job.token.intent;
+        let (seq, heard) = (job.token.intent, self.stamp(agent));
         let it = &mut self.agents[agent];
         if it.disk.settled.contains(&seq) {
             return;
@@ -140,6 +143,7 @@ impl World {
             self.report_outcomes(agent, true);
             return;
         }
+        it.mesh_time = job.mesh_time.map(|at| (at, heard)).or(it.mesh_time);
         it.gate.offered(seq);
         if job.action.mutates() && job.is_leased() {
             it.holder.end(job.token.generation);
@@ -165,6 +169,7 @@ impl World {
             calls: 0,
             reported: None,
             before: String::new(),
+            offered: false,
         };
         self.agents[agent].works.insert(seq, work);
         self.write(agent, Written::Accepted(seq));
@@ -185,6 +190,7 @@ impl World {
             unreadable: 0,
             reported: None,
             before: String::new(),
+            offered: false,
         };
         self.agents[agent].works.insert(seq, work);
         self.work_after(agent, seq, MILLI);
@@ -215,8 +221,12 @@ impl World {
         };
         work.stage = Stage::Looking;
         work.looked_at = stamp;
-        let job = work.job.clone();
-        let accepted = work.progress.accepted.clone();
+        let (job, accepted) = (work.job.clone(), work.progress.accepted.clone());
+        let offered = self.permits(agent, &job);
+        if let Some(work) = self.agents[agent].works.get_mut(&seq) {
+            work.offered = offered;
+        }
+        let job = self.for_provider(agent, &job);
         let (observation, took) = if job.action.is_postgres() {
             self.observe(agent, &job, accepted.is_some())
         } else {
@@ -226,6 +236,15 @@ impl World {
             took.min(OBSERVE_DEADLINE),
             Event::Observed { agent, epoch, seq, observation: Box::new(observation) },
         );
+    }
+
+    fn for_provider(&self, agent: usize, job: &Job) -> Job {
+        let (it, now) = (&self.agents[agent], self.stamp(agent));
+        let mesh_now = it.mesh_time.map(|(at, heard)| at.plus(now.since_steady(heard)));
+        match it.disk.entries.get(&job.token.intent) {
+            Some(entry) => entry.job.for_provider(entry.doubtful_since, mesh_now),
+            None => job.clone(),
+        }
     }
 
     pub fn observed(&mut self, agent: usize, epoch: u32, seq: IntentSeq, observation: Observation) {
@@ -253,11 +272,8 @@ impl World {
         };
         let progress =
             if self.plant == Some(Bug::ForgetsDoubt) { Progress { in_doubt: false, ..progress } } else { progress };
-        let mut job = work.job.clone();
-        if entry.doubtful && job.maybe_sent_since.is_none() {
-            job.maybe_sent_since = Some(now.unix());
-        }
-        let permitted = self.permits(agent, &job);
+        let (job, offered) = (work.job.clone(), work.offered);
+        let permitted = self.permits(agent, &job) && (offered || entry.doubtful_since.is_none());
         let stale = self.agents[agent].is_stale(&job) && !self.bug(Bug::StaleGoesOn);
         let next = execute::next(&work_job(&self.agents[agent], seq), &progress, &observation, permitted);
         match next {
@@ -317,16 +333,17 @@ impl World {
                 if job.is_leased() {
                     it.disk.floor = it.disk.floor.max(job.token.generation);
                 }
-                let entry = Entry { job, progress: Progress::default(), outcome: None, doubtful: false };
+                let entry = Entry { job, progress: Progress::default(), outcome: None, doubtful_since: None };
                 it.disk.entries.entry(seq).or_insert(entry);
                 if !self.crashes_here(agent, Point::Accepted) {
                     self.work_after(agent, seq, 1);
                 }
             }
             Written::CallStarted { seq, before } => {
+                let at = self.stamp(agent).unix();
                 let Some(entry) = self.agents[agent].disk.entries.get_mut(&seq) else { return };
                 entry.progress.record_call_started(&before);
-                entry.doubtful = true;
+                entry.doubtful_since.get_or_insert(at);
                 if self.crashes_here(agent, Point::Journalled) {
                     return;
                 }
@@ -415,7 +432,7 @@ impl World {
         let it = &mut self.agents[agent];
         if let Some(entry) = it.disk.entries.get_mut(&seq) {
             entry.progress.record_call_ended(result);
-            entry.doubtful = entry.progress.in_doubt;
+            entry.doubtful_since = entry.doubtful_since.filter(|_| entry.progress.in_doubt);
             if entry.job.action.lets_write() {
                 it.holder.end_call();
             }

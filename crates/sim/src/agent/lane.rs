@@ -340,7 +340,8 @@ impl World {
     pub fn tell_signals(&mut self, agent: usize) {
         let Some((mut signals, lags)) = self.news_of_lanes(agent) else { return };
         if self.plant == Some(Bug::FailsAtFirst) {
-            signals.iter_mut().for_each(as_if_failing);
+            let active = self.names.region(&self.judge.fleet.services[&self.names.service].active);
+            signals.iter_mut().filter(|told| told.region == active).for_each(as_if_failing);
         }
         if let Some(conn) = self.agents[agent].conn.as_ref().map(|conn| conn.conn) {
             self.say_to_node(conn, Say::Signals(signals, lags));
@@ -354,7 +355,8 @@ impl World {
         let it = &mut self.agents[agent];
         let conn = it.conn.as_mut().filter(|conn| conn.welcomed)?;
         let (mut signals, mut lags) = (Vec::new(), Vec::new());
-        for of in it.subjects.iter().filter(|of| of.number > conn.sent) {
+        let unasked = self.plant == Some(Bug::FailsAtFirst);
+        for of in it.subjects.iter().filter(|of| of.number > conn.sent || unasked && of.number == 0) {
             if of.is_lag {
                 let from = if conn.sent == 0 { 0 } else { of.lags.len().saturating_sub(1) };
                 lags.extend(of.lags.range(from..).map(|lag| of.told_lag(lag, stamp)));
@@ -377,6 +379,6 @@ fn as_if_failing(told: &mut Told) {
     if let Reading::Unknown { .. } = told.signal.reading {
         let reading = Reading::Failing { reason: String::new(), since: Timestamp::default() };
         told.signal = Arc::new(Signal { reading, ..(*told.signal).clone() });
-        told.failing = Some(Duration::from_secs(180));
+        (told.failing, told.age) = (Some(Duration::from_secs(180)), Duration::ZERO);
     }
 }

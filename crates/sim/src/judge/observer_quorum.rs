@@ -10,6 +10,8 @@ use crate::{Micros, SECOND};
 
 /// A view that is older has no vote: three intervals, the timeout, the way to the leader and a commit.
 const OLD: Micros = 8 * SECOND;
+/// For so long a new leader counts on the word of those whom it has not heard yet.
+const NEW: Micros = 5 * SECOND;
 /// Clocks run apart, and ages are told in milliseconds.
 const ROUNDING: Micros = 100_000;
 
@@ -45,7 +47,8 @@ impl World {
     fn sees_it_well(&self, agent: usize, region: usize) -> bool {
         let it = &self.agents[agent];
         let rows = self.judge.answers[agent * self.judge.workloads + region];
-        let asks = it.alive && !it.paused && it.names_fail == 0 && it.conn.as_ref().is_some_and(|conn| conn.welcomed);
+        let heard = it.conn.as_ref().is_some_and(|conn| conn.welcomed) || self.now - self.judge.led_since < NEW;
+        let asks = it.alive && !it.paused && it.names_fail == 0 && heard;
         it.region != region && asks && rows.now.is_none()
     }
 

@@ -15,18 +15,28 @@ const TOLD: Micros = 2_500 * MILLI;
 /// So long it is remembered, by any clock.
 const REMEMBERED: Micros = 9 * SECOND;
 
-/// Each agent's last standstill that it can notice.
-pub struct Stood(Vec<Option<(Micros, Micros)>>);
+/// Each agent's last standstill that it can notice, and when most regions looked dead to it last.
+pub struct Stood {
+    still: Vec<Option<(Micros, Micros)>>,
+    alone: Vec<Option<Micros>>,
+}
 
 impl Stood {
     pub fn of(agents: usize) -> Self {
-        Self(vec![None; agents])
+        Self { still: vec![None; agents], alone: vec![None; agents] }
     }
 }
 
 impl World {
     pub fn judge_stood(&mut self, agent: usize, from: Micros) {
-        self.judge.stood.0[agent] = Some((from, self.now));
+        self.judge.stood.still[agent] = Some((from, self.now));
+    }
+
+    /// It is about to be answered.
+    pub fn judge_alone(&mut self, agent: usize) {
+        if self.sees_most_dead(agent) {
+            self.judge.stood.alone[agent] = Some(self.now);
+        }
     }
 
     /// At the proposal, since the commit may be later than what it was judged from.
@@ -36,8 +46,7 @@ impl World {
         if self.leader() != Some(node) {
             return;
         }
-        let doubtful: BTreeSet<usize> =
-            saw.iter().copied().filter(|agent| self.stood_still(*agent) || self.sees_most_dead(*agent)).collect();
+        let doubtful: BTreeSet<usize> = saw.iter().copied().filter(|agent| self.is_doubtful(*agent, from)).collect();
         if doubtful.is_empty() {
             return;
         }
@@ -50,8 +59,20 @@ impl World {
         }
     }
 
+    fn is_doubtful(&self, agent: usize, from: usize) -> bool {
+        self.stood_still(agent) || self.sees_most_dead(agent) || self.saw_it_alone(agent, from)
+    }
+
+    /// Without the time in which most regions looked dead to it, the row is shorter than the policy asks.
+    fn saw_it_alone(&self, agent: usize, from: usize) -> bool {
+        let (Some(alone), Some((_, last))) = (self.judge.stood.alone[agent], self.row_of(agent, from)) else {
+            return false;
+        };
+        last.saturating_sub(alone) + (self.set.interval_s + 1) * SECOND < self.set.sustained_s * SECOND
+    }
+
     fn stood_still(&self, agent: usize) -> bool {
-        self.judge.stood.0[agent].is_some_and(|(from, until)| {
+        self.judge.stood.still[agent].is_some_and(|(from, until)| {
             let since = self.now - until;
             until - from > 2 * SLIP && (TOLD..REMEMBERED).contains(&since)
         })

@@ -109,13 +109,36 @@ impl World {
         }
     }
 
-    /// Somebody moves the first service, if there is anybody.
-    pub fn people_move(&mut self) {
-        let up = (0..self.nodes.len()).find(|node| self.nodes[*node].runs());
-        if let Some(node) = up.filter(|_| self.set.mix.people.is_some()) {
-            let (person, path, deed) = self.movement(node, self.names.service.clone());
-            self.ask(person, path, deed, node);
+    /// Something is to be called: what stands still goes on, or the first service is moved, if there is anybody.
+    pub fn people_see_to_it(&mut self) {
+        let up = self.leader().or_else(|| (0..self.nodes.len()).find(|node| self.nodes[*node].runs()));
+        let Some(node) = up.filter(|_| self.set.mix.people.is_some()) else { return };
+        let (fleet, service) = (&self.nodes[node].fleet, self.names.service.clone());
+        if fleet.frozen(&service, fleet.now).is_some() {
+            let all = [None, Some(service.clone())];
+            for service in all {
+                self.ask(ANN, UNFREEZE, commit(Command::Unfreeze { service, by: by(ANN) }), node);
+            }
         }
+        let fleet = &self.nodes[node].fleet;
+        let run = fleet.services[&service].current_run.as_ref().and_then(|run| fleet.runs.get(run));
+        let (person, path, deed) = match run {
+            Some(run) if run.paused.is_some() => (ANN, CONTROL, commit(resume(run))),
+            Some(Run { id, state: RunState::Held { need: Need::Decision { .. }, .. }, .. }) => {
+                (ANN, CONTROL, commit(Command::Retry { run: id.clone(), by: by(ANN) }))
+            }
+            Some(Run { id, state: RunState::Held { .. }, .. }) => {
+                let reason = "a person says so".to_owned();
+                (BOB, CONTROL, commit(Command::Abort { run: id.clone(), by: by(BOB), reason }))
+            }
+            Some(_) => return,
+            None => self.movement(node, service),
+        };
+        self.ask(person, path, deed, node);
+    }
+
+    pub fn ask_as_viewer(&mut self, node: usize) {
+        self.ask(VIC, STATUS, Deed::Read { stale: false }, node);
     }
 
     fn about_service(&mut self, node: usize, service: ServiceId) -> Option<Asked> {
