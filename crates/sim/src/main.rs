@@ -201,7 +201,7 @@ fn planted(args: &[String], seeds: u64, minutes: u64) -> ExitCode {
 /// All, unless some are named.
 fn wanted(args: &[String], bug: Bug) -> bool {
     let named = |arg: &String| arg.starts_with(|first: char| first.is_ascii_uppercase());
-    args.contains(&format!("{bug:?}")) || bug.is_harmless().is_none() && !args.iter().any(named)
+    args.contains(&format!("{bug:?}")) || bug.is_excused().is_none() && !args.iter().any(named)
 }
 
 /// Seeds that are bent for a bug, without it.
