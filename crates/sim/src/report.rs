@@ -218,3 +218,19 @@ pub fn planted(seeds_max: u64, minutes: u64) -> BTreeMap<String, Option<u64>> {
 fn round(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_that_are_unknown_are_no_pass() {
+        let sometimes = SOMETIMES.into_iter().map(|what| (what, 1)).collect();
+        let mut swarm = Swarm { seeds: 2, sometimes, ..Swarm::default() };
+        assert_eq!(swarm.verdict(), "pass");
+        swarm.unknown = 1;
+        assert_eq!(swarm.verdict(), "unknown");
+        swarm.violating.push((1, "OneWriter", String::new()));
+        assert_eq!(swarm.verdict(), "violated");
+    }
+}
