@@ -63,8 +63,12 @@ impl World {
         self.stood_still(agent) || self.sees_most_dead(agent) || self.saw_it_alone(agent, from)
     }
 
-    /// Without the time in which most regions looked dead to it, the row is shorter than the policy asks.
+    /// Without the time in which most regions looked dead to it, the row is shorter than the policy asks. Judged where
+    /// all observers are blinded at once.
     fn saw_it_alone(&self, agent: usize, from: usize) -> bool {
+        if !self.set.mix.blind {
+            return false;
+        }
         let (Some(alone), Some((_, last))) = (self.judge.stood.alone[agent], self.row_of(agent, from)) else {
             return false;
         };
