@@ -18,7 +18,7 @@ const VIOLATIONS_TOLD: u64 = 3;
 #[derive(Default)]
 pub struct Judge {
     pub trace: Trace,
-    /// Who led each term.
+    /// Who led each term last.
     leaders: BTreeMap<u64, u64>,
     leads_now: BTreeMap<u64, u64>,
     /// The state after each index, as the first replica had it.
@@ -84,9 +84,11 @@ impl Judge {
         }
         self.trace.line(at, format!("c{id} leads term {term}"));
         self.count("leader");
-        let first = *self.leaders.entry(term).or_insert(id);
-        if first != id {
-            self.violated(at, "OneLeader", format!("coordinators {first} and {id} lead term {term}"));
+        // A vote is a term and a node: within a term a greater node may still follow on a lesser one, never the reverse.
+        let last = self.leaders.entry(term).or_insert(id);
+        let before = std::mem::replace(last, id.max(*last));
+        if before > id {
+            self.violated(at, "OneLeader", format!("coordinator {id} leads term {term} after {before}"));
         }
     }
 
