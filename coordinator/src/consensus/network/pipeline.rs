@@ -155,3 +155,59 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin> Pipeline<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hyper_util::rt::TokioIo;
+    use tokio::net::TcpStream;
+    use tonic::transport::Endpoint;
+
+    use super::*;
+
+    /// Turns of the runtime in which any connection would have been tried.
+    const TURNS: usize = 1_000;
+
+    /// A peer that refuses every connection, and how many it has refused.
+    fn refusing() -> (Peer, Arc<AtomicUsize>) {
+        let tried = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&tried);
+        let dial: super::super::Dial = Arc::new(move |address| {
+            let tried = Arc::clone(&counted);
+            let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
+            Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
+                tried.fetch_add(1, Ordering::SeqCst);
+                async { Err::<TokioIo<TcpStream>, _>(io::Error::from(io::ErrorKind::ConnectionRefused)) }
+            })))
+        });
+        (Peer { peers: super::super::Peers::new(1, dial), target: 2, address: "peer:1".to_owned() }, tried)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_refuses_connections_is_tried_when_there_is_a_request_and_not_before() {
+        let (peer, tried) = refusing();
+        let option = RPCOption::new(Duration::from_secs(60));
+        let (requests, held_back) = mpsc::channel(1);
+        let opening = open(&peer, ReceiverStream::new(held_back), &option);
+        tokio::pin!(opening);
+        for _ in 0..TURNS {
+            tokio::select! {
+                biased;
+                _ = &mut opening => panic!("opened, or failed, with nothing to send"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert_eq!(tried.load(Ordering::SeqCst), 0);
+        let request = AppendEntriesRequest {
+            vote: openraft::Vote::new_committed(1, 1),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        requests.send(request).await.expect("it waits for one");
+        assert!(opening.await.is_err());
+        assert_eq!(tried.load(Ordering::SeqCst), 1);
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesh_core::execute::{CallResult, Job, Observation};
+use mesh_core::execute::{CallResult, Job, Observation, repeat};
 use mesh_core::ids::{Generation, IntentSeq, Token};
 use mesh_core::manifest::RecordSet;
 use mesh_core::time::Timestamp;
@@ -15,8 +15,6 @@ use crate::service::{MOVED, RECORD, manifest};
 use crate::site::{REGIONS, Site, region};
 
 const SYNC: std::ops::Range<u64> = 100..3_000;
-/// A notice that may have been published is repeated up to this age; the topic drops repeats for longer.
-const REPEAT_WITHIN: Duration = Duration::from_secs(240);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
@@ -113,10 +111,10 @@ impl Zone {
         if accepted.is_some() {
             return Observation::Satisfied { read_back: "{}".to_owned() };
         }
-        if job.maybe_sent_since.is_some_and(|since| wall.since(since) >= REPEAT_WITHIN) {
-            return Observation::Ambiguous { reason: "it may have been published".to_owned() };
+        match repeat::within_reach(job, None, wall) {
+            Ok(_) => Observation::Ready { before: "{}".to_owned() },
+            Err(reason) => Observation::Ambiguous { reason },
         }
-        Observation::Ready { before: "{}".to_owned() }
     }
 
     pub fn notify(&mut self, job: &Job, now: Duration, site: &Site) -> CallResult {
