@@ -56,6 +56,9 @@ impl Outside {
     }
 }
 
+/// Is shown the leases that the agent holds.
+pub type Onlooker = Box<dyn FnOnce(&Arc<Leases>) + Send>;
+
 /// What an agent runs in; a simulation has its own in place of each.
 pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
@@ -64,7 +67,7 @@ pub struct Surroundings {
     /// Where promises are asked for, and the address that others are told, in place of the configured.
     pub promises: Option<(Box<dyn Listener>, String)>,
     /// Is shown the rights before anybody can have one.
-    pub onlooker: Box<dyn FnOnce(&Arc<Leases>) + Send>,
+    pub onlooker: Onlooker,
 }
 
 impl Default for Surroundings {

@@ -136,6 +136,7 @@ impl World {
     pub fn start_agent(&mut self, agent: usize) {
         let now = self.now;
         let epoch = self.agents[agent].epoch;
+        self.judge_began(agent);
         for subject in 0..self.agents[agent].subjects.len() {
             self.start_lane(agent, subject);
         }

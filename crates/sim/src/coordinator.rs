@@ -595,7 +595,7 @@ impl World {
         if outlook == Outlook::Quiet && !office.looks.is_multiple_of(LOOK_ANYWAY) {
             return;
         }
-        let Some((evidence, judged)) = self.judged(node, now, led_since, outlook == Outlook::Held) else { return };
+        let Some((evidence, judged)) = self.judged(node, now, led_since, outlook) else { return };
         let quiet = outlook == Outlook::Quiet;
         let judged: Vec<&Judgement> = judged.iter().collect();
         let due = decide::commands(&self.nodes[node].fleet, &judged, &evidence, &|plan| mesh_proto::plan_hash(plan));
@@ -651,7 +651,7 @@ impl World {
         node: usize,
         now: Timestamp,
         led_since: Timestamp,
-        held: bool,
+        outlook: Outlook,
     ) -> Option<(Evidence, Vec<Judgement>)> {
         let services: Vec<ServiceId> = self.looked_at(node).map(|service| service.manifest.service.clone()).collect();
         let observers = self.observers(node, now);
@@ -659,7 +659,7 @@ impl World {
         let mut matter = Vec::new();
         for service in services {
             self.counts.judgements += 1;
-            let anyway = held || self.counts.judgements.is_multiple_of(JUDGE_ANYWAY);
+            let anyway = outlook == Outlook::Held || self.counts.judgements.is_multiple_of(JUDGE_ANYWAY);
             let glance = self.glance(node, &service, now, led_since, &observers);
             let mut whole = None;
             if glance.is_none_or(|(verdict, _)| anyway || verdict == Verdict::Down) {
@@ -675,7 +675,9 @@ impl World {
             assert!(glance.is_none() || glance == of_active, "a glance sees what a look sees");
             if service == self.names.service {
                 self.judge_verdict(of_active);
-                self.verdicts.note(self.now);
+                // When a look is taken that could come to nothing depends on what rests.
+                let at = if outlook == Outlook::Quiet { 0 } else { self.now };
+                self.verdicts.note(at);
                 self.verdicts.note(of_active.map_or(0, |(verdict, pattern)| verdict as u64 * 16 + pattern as u64 + 1));
             }
             let down = of_active.is_some_and(|(verdict, _)| verdict == Verdict::Down);

@@ -94,7 +94,7 @@ fn played(begun: &Mesh, one: &Fault, others: &[&Fault]) -> Tally {
     }
     for other in others {
         let turn = alone.reached.get(&other.place.step).copied().unwrap_or_default();
-        let mut mesh = stood.get(&turn).unwrap_or(&stood[&0]).clone();
+        let mut mesh = stood.get(&turn).or_else(|| stood.get(&0)).expect("it stood at the first turn").clone();
         mesh.faults.push(Armed::new((*other).clone()));
         tally.play_on(begun, mesh);
     }

@@ -18,18 +18,27 @@ const REMEMBERED: Micros = 9 * SECOND;
 /// Each agent's last standstill that it can notice, and when most regions looked dead to it last.
 pub struct Stood {
     still: Vec<Option<(Micros, Micros)>>,
+    /// When its process began.
+    began: Vec<Micros>,
     alone: Vec<Option<Micros>>,
 }
 
 impl Stood {
     pub fn of(agents: usize) -> Self {
-        Self { still: vec![None; agents], alone: vec![None; agents] }
+        Self { still: vec![None; agents], began: vec![0; agents], alone: vec![None; agents] }
     }
 }
 
 impl World {
     pub fn judge_stood(&mut self, agent: usize, from: Micros) {
-        self.judge.stood.still[agent] = Some((from, self.now));
+        let stood = &mut self.judge.stood;
+        stood.still[agent] = Some((from.max(stood.began[agent]), self.now));
+    }
+
+    /// A new process has not stood still.
+    pub fn judge_began(&mut self, agent: usize) {
+        let stood = &mut self.judge.stood;
+        (stood.still[agent], stood.began[agent]) = (None, self.now);
     }
 
     /// It is about to be answered.
@@ -63,12 +72,8 @@ impl World {
         self.stood_still(agent) || self.sees_most_dead(agent) || self.saw_it_alone(agent, from)
     }
 
-    /// Without the time in which most regions looked dead to it, the row is shorter than the policy asks. Judged where
-    /// all observers are blinded at once.
+    /// Without the time in which most regions looked dead to it, the row is shorter than the policy asks.
     fn saw_it_alone(&self, agent: usize, from: usize) -> bool {
-        if !self.set.mix.blind {
-            return false;
-        }
         let (Some(alone), Some((_, last))) = (self.judge.stood.alone[agent], self.row_of(agent, from)) else {
             return false;
         };
