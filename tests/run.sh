@@ -43,7 +43,7 @@ fi
 (cd tests/whole && CARGO_TARGET_DIR="$target/whole" cargo test --locked)
 
 # Seeds of 30 simulated minutes with five regions; how many fit beside the other tests on two slow cores.
-"$target/debug/mesh-sim" swarm --seeds "${MESH_SIM_SEEDS:-100}"
+"$target/debug/mesh-sim" swarm --seeds "${MESH_SIM_SEEDS:-1000}"
 
 if command -v python3 >/dev/null && { [ -x "$venv/bin/python" ] || python3 -m venv "$venv"; }; then
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/boto3/requirements.txt

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 /// Each hundredth runs twice. `MESH_WHOLE_SEEDS=n` plays more.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 /// A planted defect is found within so many.
 const PLANTED_SEEDS: u64 = 60;
 
