@@ -77,8 +77,8 @@ pub struct Agent {
     pub gate: Gate,
     pub holder: Holder,
     looking: bool,
-    /// Turns in a row that changed nothing.
-    calm: u32,
+    /// Of its last turn that changed nothing: its session, and how far its leader had applied the log.
+    calm: Option<(usize, usize)>,
     rest: Option<Rest>,
     pub disk: Disk,
     pub works: BTreeMap<mesh_core::ids::IntentSeq, Work>,
@@ -121,7 +121,7 @@ impl World {
             highest_term: 0,
             gate: Gate::default(),
             looking: false,
-            calm: 0,
+            calm: None,
             rest: None,
             disk: Disk::default(),
             works: BTreeMap::new(),

@@ -423,6 +423,18 @@ impl World {
         self.commit(to, commit);
     }
 
+    /// A follower that hears from its leader what its leader knows.
+    pub fn follows(&self, node: usize, leader: usize, term: u64) -> bool {
+        let it = &self.nodes[node];
+        it.role == Role::Follower && it.term == term && it.leader == Some(leader)
+    }
+
+    /// Can something be committed by this word of a follower, or is it taken up by it?
+    pub fn may_commit(&self, leader: usize, follower: usize) -> bool {
+        let it = &self.nodes[leader];
+        it.role == Role::Leader && (it.commit < it.log.len() || !self.nodes[follower].voter)
+    }
+
     pub fn synced(&mut self, node: usize, epoch: u32, len: usize, reply: Option<(usize, u64)>) {
         let it = &mut self.nodes[node];
         if it.epoch != epoch || it.log.len() < len {

@@ -370,6 +370,9 @@ impl World {
         self.nodes[node].office.next_round = 0;
         self.wake(node, LOOK_EVERY);
         let Some(led_since) = self.nodes[node].office.led_since else { return };
+        if self.resting > 0 && self.will_judge(node) {
+            self.tell_by_now();
+        }
         let now = self.nodes[node].mesh_time(self.now);
         if self.asks_for_nothing(node, now) {
             self.automatic(node, now, led_since);
@@ -394,15 +397,16 @@ impl World {
         }
     }
 
-    /// Who rests was heard a moment ago.
-    fn heard(&self, agent: usize, heard: Duration, steady: Duration) -> Duration {
-        if self.agents[agent].rests() { steady } else { heard }
+    /// Who rests was heard a moment ago by its leader.
+    fn heard(&self, node: usize, agent: usize, live: &Live, steady: Duration) -> Duration {
+        let rests = self.agents[agent].rests() && self.conns[live.conn].node == node && !self.conns[live.conn].ended;
+        if rests { steady } else { live.heard }
     }
 
     fn all_heard(&self, node: usize, steady: Duration) -> bool {
         (0..).zip(&self.nodes[node].office.sessions).all(|(agent, live)| {
             live.as_ref()
-                .is_some_and(|live| steady.saturating_sub(self.heard(agent, live.heard, steady)) < AGENT_SILENCE)
+                .is_some_and(|live| steady.saturating_sub(self.heard(node, agent, live, steady)) < AGENT_SILENCE)
         })
     }
 
@@ -443,7 +447,7 @@ impl World {
         };
         let live: BTreeMap<AgentId, AgentPresence> = (0..)
             .zip(&office.sessions)
-            .filter_map(|(agent, live)| Some(presence(agent, self.heard(agent, live.as_ref()?.heard, steady))))
+            .filter_map(|(agent, live)| Some(presence(agent, self.heard(node, agent, live.as_ref()?, steady))))
             .collect();
         let mut agents: BTreeMap<AgentId, AgentPresence> =
             (0..).zip(&office.gone).filter_map(|(agent, heard)| Some(presence(agent, (*heard)?))).collect();
@@ -637,11 +641,9 @@ impl World {
     }
 
     /// Will this round look at what every agent said?
-    pub fn will_judge(&self, node: usize, epoch: u32) -> bool {
-        let it = &self.nodes[node];
-        let goes_on = it.epoch == epoch && self.leads(node) && it.office.next_round == self.now;
-        let anyway = (it.office.looks + 1).is_multiple_of(LOOK_ANYWAY);
-        goes_on && (anyway || self.outlook(node) != Outlook::Quiet)
+    fn will_judge(&self, node: usize) -> bool {
+        let anyway = (self.nodes[node].office.looks + 1).is_multiple_of(LOOK_ANYWAY);
+        anyway || self.outlook(node) != Outlook::Quiet
     }
 
     /// Nothing comes of a judgement while the active region is not down, unless a run waits for an approval. One of many
@@ -865,8 +867,9 @@ fn is_calm(fleet: &Fleet, service: &ServiceId) -> bool {
     let has_all = |members: &BTreeSet<AgentId>| fleet.agents.keys().all(|agent| members.contains(agent));
     let ending = |authority: &Authority| matches!(authority.state, AuthorityState::Ending { .. });
     let waits = |run: &Run| matches!(run.state, RunState::Held { .. }) && run.open_intents().next().is_none();
-    running(fleet).all(waits)
-        && fleet.services.values().all(|service| service.open_calls.is_empty())
+    // What waits may wait for an older call; nothing else does.
+    let none_is_out = || fleet.services.values().all(|service| service.open_calls.is_empty());
+    (running(fleet).next().is_none() || running(fleet).all(waits) && none_is_out())
         && matches!(leased.asks.as_slice(), [list] if has_all(&list.members))
         && !leased.authority.values().any(ending)
 }

@@ -92,6 +92,14 @@ impl Step {
         }
     }
 
+    /// Who moves a service looks at what the agents have told; all else is between people and coordinators.
+    pub fn relies_on_agents(&self) -> bool {
+        match self {
+            Self::Confirmed { asking, .. } => !matches!(asking.deed, Deed::Read { .. } | Deed::Abuse),
+            Self::Act | Self::Arrive { .. } | Self::HaltOver { .. } | Self::Told { .. } => false,
+        }
+    }
+
     pub const fn code(&self) -> u64 {
         match self {
             Self::Act => 0,

@@ -296,6 +296,7 @@ impl World {
             Event::Restart { agent, epoch } => self.restart(agent, epoch),
             Event::Fault { nth, begins } => self.disturb(|world| world.fault(nth, begins)),
             Event::Flip { nth, cut } => self.disturb(|world| world.flip(nth, cut)),
+            Event::People(step) if !step.relies_on_agents() => self.people_step(*step),
             Event::People(step) => self.disturb(|world| world.people_step(*step)),
             Event::Zone(step) => self.disturb(|world| world.zone_step(step)),
             Event::Mix(step) => self.disturb(|world| world.mix_step(step)),
@@ -395,8 +396,16 @@ impl World {
 
     fn dispatch(&mut self, conn: usize, message: Message) {
         let (from, to, way) = self.way(conn, &message);
+        let delay = match message {
+            // Whether there is any news changes nothing for what follows.
+            Message::Say(Say::Signals(..)) => {
+                let mut rng = self.rng_of_news(self.conns[conn].agent, self.now);
+                self.net.delay(from, to, &mut rng)
+            }
+            _ => self.net.delay(from, to, &mut self.conns[conn].rng),
+        };
         let of = &mut self.conns[conn];
-        let at = (self.now + self.net.delay(from, to, &mut of.rng)).max(of.last[way] + 1);
+        let at = (self.now + delay).max(of.last[way] + 1);
         of.last[way] = at;
         let event = match message {
             Message::Say(say) => Event::ToNode { conn, say },

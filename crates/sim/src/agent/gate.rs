@@ -41,6 +41,11 @@ impl Gate {
         self.last_nonce
     }
 
+    /// All pings but the last have been answered.
+    pub fn is_answered(&self) -> bool {
+        self.pings.len() <= 1
+    }
+
     pub fn sent(&self, nonce: u64) -> Option<Stamp> {
         self.pings.get(&nonce).copied()
     }

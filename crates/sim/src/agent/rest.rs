@@ -7,7 +7,7 @@
 
 use mesh_core::lease::Standing;
 
-use super::{Agent, TICK};
+use super::{Agent, Conn, TICK};
 use crate::Micros;
 use crate::consensus::{Role, coordinator};
 use crate::coordinator::LAGS_MAX;
@@ -16,14 +16,14 @@ use crate::event::Event;
 use crate::rng::Rng;
 use crate::world::World;
 
-/// Turns in a row that changed nothing before it rests.
-const CALM_TURNS: u32 = 2;
-/// Turns that are played when it wakes: the way there and back is shorter than one.
-const PLAYED_AGAIN: u64 = 3;
+/// Turns that are played when it wakes: of the first the answer is there, of the last it may be on its way.
+const PLAYED_AGAIN: u64 = 2;
 
 /// Since its last turn that was played.
 pub struct Rest {
     next: Micros,
+    /// The first turn of which the leader was not told yet.
+    untold: Micros,
     /// The right to write that each turn renews.
     standing: Option<Standing>,
 }
@@ -46,23 +46,31 @@ impl World {
 
     /// A turn is over.
     pub fn next_turn(&mut self, agent: usize) {
-        let (next, calm) = (self.now + TICK, self.session_is_calm(agent));
+        let next = self.now + TICK;
         let standing = self.standing_of(agent);
+        let calm = self.calm_of(agent);
         let it = &mut self.agents[agent];
-        it.calm = if calm { it.calm + 1 } else { 0 };
-        if it.calm < CALM_TURNS {
+        // What was answered since is of the same state.
+        let goes_on = calm.is_some() && calm == it.calm;
+        it.calm = calm.or(it.calm);
+        if !goes_on {
             let epoch = it.epoch;
             self.at(next, Event::Tick { agent, epoch });
             return;
         }
-        it.rest = Some(Rest { next, standing });
+        it.rest = Some(Rest { next, untold: next, standing });
         self.resting += 1;
     }
 
-    fn session_is_calm(&self, agent: usize) -> bool {
-        let it = &self.agents[agent];
-        let Some(conn) = it.conn.as_ref().filter(|conn| conn.welcomed) else { return false };
+    /// Its session, and the leader's state that it lives by, if nothing would come of its next turn.
+    fn calm_of(&self, agent: usize) -> Option<(usize, usize)> {
+        let conn = self.agents[agent].conn.as_ref().filter(|conn| conn.welcomed)?;
         let node = self.conns[conn.conn].node;
+        self.session_is_calm(agent, conn, node).then_some((conn.conn, self.nodes[node].applied))
+    }
+
+    fn session_is_calm(&self, agent: usize, conn: &Conn, node: usize) -> bool {
+        let it = &self.agents[agent];
         self.rests
             && self.plant.is_none()
             && self.flapping == 0
@@ -73,6 +81,7 @@ impl World {
             && it.disk.entries.is_empty()
             && it.subjects.iter().all(super::lane::Lane::rests)
             && self.conns[conn.conn].is_quiet()
+            && it.gate.is_answered()
             && self.net.is_clear(Self::agents_of(it.region), coordinator(node))
             && self.leader_is_calm(node)
             && self.knows_all(agent, node)
@@ -123,15 +132,16 @@ impl World {
             | Event::Flush { .. }
             | Event::ReadIndexed { .. }
             | Event::Resend { .. }
+            | Event::Round { .. }
             | Event::Proxy { .. } => false,
             Event::ToPeer { to, .. } => self.agents[*to].rests(),
             Event::Silence { node, epoch, silence } => self.may_be_elected(*node, *epoch, *silence),
-            Event::Round { node, epoch } => self.will_judge(*node, *epoch),
+            Event::Append { to, from, term, .. } => !self.follows(*to, *from, *term),
+            Event::Appended { to, from, .. } => self.may_commit(*to, *from),
+            Event::Synced { node, .. } => self.leads(*node),
+            Event::People(step) => step.relies_on_agents(),
             Event::Elected { .. }
             | Event::StepDown { .. }
-            | Event::Append { .. }
-            | Event::Appended { .. }
-            | Event::Synced { .. }
             | Event::Disk { .. }
             | Event::Work { .. }
             | Event::Observed { .. }
@@ -139,7 +149,6 @@ impl World {
             | Event::CallEnded { .. }
             | Event::Promoted { .. }
             | Event::Restart { .. }
-            | Event::People(_)
             | Event::Zone(_)
             | Event::Mix(_)
             | Event::Fault { .. }
@@ -150,18 +159,32 @@ impl World {
     /// Their last turns are played before anything else.
     pub fn wake_sessions(&mut self) {
         for agent in 0..self.agents.len() {
-            let Some(Rest { next, .. }) = self.agents[agent].rest.take() else { continue };
-            self.agents[agent].calm = 0;
+            let Some(Rest { next, untold, .. }) = self.agents[agent].rest.take() else { continue };
             let turns = self.now.checked_sub(next).map_or(0, |passed| passed / TICK + 1);
             let first = next + turns.saturating_sub(PLAYED_AGAIN) * TICK;
+            self.tell_turns(agent, untold, first);
             if first > next {
-                self.tell_turns(agent, next, first);
                 self.renew(agent, first);
             }
             let epoch = self.agents[agent].epoch;
             self.at(first, Event::Tick { agent, epoch });
         }
         self.resting = 0;
+    }
+
+    /// Somebody looks at what the leader was told by now.
+    pub fn tell_by_now(&mut self) {
+        for agent in 0..self.agents.len() {
+            let Some(Rest { next, untold, .. }) = self.agents[agent].rest else { continue };
+            let Some(passed) = self.now.checked_sub(next) else { continue };
+            // Of all turns but the last everything has arrived.
+            let last = next + passed / TICK * TICK;
+            self.tell_turns(agent, untold, last);
+            let told = untold <= last && self.tell_if_arrived(agent, last);
+            if let Some(rest) = &mut self.agents[agent].rest {
+                rest.untold = if told { last + TICK } else { untold.max(last) };
+            }
+        }
     }
 
     /// The turn before `first`: the right that it renewed, and that both were heard.
@@ -185,41 +208,72 @@ impl World {
         let has_lag = self.agents[agent].subjects.iter().any(|lane| lane.is_lag);
         // Between two answers of one lane there are at most an interval and a half.
         let rest = (self.set.interval_s * 3 / 2 + 2) * TICK;
-        let (now, kept) = (self.now, if has_lag { LAGS_MAX as u64 * self.set.interval_s * TICK + rest } else { rest });
-        let mut at = if first - next > kept { first - kept } else { next };
+        let kept = if has_lag { LAGS_MAX as u64 * self.set.interval_s * TICK + rest } else { rest };
+        let mut at = if first.saturating_sub(next) > kept { first - kept } else { next };
         while at < first {
-            self.now = at;
-            let told = if first - at > rest {
-                self.reckon_lanes(agent);
-                let stamp = self.stamp(agent);
-                let lag = self.agents[agent].subjects.iter().find_map(|lane| lane.last_lag(stamp));
-                Some((Vec::new(), lag.into_iter().collect()))
-            } else {
-                self.news_of_lanes(agent)
-            };
-            if let Some((signals, lags)) = told {
-                self.was_told(agent, at, signals, &lags);
+            let told = if first - at > rest { self.lag_of_turn(agent, at) } else { self.news_of_turn(agent, at) };
+            if told.is_some() || at + TICK >= first {
+                let (ping, news) = self.ways_of_turn(agent, at);
+                self.was_told(agent, ping, news, told);
             }
             at += TICK;
         }
-        self.now = now;
     }
 
-    /// As the leader hears what leaves at `at`, after that turn's ping.
-    fn was_told(&mut self, agent: usize, at: Micros, signals: Vec<Told>, lags: &[ToldLag]) {
-        let mut rng = self.rng_of_turn(agent, at);
+    /// As far as it is there by now. True: all of it.
+    fn tell_if_arrived(&mut self, agent: usize, at: Micros) -> bool {
+        let (ping, news) = self.ways_of_turn(agent, at);
+        let arrived = news <= self.now;
+        if ping <= self.now {
+            let told = if arrived { self.news_of_turn(agent, at) } else { None };
+            self.was_told(agent, ping, news, told);
+        }
+        arrived
+    }
+
+    fn news_of_turn(&mut self, agent: usize, at: Micros) -> Option<(Vec<Told>, Vec<ToldLag>)> {
+        let now = std::mem::replace(&mut self.now, at);
+        let told = self.news_of_lanes(agent);
+        self.now = now;
+        told
+    }
+
+    fn lag_of_turn(&mut self, agent: usize, at: Micros) -> Option<(Vec<Told>, Vec<ToldLag>)> {
+        let now = std::mem::replace(&mut self.now, at);
+        self.reckon_lanes(agent);
+        self.now = now;
+        let stamp = self.stamp_at(agent, at);
+        let lag = self.agents[agent].subjects.iter().find_map(|lane| lane.last_lag(stamp));
+        Some((Vec::new(), lag.into_iter().collect()))
+    }
+
+    /// When the ping of a turn arrives, and what it tells after that.
+    fn ways_of_turn(&mut self, agent: usize, at: Micros) -> (Micros, Micros) {
         let it = &self.agents[agent];
-        let Some(conn) = &it.conn else { return };
-        let (node, from) = (self.conns[conn.conn].node, Self::agents_of(it.region));
-        let ping = at + self.net.delay(from, coordinator(node), &mut rng);
-        let arrives = (at + self.net.delay(from, coordinator(node), &mut rng)).max(ping + 1);
-        let it = &mut self.nodes[node];
-        let steady = it.clocks.stamp(arrives).monotonic;
-        it.office.hold(agent, signals, lags, steady);
+        let Some(conn) = &it.conn else { return (at, at) };
+        let (from, to) = (Self::agents_of(it.region), coordinator(self.conns[conn.conn].node));
+        let ping = at + self.net.delay(from, to, &mut self.rng_of_turn(agent, at));
+        let news = at + self.net.delay(from, to, &mut self.rng_of_news(agent, at));
+        (ping, news.max(ping + 1))
+    }
+
+    /// As the leader hears it.
+    fn was_told(&mut self, agent: usize, ping: Micros, news: Micros, told: Option<(Vec<Told>, Vec<ToldLag>)>) {
+        let Some(conn) = &self.agents[agent].conn else { return };
+        let it = &mut self.nodes[self.conns[conn.conn].node];
+        let steady = it.clocks.stamp(if told.is_some() { news } else { ping }).monotonic;
+        it.office.was_heard(agent, steady);
+        if let Some((signals, lags)) = told {
+            it.office.hold(agent, signals, &lags, steady);
+        }
     }
 
     /// What a turn's messages meet on their way does not depend on what was said before.
-    pub fn rng_of_turn(&self, agent: usize, at: Micros) -> Rng {
+    pub const fn rng_of_turn(&self, agent: usize, at: Micros) -> Rng {
         Rng::of(self.seed, 1 << 63 | (agent as u64) << 48 | at)
+    }
+
+    pub const fn rng_of_news(&self, agent: usize, at: Micros) -> Rng {
+        Rng::of(self.seed, 1 << 61 | (agent as u64) << 48 | at)
     }
 }
