@@ -15,11 +15,17 @@ const MEDDLED: Micros = 900 * SECOND;
 
 impl World {
     pub fn judge_done(&mut self, run: &RunId, step: &StepId, direction: Direction) {
-        let Some(step) = self.judge.fleet.runs.get(run).and_then(|run| run.plan.step(step)) else { return };
-        let action = match direction {
-            Direction::Forward => Some(step.action.clone()),
-            Direction::Undo => step.undo.clone(),
+        let Some(of) = self.judge.fleet.runs.get(run) else { return };
+        let Some(step) = of.plan.step(step) else { return };
+        let (action, generation) = match direction {
+            Direction::Forward => (Some(step.action.clone()), of.plan.generation),
+            Direction::Undo => (step.undo.clone(), of.generation()),
         };
+        // The word of an agent that was silent for long may come after the next run's call.
+        if action.as_ref().is_some_and(|action| self.is_superseded(action, generation)) {
+            self.reached("it is told late that a name was moved");
+            return;
+        }
         if let Some(Action::Route53Replace { record, sets, .. }) = action {
             self.judge_published(run, &record, &sets);
             return;
