@@ -12,7 +12,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost_encode(&descriptors))?;
     // BTreeMap: equal messages must have equal bytes, for hashes.
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    let with_grpc = "#[cfg(feature = \"grpc\")]";
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .client_mod_attribute(".", with_grpc)
+        .server_mod_attribute(".", with_grpc)
+        .compile_fds(descriptors)?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub use hash::{plan_hash, sha256, sha256_of};
 /// Messages and services of package `mesh.v1`.
 #[allow(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 pub mod v1 {
-    tonic::include_proto!("mesh.v1");
+    include!(concat!(env!("OUT_DIR"), "/mesh.v1.rs"));
 }
 
 /// All descriptors of the package, for gRPC reflection.
