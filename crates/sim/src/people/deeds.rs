@@ -124,12 +124,11 @@ impl World {
         let run = fleet.services[&service].current_run.as_ref().and_then(|run| fleet.runs.get(run));
         let (person, path, deed) = match run {
             Some(run) if run.paused.is_some() => (ANN, CONTROL, commit(resume(run))),
-            Some(Run { id, state: RunState::Held { need: Need::Decision { .. }, .. }, .. }) => {
-                (ANN, CONTROL, commit(Command::Retry { run: id.clone(), by: by(ANN) }))
-            }
-            Some(Run { id, state: RunState::Held { .. }, .. }) => {
-                let reason = "a person says so".to_owned();
-                (BOB, CONTROL, commit(Command::Abort { run: id.clone(), by: by(BOB), reason }))
+            // Not always the same: what was tried in vain once may be in vain for ever.
+            Some(run @ Run { state: RunState::Held { .. }, .. }) => {
+                let run = run.clone();
+                let Some(asked) = self.about_run(node, &run) else { return };
+                asked
             }
             Some(_) => return,
             None => self.movement(node, service),
