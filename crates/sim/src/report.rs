@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -15,6 +15,8 @@ use crate::{Micros, SECOND};
 const YEAR: Micros = 365 * 24 * 3600 * SECOND;
 /// Violations that are told of.
 const TOLD_MAX: usize = 1_000;
+/// A long run says how far it is, each so many seeds.
+const TOLD_EVERY: u64 = 5_000;
 
 /// Situations in which a rule could break: a run that never came into one of them says nothing about it.
 pub const SOMETIMES: [&str; 12] = [
@@ -76,7 +78,7 @@ pub struct Swarm {
 impl Swarm {
     /// So many seeds from `from` on, on so many threads. What comes of it does not depend on their number.
     pub fn of(from: u64, seeds: u64, minutes: u64, threads: usize) -> Self {
-        let next = AtomicU64::new(from);
+        let (next, began) = (AtomicU64::new(from), Instant::now());
         let some = || {
             let mut swarm = Self::default();
             loop {
@@ -85,6 +87,13 @@ impl Swarm {
                     return swarm;
                 }
                 swarm.play(seed, minutes, None);
+                if let Some((seed, rule, text)) = swarm.violating.last().filter(|(last, _, _)| *last == seed) {
+                    eprintln!("seed {seed}: {rule}: {text}");
+                }
+                let played = seed - from + 1;
+                if played.is_multiple_of(TOLD_EVERY) {
+                    eprintln!("{played} seeds of {seeds} in {:.0?}", began.elapsed());
+                }
             }
         };
         let mut whole = std::thread::scope(|scope| {
