@@ -4,7 +4,7 @@ use mesh_sim::plant::{Bug, Written, sought};
 use mesh_sim::planted;
 
 const SEEDS: u64 = 24;
-const SEEDS_OF_ALL: u64 = 400;
+const SEEDS_OF_ALL: u64 = 1_000;
 const MINUTES: u64 = 30;
 
 /// Found by the first seeds, of as many rules as possible.
