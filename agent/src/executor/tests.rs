@@ -13,7 +13,7 @@ use crate::journal::{Journal, JournalLog};
 const TURNS_MAX: u32 = 200_000;
 
 struct Rig {
-    executor: Executor,
+    executor: Arc<Executor>,
     gate: Arc<Gate>,
     world: Arc<World>,
     log: Arc<CrashLog>,
@@ -45,7 +45,7 @@ async fn start(directory: &Path, world: &Arc<World>, crash: Option<Crash>) -> Ri
     };
     let provider = Arc::clone(world) as Arc<dyn Provider>;
     let executor = Executor::start(Arc::clone(&log) as Arc<dyn Log>, Arc::clone(&gate), provider, fast, settings);
-    Rig { executor, gate, world: Arc::clone(world), log, clock }
+    Rig { executor: Arc::new(executor), gate, world: Arc::clone(world), log, clock }
 }
 
 impl Drop for Rig {
@@ -305,6 +305,46 @@ async fn the_provider_is_told_of_a_doubtful_call() {
     rig.executor.offer(job.clone());
     rig.outcome(&job).await;
     assert!(world.was_told_of_doubt());
+}
+
+#[tokio::test]
+async fn the_mesh_s_time_goes_on_from_the_offer() {
+    let (directory, world) = (directory(), World::new(vec![Fault::Throttled, Fault::Throttled]));
+    let rig = start(directory.path(), &world, None).await;
+    let (said, offered_at) = (Timestamp::from_millis(1_700_000_000_000), rig.clock.stamp().monotonic);
+    let job = Job { mesh_time: Some(said), ..job(3, 7) };
+    rig.executor.offer(job.clone());
+    rig.outcome(&job).await;
+    let looks = world.looks();
+    assert!(looks.last().is_some_and(|(_, at)| *at > offered_at), "time went on: {looks:?}");
+    for (mesh, at) in looks {
+        let passed = Duration::from_millis(u64::try_from((at - offered_at).as_millis()).expect("minutes"));
+        assert_eq!(mesh, Some(said.plus(passed)));
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_a_call_in_doubt_is_repeated_only_by_a_look_that_knew_the_mesh_s_time() {
+    let (directory, world) = (directory(), World::new(vec![]));
+    let first = start(directory.path(), &world, Some(Crash { at: 1, after: true })).await;
+    let job = Job { mesh_time: Some(first.clock.stamp().unix()), ..job(3, 7) };
+    first.executor.offer(job.clone());
+    first.until("the crash", |rig| rig.log.crashed()).await;
+    drop(first);
+
+    let again = job.clone();
+    let offers = Arc::new(Mutex::new(None::<Arc<Executor>>));
+    let (offering, looked_before) = (Arc::clone(&offers), world.looks().len());
+    world.in_the_next_look(move || {
+        let executor = offering.lock().expect("nobody panics while it holds this").take();
+        executor.expect("it is there before anybody looks").offer(again);
+    });
+    let second = start(directory.path(), &world, None).await;
+    *offers.lock().expect("nobody panics while it holds this") = Some(Arc::clone(&second.executor));
+    assert_eq!(second.outcome(&job).await.result, OutcomeResult::Done);
+    let looks = world.looks();
+    assert!(matches!(looks.get(looked_before), Some((None, _))), "the first look knew nothing: {looks:?}");
+    assert_eq!((world.calls(), world.effects(), world.blind_calls()), (1, 1, 0));
 }
 
 #[tokio::test]

@@ -185,7 +185,8 @@ impl Work<'_> {
         }
     }
 
-    /// The age of a call in doubt is told by the mesh's time, which an offer says.
+    /// A call that may be out already is repeated only while it is young, and its age is told by the mesh's time, which an
+    /// offer says: a look that began before the offer came, as after a restart, did not know it.
     fn permitted(&self, entry: &Entry, before_the_look: bool) -> bool {
         self.shared.gate.permits(&self.job) && (before_the_look || entry.doubtful_since.is_none())
     }
