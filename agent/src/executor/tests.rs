@@ -327,9 +327,12 @@ async fn the_mesh_s_time_goes_on_from_the_offer() {
 async fn after_a_restart_a_call_in_doubt_is_repeated_only_by_a_look_that_knew_the_mesh_s_time() {
     let (directory, world) = (directory(), World::new(vec![]));
     let first = start(directory.path(), &world, Some(Crash { at: 1, after: true })).await;
-    let job = Job { mesh_time: Some(first.clock.stamp().unix()), ..job(3, 7) };
+    let said = Some(first.clock.stamp().unix());
+    let job = Job { mesh_time: said, time_left: Duration::from_secs(1_000_000), ..job(3, 7) };
     first.executor.offer(job.clone());
     first.until("the crash", |rig| rig.log.crashed()).await;
+    // What was sent then arrives no more: whoever looks may call.
+    first.clock.advance(Duration::from_secs(3600));
     drop(first);
 
     let again = job.clone();
