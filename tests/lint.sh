@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 cargo fmt --all --check
 cargo clippy --locked --workspace --all-targets -- -D warnings
 # No clippy there: its features differ, so that everything beneath would be checked a second time.
-(cd tests/whole && cargo fmt --check -p mesh-whole -p mesh-providers)
+(cd tests/whole && cargo fmt --check -p mesh-whole -p mesh-providers -p validit)
 
 fail=0
 complain() { echo "lint: $*" >&2; fail=1; }
