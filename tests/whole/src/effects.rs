@@ -41,6 +41,8 @@ pub struct Effects {
     rights: BTreeSet<RegionId>,
     /// The intent of each notice about what was decided automatically.
     asked: BTreeMap<String, Id>,
+    /// Since when each region's right ends, for which generation.
+    ending: BTreeMap<(RegionId, Generation), Duration>,
     /// Runs that granted once the old region's lease had run out.
     waited: BTreeSet<RunId>,
 }
@@ -67,7 +69,7 @@ impl Judge {
             if writers.len() > 1 {
                 self.violated(at, "OneWriter", format!("{service}: {writers:?} are granted at {index}"));
             }
-            self.look_at_closed(state);
+            self.look_at_closed(at, state);
             self.look_at_note(at, service, state);
         }
         for run in fleet.runs.values() {
@@ -85,14 +87,23 @@ impl Judge {
         }
     }
 
-    /// Nobody of the old region acknowledged that its right had ended, and another has it all the same.
-    fn look_at_closed(&mut self, service: &Service) {
-        let granted = service.authority.values().any(|authority| authority.state == AuthorityState::Granted);
-        for authority in service.authority.values().filter(|_| granted) {
-            if let AuthorityState::Proven { run, proof: Proof::LeaseEnded { .. } } = &authority.state
-                && self.effects.waited.insert(run.clone())
-            {
+    /// How the old region was closed before another had its right.
+    fn look_at_closed(&mut self, at: Duration, service: &Service) {
+        for (region, authority) in &service.authority {
+            if let AuthorityState::Ending { wanted } = authority.state {
+                self.effects.ending.entry((region.clone(), wanted)).or_insert(at);
+            }
+        }
+        let granted = service.authority.values().find(|authority| authority.state == AuthorityState::Granted);
+        let Some(wanted) = granted.map(|authority| authority.generation) else { return };
+        for (region, authority) in &service.authority {
+            let AuthorityState::Proven { run, proof: Proof::LeaseEnded { .. } } = &authority.state else { continue };
+            if self.effects.waited.insert(run.clone()) {
                 self.count("lease ran out");
+                let ended = self.effects.ending.get(&(region.clone(), wanted)).copied();
+                if ended.is_some_and(|ended| self.outages.covers(region, ended, at)) {
+                    self.count("lease ran out unheard");
+                }
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::service::SUSTAINED;
 const UNSEEN: Duration = Duration::from_secs(2);
 /// An answer has a vote for 3.5 s, on its way to the leader and its log.
 const OLD: Duration = Duration::from_secs(6);
+/// After the proof that a region is closed, for a region that comes back then.
+const GRANTED_WITHIN: Duration = Duration::from_secs(1);
 /// Outages are noted once in a step.
 const ROUNDING: Duration = Duration::from_millis(10);
 
@@ -22,6 +24,13 @@ pub struct Outages {
     last: BTreeMap<RegionId, (Duration, Duration)>,
     started: BTreeSet<RunId>,
     done: BTreeSet<RunId>,
+}
+
+impl Outages {
+    /// The region was out of reach in between, but for gaps in which nobody may have asked: it acknowledged nothing.
+    pub fn covers(&self, region: &RegionId, from: Duration, to: Duration) -> bool {
+        self.last.get(region).is_some_and(|(since, until)| *since <= from && until.saturating_add(GRANTED_WITHIN) >= to)
+    }
 }
 
 impl Judge {

@@ -27,7 +27,7 @@ const SOMETIMES: [&str; 11] = [
     "promoted",
     "unknown intent",
     "came back to an open call",
-    "lease ran out",
+    "lease ran out unheard",
     "automatic start",
     "moved by itself",
 ];
