@@ -4,8 +4,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --all --check
 cargo clippy --locked --workspace --all-targets -- -D warnings
-# No clippy there: its features differ, so that everything beneath would be checked a second time.
-(cd tests/whole && cargo fmt --check -p mesh-whole -p mesh-providers)
+# Its features differ, so that everything beneath is checked a second time; what `make test` has built there is not built again.
+(
+  cd tests/whole
+  export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-../../target}/whole"
+  cargo fmt --check -p mesh-whole -p mesh-providers -p validit
+  cargo clippy --locked -p mesh-whole -p mesh-providers -p validit --lib --bins --tests -- -D warnings
+)
 
 fail=0
 complain() { echo "lint: $*" >&2; fail=1; }

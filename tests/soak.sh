@@ -41,8 +41,8 @@ MESH_EXHAUSTIVE=pairs cargo test --locked -p mesh-models --test exhaustive -- --
 echo "soak: every planted bug is found: MESH_SOAK_PLANTED=all"
 MESH_SOAK_PLANTED=all cargo test --locked --release -p mesh-sim --test planted -- --nocapture
 
-echo "soak: 200 whole-system seeds: MESH_WHOLE_SEEDS=200"
-(cd tests/whole && MESH_WHOLE_SEEDS=200 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-../../target}/whole" cargo test --locked)
+echo "soak: 1,000 whole-system seeds: MESH_WHOLE_SEEDS=1000"
+(cd tests/whole && MESH_WHOLE_SEEDS=1000 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-../../target}/whole" cargo test --locked)
 
 for round in $(seq 1 "$rounds"); do
   echo "soak: round $round of $rounds of the whole-mesh suite"

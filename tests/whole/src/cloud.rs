@@ -20,7 +20,7 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::oneshot;
 
 use crate::planted::Planted;
-use crate::site::{Site, now};
+use crate::site::{REGIONS, Right, Site, now, place_of};
 use database::Databases;
 use zone::Zone;
 
@@ -58,9 +58,18 @@ struct State {
     /// By arrival, and in the order of sending.
     on_the_way: BTreeMap<(Duration, u64), Call>,
     sent: u64,
-    /// Whose provider answers badly, and what is down as a whole.
-    sick: BTreeSet<RegionId>,
-    down: BTreeSet<RegionId>,
+    bad: Bad,
+}
+
+/// Regions with which something is wrong.
+#[derive(Default)]
+pub struct Bad {
+    /// Their providers answer badly.
+    pub sick: BTreeSet<RegionId>,
+    /// They are down as a whole.
+    pub down: BTreeSet<RegionId>,
+    /// They are parted from all others.
+    pub cut: BTreeSet<RegionId>,
 }
 
 struct Call {
@@ -89,8 +98,7 @@ impl Cloud {
             zone: Zone::default(),
             on_the_way: BTreeMap::new(),
             sent: 0,
-            sick: BTreeSet::new(),
-            down: BTreeSet::new(),
+            bad: Bad::default(),
         };
         Self(Arc::new(Shared { site: Arc::clone(site), state: Mutex::new(state) }))
     }
@@ -101,22 +109,21 @@ impl Cloud {
         Outside { provider: Arc::<Hand>::clone(&hand), probes: Arc::<Hand>::clone(&hand), surveys: hand }
     }
 
-    pub fn is_bad(&self, sick: BTreeSet<RegionId>, down: BTreeSet<RegionId>) {
-        let mut state = self.lock();
-        (state.sick, state.down) = (sick, down);
+    pub fn is_bad(&self, bad: Bad) {
+        self.lock().bad = bad;
     }
 
-    /// Brings what is due by now.
-    pub fn go_on(&self, now: Duration) {
+    /// Brings what is due by now. `rights` are those of the agents, of whom the proxies ask.
+    pub fn go_on(&self, now: Duration, rights: &[Right]) {
         let site = &self.0.site;
         let mut state = self.lock();
-        state.databases.go_on(now, site);
+        state.databases.go_on(now, rights, site);
         while let Some(due) = state.on_the_way.first_entry().filter(|first| first.key().0 <= now) {
             let call = due.remove();
             state.arrive(call, now, site);
         }
-        let State { databases, zone, down, .. } = &*state;
-        site.judge().shown(now, databases.shown(down), zone.shown());
+        let State { databases, zone, bad, .. } = &*state;
+        site.judge().shown(now, databases.shown(&bad.down), zone.shown());
     }
 
     /// Somebody can write, and nobody but one.
@@ -129,9 +136,16 @@ impl Cloud {
     }
 }
 
+impl Bad {
+    /// Does one region not answer another, or not even itself?
+    fn hides(&self, about: &RegionId, from: &RegionId) -> bool {
+        self.down.contains(about) || (about != from && (self.cut.contains(about) || self.cut.contains(from)))
+    }
+}
+
 impl State {
     fn fate(&mut self, region: &RegionId) -> Fate {
-        let bad = self.sick.contains(region);
+        let bad = self.bad.sick.contains(region);
         match self.rng.random_range(0..if bad { 10 } else { 40 }) {
             0 | 1 => Fate::AnswerLost,
             2 => Fate::NeverComes,
@@ -147,7 +161,7 @@ impl State {
 
     fn arrive(&mut self, call: Call, now: Duration, site: &Site) {
         let Call { job, before, until, answer } = call;
-        if now > until || (job.action.is_postgres() && self.down.contains(&job.region)) {
+        if now > until || (job.action.is_postgres() && self.bad.down.contains(&job.region)) {
             return;
         }
         let result = match &job.action {
@@ -246,8 +260,8 @@ impl Provider for Hand {
         self.way().await;
         let (down, bad) = {
             let mut state = self.cloud.lock();
-            let often = if state.sick.contains(&job.region) { 0.3 } else { 0.02 };
-            (job.action.is_postgres() && state.down.contains(&job.region), state.rng.random_bool(often))
+            let often = if state.bad.sick.contains(&job.region) { 0.3 } else { 0.02 };
+            (job.action.is_postgres() && state.bad.down.contains(&job.region), state.rng.random_bool(often))
         };
         if down {
             tokio::time::sleep(REFUSED_AFTER).await;
@@ -276,11 +290,12 @@ impl Provider for Hand {
 #[async_trait]
 impl Probes for Hand {
     async fn ask(&self, _: &probe::Question, about: &RegionId, timeout: Duration) -> probe::Answer {
-        let (down, latency) = {
+        let (unreachable, latency) = {
             let mut state = self.cloud.lock();
-            (state.down.contains(about), state.way())
+            (state.bad.hides(about, &place_of(&self.agent)), state.way())
         };
-        if down {
+        let false_alarm = self.site().planted == Planted::FalseAlarms && about.as_str() == REGIONS[0];
+        if unreachable || false_alarm {
             tokio::time::sleep(timeout).await;
             return probe::Answer::Failed { reason: "no answer".to_owned() };
         }

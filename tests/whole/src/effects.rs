@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use mesh_agent::journal::{Book, IntentId};
 use mesh_core::execute::Job;
-use mesh_core::fleet::{Authority, AuthorityState, Fleet};
-use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, ServiceId, Token};
+use mesh_core::fleet::{Authority, AuthorityState, Fleet, Service};
+use mesh_core::ids::{AgentId, Generation, IntentSeq, RegionId, RunId, ServiceId, Token};
+use mesh_core::lease::Proof;
 use mesh_core::manifest::{RecordSet, Routing};
+use mesh_core::notice::Telling;
 use mesh_core::plan::Action;
 use mesh_core::run::{Direction, Intent, OutcomeResult, Run};
 
 use crate::cloud::{Published, Shown};
 use crate::judge::Judge;
+use crate::site::Right;
 
 type Id = (ServiceId, IntentSeq);
 
@@ -36,6 +39,12 @@ pub struct Effects {
     /// The state that it is of.
     authority_at: u64,
     rights: BTreeSet<RegionId>,
+    /// The intent of each notice about what was decided automatically.
+    asked: BTreeMap<String, Id>,
+    /// Since when each region's right ends, for which generation.
+    ending: BTreeMap<(RegionId, Generation), Duration>,
+    /// Runs that granted once the old region's lease had run out.
+    waited: BTreeSet<RunId>,
 }
 
 struct Known {
@@ -51,8 +60,7 @@ impl Judge {
     /// What a replica has applied.
     pub fn look_at_fleet(&mut self, at: Duration, index: u64, fleet: &Fleet) {
         if index > self.effects.authority_at {
-            let authority =
-                |(id, service): (&ServiceId, &mesh_core::fleet::Service)| (id.clone(), service.authority.clone());
+            let authority = |(id, service): (&ServiceId, &Service)| (id.clone(), service.authority.clone());
             self.effects.authority = fleet.services.iter().map(authority).collect();
             self.effects.authority_at = index;
         }
@@ -61,8 +69,11 @@ impl Judge {
             if writers.len() > 1 {
                 self.violated(at, "OneWriter", format!("{service}: {writers:?} are granted at {index}"));
             }
+            self.look_at_closed(at, state);
+            self.look_at_note(at, service, state);
         }
         for run in fleet.runs.values() {
+            self.look_at_automatic(at, run);
             for (step, carried) in &run.steps {
                 let undo = carried.undo.iter().map(|work| (Direction::Undo, work));
                 for (direction, work) in [(Direction::Forward, &carried.forward)].into_iter().chain(undo) {
@@ -72,6 +83,53 @@ impl Judge {
                     });
                     work.intents.iter().for_each(|intent| self.look_at_intent(at, run, intent, action));
                 }
+            }
+        }
+    }
+
+    /// How the old region was closed before another had its right.
+    fn look_at_closed(&mut self, at: Duration, service: &Service) {
+        for (region, authority) in &service.authority {
+            if let AuthorityState::Ending { wanted } = authority.state {
+                self.effects.ending.entry((region.clone(), wanted)).or_insert(at);
+            }
+        }
+        let granted = service.authority.values().find(|authority| authority.state == AuthorityState::Granted);
+        let Some(wanted) = granted.map(|authority| authority.generation) else { return };
+        for (region, authority) in &service.authority {
+            let AuthorityState::Proven { run, proof: Proof::LeaseEnded { .. } } = &authority.state else { continue };
+            if self.effects.waited.insert(run.clone()) {
+                self.count("lease ran out");
+                let ended = self.effects.ending.get(&(region.clone(), wanted)).copied();
+                if ended.is_some_and(|ended| self.outages.covers(region, ended, at)) {
+                    self.count("lease ran out unheard");
+                }
+            }
+        }
+    }
+
+    /// What was decided automatically is told beside every run, by intents of the service.
+    fn look_at_note(&mut self, at: Duration, id: &ServiceId, service: &Service) {
+        let Some(note) = &service.noted else { return };
+        for (step, telling) in &note.told {
+            let key = format!("{id}/{step}/{}", note.at.as_millis());
+            let closed = match telling {
+                Telling::Due => continue,
+                Telling::Asked { agent, seq, .. } => {
+                    self.effects.asked.entry(key).or_insert((id.clone(), *seq));
+                    let known = Known { agent: agent.clone(), closed: None };
+                    self.effects.intents.entry((id.clone(), *seq)).or_insert(known);
+                    continue;
+                }
+                Telling::Published { .. } => OutcomeResult::Done,
+                Telling::Failed { .. } => OutcomeResult::Unknown,
+            };
+            let intent = self.effects.asked.get(&key).and_then(|intent| self.effects.intents.get_mut(intent));
+            let Some(known) = intent.filter(|known| known.closed.is_none()) else { continue };
+            known.closed = Some(closed);
+            self.trace.line(at, format!("{key} is {closed:?}"));
+            if closed == OutcomeResult::Done && !self.effects.delivered.contains(&key) {
+                self.violated(at, "DoneMeansReadBack", format!("{key} was told as done: no notice was delivered"));
             }
         }
     }
@@ -270,7 +328,7 @@ impl Judge {
     }
 
     /// The agents that may let their region write now, each with its region.
-    pub fn rights(&mut self, at: Duration, held: &[(AgentId, RegionId, Generation)]) {
+    pub fn rights(&mut self, at: Duration, held: &[Right]) {
         let regions: BTreeSet<RegionId> = held.iter().map(|(_, region, _)| region.clone()).collect();
         if regions == self.effects.rights {
             return;

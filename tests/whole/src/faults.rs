@@ -95,6 +95,13 @@ pub struct Fault {
     pub much: u64,
 }
 
+/// The region that is active first is out of reach of all others, for longer than a move by itself needs.
+pub fn loss(rng: &mut StdRng, to: Duration) -> Fault {
+    let kind = if rng.random() { Kind::RegionLost } else { Kind::RegionCut };
+    let at = Duration::from_millis(rng.random_range(4_500..6_500));
+    Fault { kind, at, lasts: to - at, one: 1, other: 2, agent: AGENTS_AFTER + 1, much: 0 }
+}
+
 /// Of `count` coordinators, between `from` and `to`.
 pub fn draw(rng: &mut StdRng, count: u64, from: Duration, to: Duration) -> Vec<Fault> {
     let mut kinds = KINDS;

@@ -8,6 +8,7 @@ use mesh_coordinator::consensus::Consensus;
 use mesh_core::ids::{Hash32, RunId, ServiceId};
 
 use crate::effects::Effects;
+use crate::outages::Outages;
 use crate::trace::Trace;
 
 /// As much of the history as a simulation can have.
@@ -29,6 +30,7 @@ pub struct Judge {
     /// Runs that somebody was told have begun.
     started: BTreeSet<String>,
     pub effects: Effects,
+    pub outages: Outages,
     /// The highest index that a read has shown.
     read: u64,
     pub counts: BTreeMap<&'static str, u64>,

@@ -17,6 +17,7 @@ mod faults;
 mod judge;
 mod mover;
 mod net;
+mod outages;
 mod people;
 mod planted;
 mod service;

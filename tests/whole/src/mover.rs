@@ -55,6 +55,21 @@ impl Person {
         }
     }
 
+    /// Nobody moves it but the mesh itself. What it has left is made a replica, and a run that is held is seen to its end.
+    pub async fn look_after(mut self) {
+        self.found_service().await;
+        let mut follows = false;
+        loop {
+            tokio::time::sleep(Duration::from_millis(self.rng.random_range(50..700))).await;
+            let Some(service) = self.service().await else { continue };
+            if let Some(run) = service.current_run {
+                self.follow(&run).await;
+            } else if service.active != REGIONS[0] && !follows && !self.site.heals() {
+                follows = self.start(v1::PlanKind::Rejoin, REGIONS[0]).await.is_some();
+            }
+        }
+    }
+
     async fn found_service(&mut self) {
         while self.known.get(MOVED).is_none_or(|version| *version == 0) && !self.site.heals() {
             self.apply(MOVED).await;
@@ -74,12 +89,16 @@ impl Person {
     }
 
     async fn active(&self) -> Option<String> {
+        self.service().await.map(|service| service.active)
+    }
+
+    async fn service(&self) -> Option<v1::ServiceEntity> {
         let request = v1::GetServiceRequest { service: MOVED.to_owned() };
         let service = ask(&self.client, |mut operator| {
             let request = request.clone();
             async move { operator.get_service(request).await }
         });
-        service.await.ok()?.entity.map(|service| service.active)
+        service.await.ok()?.entity
     }
 
     /// Plans and starts; the run, once that is acknowledged.

@@ -55,7 +55,7 @@ impl Person {
     /// A new service, or a new version of one.
     pub async fn apply(&mut self, service: &str) {
         let expected_version = self.known.get(service).copied().unwrap_or_default();
-        let manifest = service::manifest(service);
+        let manifest = service::manifest(service, self.site.automatic);
         let request = v1::ApplyManifestRequest {
             manifest: Some(v1::Manifest::from(&manifest)),
             source: format!("{service} {:.3}", now().as_secs_f64()),

@@ -22,6 +22,8 @@ pub enum Planted {
     AcceptedIsDone,
     /// A batch is made in two halves, the deletion first.
     BatchInTwo,
+    /// Probes of the primary's region fail though it is well.
+    FalseAlarms,
     /// The agents' clocks go at a third of their speed.
     SlowClocks,
 }

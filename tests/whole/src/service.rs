@@ -1,6 +1,8 @@
 //! The services that people apply, which are only watched, and the one that is moved: a database with a fence, a name and a
 //! notice.
 
+use std::time::Duration;
+
 use mesh_core::manifest::Manifest;
 
 pub const MOVED: &str = "shop";
@@ -73,9 +75,18 @@ policy:
   notice-timeout: 40s
 ";
 
-/// Beside the moved one, any name is one of a service that is watched.
-pub fn manifest(name: &str) -> Manifest {
-    let yaml = if name == MOVED { MOVES.to_owned() } else { WATCHED.replace("NAME", name) };
+/// What is added to the policy of a service that nobody moves but the mesh itself. It is armed for one move: the cool-down is
+/// an hour.
+const BY_ITSELF: &str = "  automatic: full\n  sustained: 2s\n";
+pub const SUSTAINED: Duration = Duration::from_secs(2);
+
+/// Beside the moved one, any name is one of a service that is watched. `automatic`: the moved one moves by itself.
+pub fn manifest(name: &str, automatic: bool) -> Manifest {
+    let yaml = match name == MOVED {
+        true if automatic => format!("{MOVES}{BY_ITSELF}"),
+        true => MOVES.to_owned(),
+        false => WATCHED.replace("NAME", name),
+    };
     mesh_manifest::parse(&yaml, "whole.yaml").unwrap_or_else(|found| panic!("{found:?}"))
 }
 
@@ -86,7 +97,8 @@ mod tests {
     #[test]
     fn the_manifests_are_good() {
         for name in [MOVED, "ann-1"] {
-            assert_eq!(manifest(name).service.as_str(), name);
+            assert_eq!(manifest(name, false).service.as_str(), name);
         }
+        assert_eq!(manifest(MOVED, true).policy.sustained, SUSTAINED);
     }
 }

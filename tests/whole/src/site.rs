@@ -35,6 +35,9 @@ const CERTIFICATES: Duration = Duration::from_secs(24 * 3600);
 /// When every simulation begins, in milliseconds of Unix time.
 const EPOCH_MS: u64 = 1_780_000_000_000;
 
+/// An agent may let its region write, at this generation.
+pub type Right = (AgentId, RegionId, Generation);
+
 pub struct Site {
     dir: TempDir,
     authority: Authority,
@@ -50,6 +53,14 @@ pub struct Site {
     heals: AtomicBool,
     rests: AtomicBool,
     pub planted: Planted,
+    /// Nobody moves the moved service but the mesh itself.
+    pub automatic: bool,
+}
+
+/// Where an agent is.
+pub fn place_of(agent: &AgentId) -> RegionId {
+    let place = AGENTS.iter().find(|(name, _)| *name == agent.as_str()).map_or(0, |(_, place)| *place);
+    region(REGIONS[place])
 }
 
 pub fn region(name: &str) -> RegionId {
@@ -69,7 +80,7 @@ pub fn address(id: u64) -> String {
 }
 
 impl Site {
-    pub fn new(seed: u64, planted: Planted, judge: Judge) -> anyhow::Result<Self> {
+    pub fn new(seed: u64, planted: Planted, automatic: bool, judge: Judge) -> anyhow::Result<Self> {
         let shared_memory = Path::new("/dev/shm");
         let dir = match shared_memory.is_dir() {
             true => TempDir::with_prefix_in("mesh-whole-", shared_memory),
@@ -96,6 +107,7 @@ impl Site {
             heals: AtomicBool::new(false),
             rests: AtomicBool::new(false),
             planted,
+            automatic,
         })
     }
 
@@ -161,8 +173,7 @@ impl Site {
     }
 
     pub fn acts(&self, agent: &AgentId, leases: &Arc<Leases>) {
-        let place = AGENTS.iter().find(|(name, _)| *name == agent.as_str()).map_or(0, |(_, place)| *place);
-        lock(&self.acting).insert(agent.clone(), (region(REGIONS[place]), Arc::downgrade(leases)));
+        lock(&self.acting).insert(agent.clone(), (place_of(agent), Arc::downgrade(leases)));
     }
 
     pub fn is_agent_gone(&self, agent: &str) -> bool {
@@ -171,7 +182,7 @@ impl Site {
     }
 
     /// Who may let its region write now.
-    pub fn rights(&self) -> Vec<(AgentId, RegionId, Generation)> {
+    pub fn rights(&self) -> Vec<Right> {
         let service = ServiceId::new(MOVED).expect("a name");
         let acting = lock(&self.acting);
         let held = acting.iter().filter_map(|(agent, (region, leases))| {
@@ -179,16 +190,6 @@ impl Site {
             Some((agent.clone(), region.clone(), standing.generation))
         });
         held.collect()
-    }
-
-    /// What a proxy of that region is told.
-    pub fn may_write(&self, place: &RegionId, service: &ServiceId) -> bool {
-        let acting = lock(&self.acting);
-        let mut of_region = acting.values().filter(|(region, _)| region == place);
-        of_region.any(|(_, leases)| {
-            let right = leases.upgrade().and_then(|leases| leases.right(service));
-            right.is_some_and(|right| right.standing.is_some())
-        })
     }
 
     /// What an agent's disk has.

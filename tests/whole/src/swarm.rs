@@ -18,7 +18,7 @@ const TWICE_EVERY: u64 = 100;
 /// Fewer seeds than this need not have every kind of fault.
 const ALL_KINDS_FROM: u64 = 100;
 /// What came about in none of so many seeds was not looked at.
-const SOMETIMES: [&str; 8] = [
+const SOMETIMES: [&str; 11] = [
     "run done",
     "run compensated",
     "rejoin begun",
@@ -27,6 +27,9 @@ const SOMETIMES: [&str; 8] = [
     "promoted",
     "unknown intent",
     "came back to an open call",
+    "lease ran out unheard",
+    "automatic start",
+    "moved by itself",
 ];
 /// One takes a few seconds: one that takes so long on a busy machine does not end.
 const SEED_WITHIN: Duration = Duration::from_secs(300);

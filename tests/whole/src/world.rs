@@ -1,7 +1,7 @@
 //! One simulation from beginning to end: hosts, faults as they fall due, judges after every step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use turmoil::Sim;
 
 use crate::agent::Agent;
-use crate::cloud::Cloud;
+use crate::cloud::{Bad, Cloud};
 use crate::coordinator::Coordinator;
 use crate::faults::{self, Fault, Kind};
 use crate::judge::Judge;
@@ -30,6 +30,8 @@ const FAULTS_TO: Duration = Duration::from_secs(16);
 const CONVERGES_WITHIN: Duration = Duration::from_secs(90);
 /// They stay of one mind for so long.
 const STAYS: Duration = Duration::from_secs(1);
+/// In so many seeds nobody moves the service but the mesh itself.
+const AUTOMATIC_ONE_IN: u32 = 4;
 const COUNT: u64 = REGIONS.len() as u64;
 const PEOPLE: [&str; 4] = ["ann", "ben", "cem", MOVER];
 /// Who moves a service; the others do not touch it.
@@ -74,8 +76,20 @@ enum Link {
     Parted,
 }
 
+/// A task that panics is gone, and nobody else may miss it.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn note_panics() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string());
+        told(info);
+    }));
+}
+
 /// On a thread of its own, whose randomness is the seed's.
 pub fn run(wanted: Wanted) -> anyhow::Result<Report> {
+    note_panics();
     let named = std::thread::Builder::new().name(format!("sim:{}", wanted.seed));
     let thread = named.stack_size(16 << 20).spawn(move || simulate(wanted))?;
     thread.join().map_err(|_| anyhow!("seed {}: a panic", wanted.seed))?
@@ -86,7 +100,10 @@ fn simulate(wanted: Wanted) -> anyhow::Result<Report> {
     let mut rng = StdRng::seed_from_u64(wanted.seed);
     let mut judge = Judge::default();
     judge.trace.told = wanted.told;
-    let site = Arc::new(Site::new(wanted.seed, wanted.planted, judge)?);
+    // Drawn apart, so that all others are as they were.
+    let mut apart = StdRng::seed_from_u64(!wanted.seed);
+    let automatic = apart.random_ratio(1, AUTOMATIC_ONE_IN);
+    let site = Arc::new(Site::new(wanted.seed, wanted.planted, automatic, judge)?);
     let shortest = Duration::from_millis(rng.random_range(1..40));
     let longest = shortest + Duration::from_millis(rng.random_range(5..60));
     let mut sim = turmoil::Builder::new()
@@ -121,6 +138,7 @@ fn simulate(wanted: Wanted) -> anyhow::Result<Report> {
                 let client = MeshClient::new(&addresses, &identities)?;
                 let person = Person::new(&employer, client, who, seed);
                 match who == MOVER {
+                    true if employer.automatic => tokio::spawn(person.look_after()),
                     true => tokio::spawn(person.move_about()),
                     false => tokio::spawn(person.work()),
                 };
@@ -128,7 +146,11 @@ fn simulate(wanted: Wanted) -> anyhow::Result<Report> {
             std::future::pending().await
         }
     });
-    let faults = faults::draw(&mut rng, COUNT, FAULTS_FROM, FAULTS_TO);
+    let mut faults = faults::draw(&mut rng, COUNT, FAULTS_FROM, FAULTS_TO);
+    if automatic && wanted.planted != Planted::FalseAlarms {
+        faults.push(faults::loss(&mut apart, FAULTS_TO));
+        faults.sort_by_key(|fault| fault.at);
+    }
     let mut world = World {
         sim,
         site,
@@ -153,8 +175,8 @@ impl World<'_> {
         let now = self.sim.elapsed();
         self.site.elapsed_is(now);
         self.site.judge().look(now, &self.site.coordinators());
-        self.cloud.go_on(now);
         let rights = self.site.rights();
+        self.cloud.go_on(now, &rights);
         self.site.judge().rights(now, &rights);
         Ok(())
     }
@@ -179,7 +201,8 @@ impl World<'_> {
                 continue;
             }
             self.site.rest();
-            let since = *match self.are_of_one_mind() && !self.a_run_is_going() {
+            let rests = self.are_of_one_mind() && !self.a_run_is_going() && self.cloud.is_written();
+            let since = *match rests {
                 true => since.get_or_insert(now),
                 false => since.insert(now),
             };
@@ -199,6 +222,9 @@ impl World<'_> {
         }
         let replicas = self.site.coordinators();
         self.site.judge().end(now, &replicas, COUNT as usize);
+        for panic in PANICS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            self.site.judge().violated(now, "Panics", panic);
+        }
         Ok(())
     }
 
@@ -253,7 +279,9 @@ impl World<'_> {
         self.power(&under_way);
         let of = |kind: Kind| under_way.iter().filter(move |fault| fault.kind == kind);
         let places = |kind: Kind| of(kind).map(|fault| region(REGIONS[fault.one as usize - 1])).collect();
-        self.cloud.is_bad(places(Kind::Provider), places(Kind::RegionLost));
+        let bad = Bad { sick: places(Kind::Provider), down: places(Kind::RegionLost), cut: places(Kind::RegionCut) };
+        self.site.judge().out_of_reach(now, bad.down.union(&bad.cut));
+        self.cloud.is_bad(bad);
     }
 
     fn link_up(&mut self, under_way: &[Fault]) {

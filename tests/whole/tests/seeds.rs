@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 /// Each hundredth runs twice. `MESH_WHOLE_SEEDS=n` plays more.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 200;
 /// A planted defect is found within so many.
 const PLANTED_SEEDS: u64 = 60;
 
@@ -75,6 +75,11 @@ fn unknown_that_is_taken_as_refused_is_found() {
 #[test]
 fn accepted_that_is_taken_as_done_is_found() {
     is_found("accepted-is-done", 1, &["DoneMeansReadBack"]);
+}
+
+#[test]
+fn a_move_away_from_a_region_that_was_never_lost_is_found() {
+    is_found("false-alarms", 1, &["ObserverQuorum"]);
 }
 
 #[test]

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_core::execute::{CallResult, Job, Observation};
-use mesh_core::ids::{RegionId, ServiceId};
+use mesh_core::ids::RegionId;
 use mesh_core::plan::Action;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::service::MOVED;
-use crate::site::{REGIONS, Site, region};
+use crate::site::{REGIONS, Right, Site, region};
 
 /// The manifest's `reaction`: after the last yes so long at most.
 const REACTION: Duration = Duration::from_millis(900);
@@ -86,11 +85,10 @@ impl Databases {
     }
 
     /// Proxies ask, what is written goes to the replicas, promotions end.
-    pub fn go_on(&mut self, now: Duration, site: &Site) {
-        let service = ServiceId::new(MOVED).expect("a name");
+    pub fn go_on(&mut self, now: Duration, rights: &[Right], site: &Site) {
         let newest = self.0.values().map(|server| server.timeline).max().unwrap_or_default();
         for (region, server) in &mut self.0 {
-            if site.may_write(region, &service) {
+            if rights.iter().any(|(_, place, _)| place == region) {
                 server.allowed = Some(now);
             }
             server.proxy_open = server.allowed.is_some_and(|at| now < at + REACTION);

@@ -35,7 +35,7 @@ pub struct Zone {
 impl Default for Zone {
     /// As the service was taken over.
     fn default() -> Self {
-        let sets = manifest(MOVED).traffic[0].active[&region(REGIONS[0])].clone();
+        let sets = manifest(MOVED, false).traffic[0].active[&region(REGIONS[0])].clone();
         let token = Token { generation: Generation(0), intent: IntentSeq(0) };
         let names = BTreeMap::from([(RECORD.to_owned(), Published { token, sets, in_sync: Duration::ZERO })]);
         Self { names, looks: Vec::new(), changes: Vec::new(), notices: BTreeSet::new() }
