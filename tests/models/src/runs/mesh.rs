@@ -374,7 +374,8 @@ impl Mesh {
     fn report(&mut self, at: usize) {
         let ended: Vec<(IntentSeq, Job, Outcome)> = {
             let entries = self.agents[at].journal.iter();
-            entries.filter_map(|(seq, entry)| Some((*seq, entry.job.clone(), entry.outcome.clone()?))).collect()
+            let outcomes = entries.filter_map(|(seq, entry)| Some((seq, &entry.job, entry.outcome.as_ref()?)));
+            outcomes.map(|(seq, job, outcome)| (*seq, job.clone(), outcome.clone())).collect()
         };
         for (seq, job, outcome) in ended {
             let (run, step, direction) = (self.run.clone(), job.step, job.direction);
