@@ -339,8 +339,9 @@ impl Bug {
                     (set.margin, set.reaction_s) = (100 * crate::MILLI, 1);
                 }
                 if self == Self::LeaseFromReply {
-                    // Less than the way of an answer can take.
+                    // Less than the way of an answer takes.
                     (set.margin, set.reaction_s, set.promises) = (100 * crate::MILLI, 1, false);
+                    set.far = 75 * crate::MILLI;
                 }
             }
             Bias::Flaps => {
