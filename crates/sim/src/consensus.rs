@@ -411,14 +411,15 @@ impl World {
             it.log = log;
         }
         let commit = commit.min(len);
+        let told = commit.max(it.commit);
         let unsynced = it.synced < len;
         if unsynced && self.plant == Some(Bug::AckBeforeFsync) {
-            self.acknowledge(to, from, term, len);
+            self.acknowledge(to, from, term, len, told);
             self.sync(to, len, Some((from, term)));
         } else if unsynced {
             self.sync(to, len, Some((from, term)));
         } else {
-            self.acknowledge(to, from, term, len);
+            self.acknowledge(to, from, term, len, told);
         }
         self.commit(to, commit);
     }
@@ -442,25 +443,32 @@ impl World {
         }
         it.synced = it.synced.max(len);
         match reply {
-            Some((leader, term)) if it.term == term => self.acknowledge(node, leader, term, len),
+            Some((leader, term)) if it.term == term => {
+                let told = it.commit;
+                self.acknowledge(node, leader, term, len, told);
+            }
             Some(_) => {}
-            None => self.appended(node, node, self.nodes[node].term, len),
+            None => {
+                let (term, told) = (it.term, it.commit);
+                self.appended(node, node, term, len, told);
+            }
         }
     }
 
-    fn acknowledge(&mut self, node: usize, leader: usize, term: u64, len: usize) {
+    /// `told`: what it knows to be committed.
+    fn acknowledge(&mut self, node: usize, leader: usize, term: u64, len: usize, told: usize) {
         if !self.net.joined(coordinator(node), coordinator(leader)) {
             return;
         }
         let (a, b) = (coordinator(node), coordinator(leader));
         let delay = self.net.delay(a, b, &mut self.rng) + self.net.overtaken(a, b, &mut self.rng);
         if let Some(later) = self.net.twin(a, b, &mut self.rng) {
-            self.after(delay + later, Event::Appended { to: leader, from: node, term, len });
+            self.after(delay + later, Event::Appended { to: leader, from: node, term, len, told });
         }
-        self.after(delay, Event::Appended { to: leader, from: node, term, len });
+        self.after(delay, Event::Appended { to: leader, from: node, term, len, told });
     }
 
-    pub fn appended(&mut self, to: usize, from: usize, term: u64, len: usize) {
+    pub fn appended(&mut self, to: usize, from: usize, term: u64, len: usize, told: usize) {
         let it = &mut self.nodes[to];
         if !it.alive || it.role != Role::Leader || it.term != term {
             return;
@@ -468,8 +476,7 @@ impl World {
         it.matched[from] = it.matched[from].max(len);
         self.take_up(to, from);
         let it = &mut self.nodes[to];
-        let (told, commit) = (&mut it.told_commit[from], it.commit);
-        *told = (*told).max(commit.min(len));
+        it.told_commit[from] = it.told_commit[from].max(told);
         let counts = |node: usize, len: usize| if self.nodes[node].voter { len } else { 0 };
         let mut matched: Vec<usize> =
             (0..).zip(&self.nodes[to].matched).map(|(node, len)| counts(node, *len)).collect();

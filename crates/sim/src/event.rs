@@ -190,6 +190,7 @@ pub enum Event {
         from: usize,
         term: u64,
         len: usize,
+        told: usize,
     },
     Synced {
         node: usize,

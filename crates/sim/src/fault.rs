@@ -125,6 +125,28 @@ pub struct Planned {
     pub until: Micros,
 }
 
+/// Links that are named of many.
+const NAMED: usize = 3;
+
+impl Planned {
+    /// For people: of many links the first.
+    pub fn brief(&self) -> String {
+        let mut fault = self.fault.clone();
+        let mut more = 0;
+        if let Fault::Cut(links)
+        | Fault::Slow(links, _)
+        | Fault::Lossy(links, _)
+        | Fault::Doubled(links, _)
+        | Fault::Flap(links, _) = &mut fault
+        {
+            more = links.len().saturating_sub(NAMED);
+            links.truncate(NAMED);
+        }
+        let others = if more > 0 { format!(" and {more} links more") } else { String::new() };
+        format!("{:>9} to {:>9} ms  {fault:?}{others}", self.from / MILLI, self.until / MILLI)
+    }
+}
+
 impl World {
     pub fn plan(&mut self, planned: Planned) {
         let nth = self.faults.len();

@@ -90,8 +90,7 @@ fn run(seed: u64, minutes: u64) -> ExitCode {
 fn needed(seed: u64, minutes: u64, rule: &str) -> String {
     let drawn = Drawn::of(seed, minutes, None);
     let faults = minimised(&drawn, None, rule);
-    let lines =
-        faults.iter().map(|it| format!("  {:>9} to {:>9} ms  {:?}", it.from / MILLI, it.until / MILLI, it.fault));
+    let lines = faults.iter().map(|it| format!("  {}", it.brief()));
     let head = format!("  {} of its {} faults are needed:", faults.len(), drawn.faults.len());
     [head].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
 }

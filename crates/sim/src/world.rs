@@ -283,7 +283,7 @@ impl World {
             Event::Elected { node, epoch, term } => self.elected(node, epoch, term),
             Event::StepDown { node, term, newer } => self.step_down(node, term, newer),
             Event::Append { to, from, term, log, commit } => self.append(to, from, term, log, commit),
-            Event::Appended { to, from, term, len } => self.appended(to, from, term, len),
+            Event::Appended { to, from, term, len, told } => self.appended(to, from, term, len, told),
             Event::Synced { node, epoch, len, reply } => self.synced(node, epoch, len, reply),
             Event::Resend { node, term } => self.resend(node, term),
             Event::Disk { agent, epoch, written } => self.written(agent, epoch, *written),
