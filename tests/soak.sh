@@ -4,11 +4,12 @@
 #   CUTS=60      power cuts of a coordinator's disk (root and qemu-storage-daemon, else skipped)
 #   HISTORIES=25 histories of what clients are answered under faults, judged by two checkers (docs/linearizability.md)
 #   STORMS=25    storms between regions far apart: cuts, losses, kills, stops, several at a time (root and TUN devices, else skipped)
+#   SEEDS=100000 seeds of the core simulator, 80 a second on two cores
 #   ROUNDS=3     the whole-mesh suite again and again
 #   SEED=…       where the seeds begin; by default the date
 set -euo pipefail
 cd "$(dirname "$0")/.."
-runs=${RUNS:-200} services=${SERVICES:-8} cuts=${CUTS:-60} histories=${HISTORIES:-25} storms=${STORMS:-25} rounds=${ROUNDS:-3} seed=${SEED:-$(date +%Y%m%d)}
+runs=${RUNS:-200} services=${SERVICES:-8} cuts=${CUTS:-60} histories=${HISTORIES:-25} storms=${STORMS:-25} seeds=${SEEDS:-100000} rounds=${ROUNDS:-3} seed=${SEED:-$(date +%Y%m%d)}
 waves=$(((runs + services - 1) / services))
 cargo build --locked --workspace --bins
 
@@ -41,6 +42,11 @@ MESH_EXHAUSTIVE=pairs cargo test --locked -p mesh-models --test exhaustive -- --
 echo "soak: every planted bug is found: MESH_SOAK_PLANTED=all"
 MESH_SOAK_PLANTED=all cargo test --locked --release -p mesh-sim --test planted -- --nocapture
 
+echo "soak: $seeds seeds of the core simulator, and 500 with and without what rests: MESH_SOAK_RESTING=500"
+cargo build --locked --release -p mesh-sim
+"${CARGO_TARGET_DIR:-target}/release/mesh-sim" swarm --seeds "$seeds"
+MESH_SOAK_RESTING=500 cargo test --locked --release -p mesh-sim --test resting
+
 echo "soak: 1,000 whole-system seeds: MESH_WHOLE_SEEDS=1000"
 (cd tests/whole && MESH_WHOLE_SEEDS=1000 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-../../target}/whole" cargo test --locked)
 
@@ -48,4 +54,4 @@ for round in $(seq 1 "$rounds"); do
   echo "soak: round $round of $rounds of the whole-mesh suite"
   suite --no-fail-fast
 done
-echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, $histories histories, $storms storms, the rows of the failure model, $rounds rounds of the suite: all passed"
+echo "soak: $((waves * services)) runs with random kills, $cuts power cuts, $histories histories, $storms storms, the rows of the failure model, $seeds seeds of the core, $rounds rounds of the suite: all passed"

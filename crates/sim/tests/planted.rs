@@ -9,7 +9,7 @@ const MINUTES: u64 = 30;
 
 /// Found by the first seeds, of as many rules as possible.
 const SAMPLE: [Bug; 12] = [
-    Bug::LeaseSurvivesRestart,
+    Bug::NoLeaseWait,
     Bug::CallBeforeJournal,
     Bug::KeyOfIntent,
     Bug::ForgetsDoubt,
