@@ -27,8 +27,29 @@ const EXPLAINED: usize = 45;
 /// Seeds whose faults are minimised.
 const MINIMISED_MAX: usize = 3;
 
+/// Options with a number.
+const NUMBERS: [&str; 6] = ["--seeds", "--from", "--minutes", "--threads", "--planted", "--episodes"];
+
+/// An option that is not known, or has no number where it wants one.
+fn mistake(args: &[String]) -> Option<String> {
+    let options = (0..).zip(args).filter(|(_, arg)| arg.starts_with("--") && *arg != "--told");
+    let mistaken = |(at, option): (usize, &String)| {
+        if !NUMBERS.contains(&option.as_str()) {
+            return Some(format!("there is no option {option}"));
+        }
+        let value = args.get(at + 1).map_or("", String::as_str);
+        let number = value.parse::<u64>().ok().filter(|number| *number > 0 || option == "--planted");
+        number.is_none().then(|| format!("{option} wants a number above 0, not `{value}`"))
+    };
+    options.filter_map(mistaken).next()
+}
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(mistake) = mistake(&args) {
+        eprintln!("mesh-sim: {mistake}");
+        return ExitCode::from(2);
+    }
     let number = |name: &str, default: u64| {
         let at = args.iter().position(|arg| arg == name);
         at.and_then(|at| args.get(at + 1)).and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -61,6 +82,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
+    eprintln!("mesh-sim wants one of these; a seed is a number:");
     eprintln!("{USAGE}");
     ExitCode::from(2)
 }
