@@ -128,7 +128,7 @@ fn explain(seed: u64, minutes: u64) -> ExitCode {
     }
     println!("{:?}", drawn.set);
     for entry in world.judge.committed.iter().rev().take(EXPLAINED).rev() {
-        let text: String = format!("{:?}", entry.command).chars().take(180).collect();
+        let text: String = format!("{:?}", entry.command).chars().take(600).collect();
         println!("{} term {} {text}", entry.at.as_millis() % 100_000_000, entry.term);
     }
     for (nth, node) in world.nodes.iter().enumerate() {

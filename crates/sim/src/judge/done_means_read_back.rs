@@ -1,7 +1,7 @@
 //! DoneMeansReadBack: a promotion that is done has made a primary.
 
 use mesh_core::execute::CallResult;
-use mesh_core::ids::{Generation, IntentSeq, RunId, StepId};
+use mesh_core::ids::{IntentSeq, RunId, StepId, Token};
 use mesh_core::manifest::RecordSet;
 use mesh_core::plan::Action;
 use mesh_core::run::{Direction, Outcome, OutcomeResult};
@@ -22,7 +22,8 @@ impl World {
             Direction::Undo => (step.undo.clone(), of.generation()),
         };
         // The word of an agent that was silent for long may come after the next run's call.
-        if action.as_ref().is_some_and(|action| self.is_superseded(action, generation)) {
+        let newest = Token { generation, intent: IntentSeq(u64::MAX) };
+        if action.as_ref().is_some_and(|action| self.is_superseded(action, newest)) {
             self.reached("it is told late that a name was moved");
             return;
         }
@@ -72,8 +73,8 @@ impl World {
     }
 
     /// A newer batch is there, which no older one can follow.
-    pub fn is_superseded(&self, action: &Action, generation: Generation) -> bool {
+    pub fn is_superseded(&self, action: &Action, by_more_than: Token) -> bool {
         let Action::Route53Replace { record, .. } = action else { return false };
-        matches!(self.zone.names[record].mark, Mark::One(token) if token.generation > generation)
+        matches!(self.zone.names[record].mark, Mark::One(token) if token > by_more_than)
     }
 }

@@ -89,10 +89,13 @@ impl World {
 
     fn sees_most_dead(&self, agent: usize) -> bool {
         let known = u64::from(self.set.fail_after) * self.set.interval_s * SECOND + TOLD;
+        // What the process before was answered is not known to this one.
+        let began = self.judge.stood.began[agent];
         let dead = (0..self.judge.workloads).filter(|about| {
             let rows = self.judge.answers[agent * self.judge.workloads + about];
-            rows.now
-                .is_some_and(|(first, last)| last - first > known && self.now - last < 3 * self.set.interval_s * SECOND)
+            rows.now.is_some_and(|(first, last)| {
+                last.saturating_sub(first.max(began)) > known && self.now - last < 3 * self.set.interval_s * SECOND
+            })
         });
         dead.count() * 2 > self.judge.workloads
     }

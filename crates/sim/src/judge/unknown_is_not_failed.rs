@@ -1,6 +1,6 @@
 //! UnknownIsNotFailed, DoneMeansReadBack: what is committed of an intent is what became of it outside.
 
-use mesh_core::ids::{IntentSeq, RunId, StepId};
+use mesh_core::ids::{IntentSeq, RunId, StepId, Token};
 use mesh_core::run::{Direction, Outcome, OutcomeResult};
 
 use crate::event::Call;
@@ -17,8 +17,9 @@ impl World {
     ) {
         let effect = self.judge.effects.get(&seq).copied();
         let action = self.judge.fleet.runs.get(run).and_then(|run| run.plan.step(step)).map(|step| step.action.clone());
-        let superseded = |generation| action.as_ref().is_some_and(|action| self.is_superseded(action, generation));
-        let applied = effect.is_some_and(|generation| !superseded(generation));
+        // Something newer is there: of a later run, or another agent's of this one, where somebody had removed the token.
+        let superseded = |token| action.as_ref().is_some_and(|action| self.is_superseded(action, token));
+        let applied = effect.is_some_and(|generation| !superseded(Token { generation, intent: seq }));
         match outcome.result {
             OutcomeResult::Refused { .. } if applied => {
                 self.violated("UnknownIsNotFailed", format!("{run}/{step}: told as refused, and it was applied"));
