@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import sys
@@ -33,9 +34,16 @@ def wait_for(what, reached):
 
 
 def free_port(ip):
-    with socket.socket() as probe:
-        probe.bind((ip, 0))
-        return probe.getsockname()[1]
+    """Below the ports that the kernel gives to outgoing connections: nobody takes it before its process is up."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            port = random.randrange(20_000, 32_000)
+            try:
+                probe.bind((ip, port))
+                return port
+            except OSError:
+                pass
+    raise AssertionError("no free port")
 
 
 class App:

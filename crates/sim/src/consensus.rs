@@ -620,6 +620,13 @@ impl World {
     }
 
     /// By the leader, once it has everything and a quorum without it still follows.
+    /// Whoever could not be taken up when it had everything is tried again.
+    pub fn take_up_all(&mut self, leader: usize) {
+        for node in (0..self.nodes.len()).filter(|node| *node != leader) {
+            self.take_up(leader, node);
+        }
+    }
+
     fn take_up(&mut self, leader: usize, node: usize) {
         let it = &self.nodes[leader];
         let has_all = self.nodes[node].synced >= it.log.len() && it.matched[node] >= it.log.len();

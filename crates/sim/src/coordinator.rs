@@ -356,6 +356,7 @@ impl World {
         self.nodes[node].office.next_round = 0;
         self.wake(node, LOOK_EVERY);
         let Some(led_since) = self.nodes[node].office.led_since else { return };
+        self.take_up_all(node);
         if self.resting > 0 && self.will_judge(node) {
             self.tell_by_now();
         }
