@@ -8,6 +8,8 @@ use crate::world::World;
 
 /// What waited for a call that might still have arrived has its own time from then on.
 const STEP: Duration = Duration::from_secs(60);
+/// A commit, and the next word of the leader.
+const UNTOLD: Duration = Duration::from_secs(2);
 
 impl World {
     pub fn judge_end(&mut self) {
@@ -24,12 +26,11 @@ impl World {
             self.violated("Converges", "nobody leads".to_owned());
             return;
         };
+        let settled = self.settled(leader);
         for node in 0..self.nodes.len() {
-            if self.nodes[node].alive && self.nodes[node].applied != self.nodes[leader].applied {
-                let text = format!(
-                    "node {node} has applied {}, the leader {}",
-                    self.nodes[node].applied, self.nodes[leader].applied
-                );
+            let applied = self.nodes[node].applied;
+            if self.nodes[node].alive && applied < settled {
+                let text = format!("node {node} has applied {applied}, the leader {settled} a while ago");
                 self.violated("Converges", text);
             }
         }
@@ -60,6 +61,13 @@ impl World {
         if !may_write && run_is_over(self) {
             self.violated("Converges", "nobody may write".to_owned());
         }
+    }
+
+    /// What the leader has applied, but for what it proposed a moment ago.
+    fn settled(&self, leader: usize) -> usize {
+        let it = &self.nodes[leader];
+        let before = it.latest_time(self.now).minus(UNTOLD);
+        it.log.iter().take(it.applied).filter(|entry| entry.at <= before).count()
     }
 }
 
