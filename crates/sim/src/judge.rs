@@ -200,7 +200,7 @@ impl World {
             Command::Revoke { .. } => self.strike_promisers(),
             Command::CloseIntent { run, step, direction, seq, outcome } => {
                 self.judge_closed(run, step, *direction, *seq, outcome);
-                self.judge_tries(run, step, *direction, outcome);
+                self.judge_tries(run, step, *direction, *seq, outcome);
             }
             _ => {}
         }

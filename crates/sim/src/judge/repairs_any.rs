@@ -1,9 +1,9 @@
 //! RepairsAny: whatever somebody else has made of the outside, the mesh reconciles it or holds. It never takes over what it
 //! does not guard, and never tries the same again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use mesh_core::ids::{RunId, StepId};
+use mesh_core::ids::{IntentSeq, RunId, StepId};
 use mesh_core::run::{Direction, Outcome, OutcomeResult};
 
 use crate::event::Call;
@@ -11,12 +11,12 @@ use crate::world::World;
 use crate::zone::Mark;
 
 /// Attempts in a row of which none could even call.
-const TRIES_MAX: u32 = 5;
+const TRIES_MAX: usize = 5;
 /// Intents of one step, whatever came of them.
 const INTENTS_MAX: usize = 64;
 
 #[derive(Default)]
-pub struct Tries(BTreeMap<(RunId, StepId, Direction), u32>);
+pub struct Tries(BTreeMap<(RunId, StepId, Direction), BTreeSet<IntentSeq>>);
 
 impl World {
     pub fn judge_meddled(&mut self, name: String) {
@@ -35,17 +35,18 @@ impl World {
         }
     }
 
-    pub fn judge_tries(&mut self, run: &RunId, step: &StepId, direction: Direction, outcome: &Outcome) {
+    pub fn judge_tries(&mut self, run: &RunId, step: &StepId, direction: Direction, seq: IntentSeq, outcome: &Outcome) {
         let key = (run.clone(), step.clone(), direction);
         let futile = outcome.result == OutcomeResult::Refused { retry: true } && outcome.calls == 0;
         if !futile {
             self.judge.tries.0.remove(&key);
             return;
         }
+        // An outcome that is told twice is of one attempt.
         let tries = self.judge.tries.0.entry(key).or_default();
-        *tries += 1;
-        if *tries > TRIES_MAX {
-            let text = format!("{run}/{step} was tried {tries} times: {}", outcome.detail);
+        tries.insert(seq);
+        if tries.len() > TRIES_MAX {
+            let text = format!("{run}/{step} was tried {} times: {}", tries.len(), outcome.detail);
             self.violated("RepairsAny", text);
         }
     }
