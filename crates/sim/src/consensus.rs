@@ -619,7 +619,6 @@ impl World {
         self.reached("a disk was lost");
     }
 
-    /// By the leader, once it has everything and a quorum without it still follows.
     /// Whoever could not be taken up when it had everything is tried again.
     pub fn take_up_all(&mut self, leader: usize) {
         for node in (0..self.nodes.len()).filter(|node| *node != leader) {
@@ -627,6 +626,7 @@ impl World {
         }
     }
 
+    /// By the leader, once it has everything and a quorum without it still follows.
     fn take_up(&mut self, leader: usize, node: usize) {
         let it = &self.nodes[leader];
         let has_all = self.nodes[node].synced >= it.log.len() && it.matched[node] >= it.log.len();

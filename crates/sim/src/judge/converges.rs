@@ -26,11 +26,11 @@ impl World {
             self.violated("Converges", "nobody leads".to_owned());
             return;
         };
-        let settled = self.settled(leader);
+        let (settled, newest) = (self.settled(leader), self.nodes[leader].applied);
         for node in 0..self.nodes.len() {
             let applied = self.nodes[node].applied;
-            if self.nodes[node].alive && applied < settled {
-                let text = format!("node {node} has applied {applied}, the leader {settled} a while ago");
+            if self.nodes[node].alive && !(settled..=newest).contains(&applied) {
+                let text = format!("node {node} has applied {applied}, the leader {newest}, and {settled} a while ago");
                 self.violated("Converges", text);
             }
         }
